@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the use cases need of the world: Store, Endorser, Signer, and the records that cross those lines.
+
+Records are plain frozen data; times are timezone-aware UTC; serial numbers are positive ints of at most 20 bytes.
+Every method may raise `ca.errors.Unavailable` (database locked, full or gone; vendor service unreachable).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from verifiers.endorsements import Gather
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """How one enrollment ended. `intent` is the state between the two commits of an issuance."""
+
+    INTENT = "intent"
+    ISSUED = "issued"
+    DENIED = "denied"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes kept under their SHA-256, once however often they are named."""
+
+    sha256: bytes  # 32
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision on evidence whose vendor signature verified, with all that recomputes it.
+
+    Attributes:
+        decided_at: the `now` of the request; verification and appraisal used this instant.
+        nonce: 32+ decoded bytes. request_sha256: SHA-256 of the request body as received.
+        evidence, collateral: blobs; `evidence` in the order of the request.
+        anchors_sha256: digest of the trust anchors in force.
+        result_json: the whole AttestationResult (findings with expected and actual), as UTF-8 JSON.
+        policy_name, policy_version, policy_sha256: None where no policy matched.
+        tcb_status: in the vendor's words.
+    """
+
+    decided_at: datetime
+    nonce: bytes
+    nonce_expires: datetime
+    request_sha256: bytes
+    profile: str
+    spki_der: bytes
+    tee: str
+    evidence: tuple[tuple[str, Blob], ...]  # (kind, blob)
+    collateral: tuple[Blob, ...]
+    anchors_sha256: bytes
+    policy_name: str | None
+    policy_version: int | None
+    policy_sha256: bytes | None
+    tcb_status: str
+    result_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is written before a signature: after this commit the serial is used up, signed or not."""
+
+    decision: Decision
+    serial: int
+    issuer_key_id: bytes  # SubjectKeyIdentifier of the issuing CA
+    tbs_sha256: bytes
+    not_before: datetime
+    not_after: datetime
+    subject_alt_names: tuple[str, ...]  # "dns:…", "uri:…"
+    handles: tuple[tuple[str, bytes], ...]  # (kind, 32-byte handle)
+
+
+@dataclass(frozen=True, slots=True)
+class NonceState:
+    """What the store knows of a nonce that was answered before."""
+
+    request_sha256: bytes
+    outcome: Outcome
+    decided_at: datetime
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """One certificate with the decision behind it (`der` and `ear` are None until it is signed, or if abandoned)."""
+
+    serial: int
+    issuer_key_id: bytes
+    outcome: Outcome
+    der: bytes | None
+    ear: str | None
+    not_before: datetime
+    not_after: datetime
+    subject_alt_names: tuple[str, ...]
+    handles: tuple[tuple[str, bytes], ...]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """One stored refusal. `id` rises with time."""
+
+    id: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateQuery:
+    """Search of the certificate table: all given conditions hold; `after` is the last serial of the page before."""
+
+    san: str | None = None  # substring of one name
+    policy_name: str | None = None
+    tcb_status: str | None = None
+    outcome: Outcome | None = None
+    valid_at: datetime | None = None
+    limit: int = 100  # at most 1000
+    after: int | None = None
+
+
+class PolicyState(StrEnum):
+    """Life of one policy version: draft -> active -> retired. Only one version of a name is active."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """One version of a policy document, kept for ever, byte for byte."""
+
+    name: str
+    version: int
+    sha256: bytes
+    document: bytes
+    state: PolicyState
+    added_at: datetime
+    added_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """One operator token: its SHA-256, never the token."""
+
+    id: str  # 16 hex digits, shown in logs
+    name: str
+    sha256: bytes
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """One line of the operators' log."""
+
+    done_at: datetime
+    actor: str  # "token:<id> <name>" or "cli:<user>"
+    action: str  # "policy.activate", "token.create", …
+    target: str
+    detail: str  # JSON, no secrets
+
+
+@dataclass(frozen=True, slots=True)
+class CrlRecord:
+    """One CRL of one issuer. Numbers rise strictly; an older one never replaces a newer one."""
+
+    issuer_key_id: bytes
+    number: int
+    der: bytes
+    this_update: datetime
+    next_update: datetime
+
+
+class Endorser(Protocol):
+    """Runs a verifier's `gather()` against the collateral cache and the vendor's service."""
+
+    async def run(self, gather: Gather[T]) -> T:
+        """The endorsements object of `gather`. Raises Unavailable where a part cannot be had within its budget."""
+        ...
+
+
+class Signer(Protocol):
+    """Holder of the issuing key."""
+
+    @property
+    def certificate_der(self) -> bytes:
+        """The issuing CA certificate."""
+        ...
+
+    @property
+    def chain_der(self) -> tuple[bytes, ...]:
+        """What a leaf is sent with: the issuing CA certificate, then the root."""
+        ...
+
+    async def sign(self, tbs: bytes) -> bytes:
+        """DER ECDSA-Sig-Value with SHA-256 over `tbs`."""
+        ...
+
+
+class Store(Protocol):
+    """The database. Each method is one transaction."""
+
+    # enrollment
+    async def nonce_state(self, nonce: bytes) -> NonceState | None:
+        """What is known of `nonce`; None if it was never answered."""
+        ...
+
+    async def record_refusal(self, decision: Decision) -> None:
+        """Spend the nonce and keep the refusal. Raises NonceUsed."""
+        ...
+
+    async def record_intent(self, intent: Intent) -> None:
+        """Spend the nonce and the serial.
+
+        Raises NonceUsed, PolicyChanged (the policy is active no more), HandleRevoked.
+        """
+        ...
+
+    async def record_certificate(self, serial: int, der: bytes, ear: str) -> None:
+        """Close an intent with its certificate. Raises IntentClosed if it was abandoned meanwhile."""
+        ...
+
+    async def abandon_intents(self, older_than: datetime, now: datetime) -> tuple[int, ...]:
+        """Close intents decided before `older_than` that have no certificate; revoke and return their serials."""
+        ...
+
+    async def certificate(self, serial: int) -> CertificateRecord | None: ...
+
+    async def certificates(self, query: CertificateQuery) -> tuple[CertificateRecord, ...]: ...
+
+    async def refusals(self, limit: int, before_id: int | None) -> tuple[RefusalRecord, ...]:
+        """Newest first."""
+        ...
+
+    async def forget_nonces(self, expired_before: datetime) -> int:
+        """Nonces of refusals past their expiry need no row any more (issued ones stay with their certificate)."""
+        ...
+
+    async def expire_refusals(self, decided_before: datetime) -> int:
+        """Retention of refusals: delete older ones and blobs that nothing names any more. Returns rows deleted."""
+        ...
+
+    # revocation, as far as abandoned serials need it
+    async def revoked_serials(
+        self, issuer_key_id: bytes, now: datetime
+    ) -> tuple[tuple[int, datetime], ...]:
+        """(serial, revoked_at) of unexpired certificates of one issuer, by serial."""
+        ...
+
+    async def latest_crl(self, issuer_key_id: bytes) -> CrlRecord | None: ...
+
+    async def add_crl(self, crl: CrlRecord) -> bool:
+        """Keep it if its number is the highest of its issuer; False if another replica was first."""
+        ...
+
+    # policies
+    async def add_policy(self, policy: PolicyRecord, action: OperatorAction) -> None:
+        """Raises PolicyConflict unless `version` is above every version of that name."""
+        ...
+
+    async def set_policy_state(
+        self,
+        name: str,
+        version: int,
+        state: PolicyState,
+        action: OperatorAction,
+        *,
+        expect_active: frozenset[bytes],
+    ) -> None:
+        """Activate (the name's other active version is retired) or retire.
+
+        Raises PolicyConflict if the set of active policies' SHA-256 is not `expect_active` any more, NotFound.
+        """
+        ...
+
+    async def policies(self, *, active_only: bool = False) -> tuple[PolicyRecord, ...]: ...
+
+    async def policy(self, name: str, version: int) -> PolicyRecord | None: ...
+
+    # operators
+    async def add_token(self, token: TokenRecord, action: OperatorAction) -> None: ...
+
+    async def token_by_sha256(self, sha256: bytes) -> TokenRecord | None: ...
+
+    async def tokens(self) -> tuple[TokenRecord, ...]: ...
+
+    async def revoke_token(self, token_id: str, action: OperatorAction) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def token_used(self, token_id: str, now: datetime) -> None: ...
+
+    async def log_action(self, action: OperatorAction) -> None: ...
+
+    async def actions(self, limit: int, before: datetime | None) -> tuple[OperatorAction, ...]:
+        """Newest first."""
+        ...
+
+    # collateral cache, kept over restarts; content is verified again at every use
+    async def cached_response(self, url: str) -> CachedResponse | None: ...
+
+    async def put_cached_response(self, response: CachedResponse) -> None: ...
+
+    # health
+    async def ping(self) -> None:
+        """Raises Unavailable if the database cannot be read and written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CachedResponse:
+    """One vendor answer as it came. Unsigned here, so believed by nobody until a verifier checked it."""
+
+    url: str
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    fetched_at: datetime

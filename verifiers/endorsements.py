@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a verifier asks for collateral without doing I/O.
+
+A `gather()` of a verifier is a generator. Each round it yields the tuple of `Fetch`es it wants (they may be made at the
+same time) and is sent the tuple of `Response`s in the same order; at the end it returns its endorsements object. The
+shell does the GETs, bounded by the limits named here, and raises its own error for what cannot be had; only the
+statuses that mean something to a vendor (200, 404, 410) come back in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One GET that a verifier wants.
+
+    Attributes:
+        part: what it is, in the vendor's word ("tcb_info"); names it in errors, metrics and the cache.
+        url: absolute; the base comes from configuration, the rest from signed or length-checked fields.
+        header: the response header that is part of the answer, if any (compared without case).
+        max_bytes: bound on the body.
+    """
+
+    part: str
+    url: str
+    header: str | None = None
+    max_bytes: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a GET answered. `headers` has lower-case names."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Gather: TypeAlias = Generator[tuple[Fetch, ...], tuple[Response, ...], T]

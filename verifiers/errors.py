@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why evidence was not verified: one exception, a closed list of reasons, and data instead of prose.
+
+    Exception
+      VerificationError          the attester's (or its collateral's) fault; never retried by us
+        reason: Reason           the stable code that APIs, logs and tests speak of
+        detail: str              one English line for a person: what was expected, what was seen
+        tcb: TcbReport | None    where the TCB was evaluated before the refusal: what is known of it
+
+A verifier raises nothing else. `Reason.verdict` says whether evidence is refused whatever the policy (`rejected`) or
+cannot be decided with the collateral at hand (`undetermined`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from verifiers.tcb import TcbReport
+
+
+class Verdict(StrEnum):
+    """Outcome of vendor verification. Never a bool."""
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    UNDETERMINED = "undetermined"
+
+
+class Reason(StrEnum):
+    """Why evidence is not verified. Codes are stable: other programs compare them."""
+
+    # the structure
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    TRAILING_BYTES = "trailing-bytes"
+    UNSUPPORTED_FORMAT = "unsupported-format"
+    UNSUPPORTED_TEE = "unsupported-tee"
+    # the signatures of the evidence
+    SIGNATURE = "signature"
+    QE_BINDING = "qe-binding"
+    BINDING_MISMATCH = "binding-mismatch"
+    # the certificate chains and revocation lists
+    CHAIN = "chain"
+    UNTRUSTED_ROOT = "untrusted-root"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    CRL_INVALID = "crl-invalid"
+    # the vendor's signed statements about the platform
+    INCOMPLETE = "incomplete"
+    COLLATERAL_MALFORMED = "collateral-malformed"
+    COLLATERAL_SIGNATURE = "collateral-signature"
+    COLLATERAL_NOT_YET_VALID = "collateral-not-yet-valid"
+    COLLATERAL_EXPIRED = "collateral-expired"
+    ENDORSEMENT_MISMATCH = "endorsement-mismatch"
+    PLATFORM_UNKNOWN = "platform-unknown"
+    # what those statements say of this platform
+    QE_IDENTITY_MISMATCH = "qe-identity-mismatch"
+    TDX_MODULE_MISMATCH = "tdx-module-mismatch"
+    TCB_NOT_SUPPORTED = "tcb-not-supported"
+    TCB_REVOKED = "tcb-revoked"
+    TCB_STATUS_UNKNOWN = "tcb-status-unknown"
+
+    @property
+    def verdict(self) -> Verdict:
+        """`undetermined` where collateral is missing, `rejected` for every other reason."""
+        return Verdict.UNDETERMINED if self is Reason.INCOMPLETE else Verdict.REJECTED
+
+
+class VerificationError(Exception):
+    """Evidence that was not verified. See the module's docstring for the fields."""
+
+    def __init__(self, reason: Reason, detail: str, *, tcb: TcbReport | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.tcb = tcb

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place of everything that both sides compute: framing, labels, the binding, handles, object identifiers.
+
+Rules: every hash is over length-framed fields, each an unsigned 32-bit big-endian length followed by the bytes; the
+first field is a label from `Label`. A label, an order or a field never changes its meaning: a new meaning is a new
+label ("attestca/2 …"). Pure functions; the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERSION = 1
+
+
+class Label(StrEnum):
+    """First field of every framed hash. The list is closed."""
+
+    ENROLL = "attestca/1 enroll"
+    GPU = "attestca/1 gpu"
+    TPM = "attestca/1 tpm"
+    ATTACHMENT = "attestca/1 attachment"
+    HANDLE = "attestca/1 handle"
+
+
+class HandleKind(StrEnum):
+    """What a revocation can name."""
+
+    CERTIFICATE = "certificate"
+    KEY = "key"
+    MEASUREMENT = "measurement"
+    CHIP = "chip"
+    PRODUCT = "product"
+    TCB = "tcb"
+    FIRMWARE = "firmware"
+    POLICY = "policy"
+    ISSUER = "issuer"
+
+
+def frame(*fields: bytes) -> bytes:
+    """The fields, each behind its length as u32 big-endian. No two field lists give the same bytes."""
+    return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def attachment(kind: str, evidence: bytes) -> bytes:
+    """32 bytes that stand for one device report in the binding."""
+    return hashlib.sha256(frame(Label.ATTACHMENT.encode(), kind.encode(), evidence)).digest()
+
+
+def binding(
+    *, ca_id: bytes, profile: str, nonce: bytes, spki_der: bytes, attachments: Sequence[bytes] = ()
+) -> bytes:
+    """The 64 bytes that the CPU evidence must carry as report_data.
+
+    Args:
+        ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes.
+        profile: name of the certificate profile asked for.
+        nonce: the authority's nonce, decoded.
+        spki_der: DER SubjectPublicKeyInfo of the key to be certified, in canonical encoding.
+        attachments: `attachment()` of each device report, in any order: they are sorted bytewise here.
+    """
+    fields = (Label.ENROLL.encode(), ca_id, profile.encode(), nonce, spki_der, *sorted(attachments))
+    return hashlib.sha512(frame(*fields)).digest()
+
+
+def gpu_nonce(*, ca_id: bytes, profile: str, nonce: bytes, spki_der: bytes) -> bytes:
+    """The 32-byte SPDM nonce that each GPU report must carry."""
+    fields = (Label.GPU.encode(), ca_id, profile.encode(), nonce, spki_der)
+    return hashlib.sha256(frame(*fields)).digest()
+
+
+def tpm_extra(binding_: bytes) -> bytes:
+    """The 32-byte extraData that a vTPM quote must carry where a paravisor owns report_data."""
+    return hashlib.sha256(frame(Label.TPM.encode(), binding_)).digest()
+
+
+def handle(kind: HandleKind, *value: bytes) -> bytes:
+    """The 32-byte handle of one thing that can be revoked. `value`: the exact fields of the table in the docs."""
+    return hashlib.sha256(frame(Label.HANDLE.encode(), kind.encode(), frame(*value))).digest()
+
+
+def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:
+    """The value of a chip handle: keyed, so that it identifies no hardware to others."""
+    return hmac.digest(chip_key, frame(kind.encode(), hardware_id), "sha256")
+
+
+# Object identifiers. The arc is RFC 5612's documentation number until an enterprise number is registered; every
+# component stays below 2^31, because Go and GnuTLS cannot parse larger ones.
+DEFAULT_OID_ARC = "1.3.6.1.4.1.32473"
+OID_ATTESTATION_INFO = "1.1"  # below the arc: certificate extension AttestationInfo
+OID_POLICY_VERIFIED = (
+    "2.1"  # certificate policy: hardware evidence verified, not all registers pinned
+)
+OID_POLICY_PINNED = "2.2"  # … and every register that the policy must pin is pinned
+OID_POLICY_SIMULATED = "2.9"  # simulated evidence: proves nothing, chains to a root that says so
+OID_PE_CMW = "1.3.6.1.5.5.7.1.35"  # id-pe-cmw (draft-ietf-rats-msg-wrap)

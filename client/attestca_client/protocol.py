@@ -82,7 +82,7 @@ def tpm_extra(binding_: bytes) -> bytes:
 
 def handle(kind: HandleKind, *value: bytes) -> bytes:
     """The 32-byte handle of one thing that can be revoked. `value`: the exact fields of the table in the docs."""
-    return hashlib.sha256(frame(Label.HANDLE.encode(), kind.encode(), frame(*value))).digest()
+    return hashlib.sha256(frame(Label.HANDLE.encode(), kind.encode(), *value)).digest()
 
 
 def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.collateral import QE_ISVPRODID, QE_MRSIGNER
 from simulator.layouts import BODIES
 from simulator.pki import pem
-from simulator.quote import FRAMING_FIELDS, SGX, TDX, Framing, Signers, write
+from simulator.quote import FRAMING_FIELDS, SGX, TDX, Framing, Signers, refuse_unknown, write
 
 if TYPE_CHECKING:
     from simulator.layouts import Value
@@ -110,9 +110,8 @@ class Platform:
         """
         kind = body_type if body_type is not None else (1 if version == 3 else 2)
         framing = {name: changes.pop(name) for name in FRAMING_FIELDS & changes.keys()}
-        names = {name for name, _ in BODIES[kind]}
-        every = {name for layout in BODIES.values() for name, _ in layout}
-        usable = {n: v for n, v in self.fields.items() if n in names or n not in every}
-        values = {"tee_type": SGX if kind == 1 else TDX, **usable, **changes}
+        refuse_unknown(changes, kind)
+        refuse_unknown(self.fields, *BODIES)
+        values = {"tee_type": SGX if kind == 1 else TDX, **self.fields, **changes}
         signers = Signers(self.attestation_key, self.pck.key, self.qe_auth_data, self.chain)
         return write(signers, version, kind, values, Framing(**framing))

@@ -295,13 +295,13 @@ class Crl(Signed[CrlSpec]):
         self.alter(revoked=self.spec.revoked + entries)
 
 
-def pem(*certificates: bytes) -> str:
-    """Certificates as PEM, one after the other, lines of 64 characters ending in LF."""
-    return "".join(map(_pem_block, certificates))
+def pem(*items: bytes, label: str = "CERTIFICATE") -> str:
+    """PEM blocks one after the other, lines of 64 characters ending in LF."""
+    return "".join(_pem_block(item, label) for item in items)
 
 
 @lru_cache(maxsize=512)
-def _pem_block(certificate: bytes) -> str:
-    text = base64.b64encode(certificate).decode("ascii")
+def _pem_block(item: bytes, label: str) -> str:
+    text = base64.b64encode(item).decode("ascii")
     lines = "\n".join(text[i : i + 64] for i in range(0, len(text), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"

@@ -19,14 +19,13 @@ from simulator.layouts import (
     BODY_DESCRIPTOR,
     HEADER,
     SGX_REPORT,
-    Layout,
     Value,
     encode,
     size,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from simulator.pki import Key
 
@@ -92,12 +91,10 @@ class Signers:
 def write(
     signers: Signers, version: int, body_type: int, values: Mapping[str, Value], framing: Framing
 ) -> bytes:
-    """One quote. `values` holds fields of header, body and, with the prefix qe_, of the QE report.
+    """One quote. `values` holds fields of header, body and, with the prefix qe_, of the QE report; others are ignored.
 
-    Raises TypeError for a name that this version and body type do not have, ValueError for bytes of a wrong length.
+    Raises ValueError for bytes of another length than their field.
     """
-    layout = BODIES[body_type]
-    _refuse_unknown(values, layout)
     signed = _signed(version, body_type, values, framing)
     signer = framing.signer or signers.attestation
     signature = _edited(signer.sign_raw(signed), framing.signature)
@@ -123,6 +120,14 @@ def write(
     return signed + _counted(4, signature_data, framing.signature_data_length) + framing.trailing
 
 
+def refuse_unknown(names: Iterable[str], *body_types: int) -> None:
+    """Raise TypeError where a name is no field of header or QE report, nor of a body of one of these types."""
+    bodies = (name for body_type in body_types for name, _ in BODIES[body_type])
+    header = (name for name, _ in HEADER if name != "version")
+    if unknown := sorted(set(names).difference(_QE_FIELDS, header, bodies)):
+        raise TypeError(f"this quote has no field {', '.join(unknown)}")
+
+
 def _signed(version: int, body_type: int, values: Mapping[str, Value], framing: Framing) -> bytes:
     """Header, from version 5 on the body descriptor, and body: what the attestation key signs."""
     layout = BODIES[body_type]
@@ -142,12 +147,6 @@ def _qe_report(values: Mapping[str, Value], key: bytes, auth_data: bytes) -> byt
     }
     report.setdefault("report_data", hashlib.sha256(key + auth_data).digest() + bytes(32))
     return encode(SGX_REPORT, report)
-
-
-def _refuse_unknown(values: Mapping[str, Value], layout: Layout) -> None:
-    known = _QE_FIELDS.union(name for name, _ in (*HEADER[1:], *layout))
-    if unknown := sorted(values.keys() - known):
-        raise TypeError(f"this quote has no field {', '.join(unknown)}")
 
 
 def _edited(right: bytes, edit: Edit | None) -> bytes:

@@ -39,7 +39,6 @@ class Reason(StrEnum):
     UNSUPPORTED_TEE = "unsupported-tee"
     # the signatures of the evidence
     SIGNATURE = "signature"
-    QE_BINDING = "qe-binding"
     BINDING_MISMATCH = "binding-mismatch"
     # the certificate chains and revocation lists
     CHAIN = "chain"

@@ -78,3 +78,50 @@ class TcbReport:
     tcb_date: datetime | None = None
     evaluation_data_number: int | None = None
     shortfalls: tuple[Shortfall, ...] = ()
+
+
+_PLATFORM_STATUSES = frozenset(TcbStatus) - {
+    TcbStatus.TD_RELAUNCH_ADVISED,
+    TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED,
+    TcbStatus.UNKNOWN,
+}
+_COMPONENT_STATUSES = frozenset({TcbStatus.UP_TO_DATE, TcbStatus.OUT_OF_DATE, TcbStatus.REVOKED})
+_CONFIGURATION_STATUSES = frozenset(
+    {
+        TcbStatus.CONFIGURATION_NEEDED,
+        TcbStatus.CONFIGURATION_AND_SW_HARDENING_NEEDED,
+        TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED,
+    }
+)
+_OUT_OF_DATE_STATUSES = frozenset(
+    {TcbStatus.OUT_OF_DATE, TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED}
+)
+
+
+def converge(platform: TcbStatus, *components: TcbStatus) -> TcbStatus:
+    """The platform's status made worse by its components (TDX module, quoting enclave); never better.
+
+    Any Revoked wins. A status that Intel does not define for its place gives `Unknown`. Source: Intel QVL
+    EvaluateTcb.cpp `convergeTcbStatuses`.
+    """
+    if TcbStatus.REVOKED in (platform, *components):
+        return TcbStatus.REVOKED
+    if platform not in _PLATFORM_STATUSES or not _COMPONENT_STATUSES.issuperset(components):
+        return TcbStatus.UNKNOWN
+    if TcbStatus.OUT_OF_DATE not in components or platform in _OUT_OF_DATE_STATUSES:
+        return platform
+    if platform in _CONFIGURATION_STATUSES:
+        return TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED
+    return TcbStatus.OUT_OF_DATE
+
+
+def relaunch(launch: TcbStatus, current: TcbStatus) -> TcbStatus:
+    """What a TD is told that was launched on an older TCB than it runs on now (TD 1.5 reports).
+
+    Neither status may be Revoked or Unknown: those are refused before. Source: Intel QVL TDRelaunchCheck.cpp.
+    """
+    if launch not in _OUT_OF_DATE_STATUSES or current in _OUT_OF_DATE_STATUSES:
+        return launch
+    if launch in _CONFIGURATION_STATUSES or current in _CONFIGURATION_STATUSES:
+        return TcbStatus.TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED
+    return TcbStatus.TD_RELAUNCH_ADVISED

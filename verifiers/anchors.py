@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vendors' roots: files in the package, each held against a SHA-256 and a key written here.
+
+Anchors are arguments of every verifier. Production uses `builtin()` and nothing else; a simulated authority builds its
+own with `Anchors(...)`, and its certificates say so. Keys are compared, not certificates: Intel has issued two
+production root certificates for one key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
+INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
+    "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5"
+    "67918e2edc88e40d860bd0cc4ee26aacc988e505a953558c453f6b0904ae7394"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """One pinned root: its DER certificate and its DER SubjectPublicKeyInfo."""
+
+    certificate_der: bytes
+    spki_der: bytes
+
+    @classmethod
+    def from_certificate(cls, certificate: x509.Certificate) -> Anchor:
+        """Pin the key of `certificate`."""
+        return cls(
+            certificate.public_bytes(Encoding.DER),
+            certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Every root that evidence may chain to. `simulated` is true for any set but the built-in one."""
+
+    intel_sgx_root: Anchor
+    simulated: bool = True
+
+    @property
+    def sha256(self) -> bytes:
+        """32 bytes that name this set in a decision record: the digest of the digests of its keys, in field order."""
+        return hashlib.sha256(hashlib.sha256(self.intel_sgx_root.spki_der).digest()).digest()
+
+
+@lru_cache(maxsize=1)
+def builtin() -> Anchors:
+    """The production roots. Raises RuntimeError if a file is not the one that this module names."""
+    pem = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
+    return Anchors(intel_sgx_root=_pinned(pem), simulated=False)
+
+
+def _pinned(pem: bytes) -> Anchor:
+    """The Intel root in `pem`, if it is the very one."""
+    certificate = x509.load_pem_x509_certificate(pem)
+    point = certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    digest = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    if digest != INTEL_SGX_ROOT_CA_SHA256 or point.hex() != INTEL_SGX_ROOT_CA_KEY:
+        raise RuntimeError(
+            "the packaged Intel SGX Root CA is not the pinned one: reinstall attestca"
+        )
+    return Anchor.from_certificate(certificate)

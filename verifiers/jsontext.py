@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict JSON whose exact bytes matter: a signature covers the text of one member, not its meaning.
+
+Rules: UTF-8; no duplicate keys anywhere (a second copy of a signed part could be the one that is read); no NaN; nesting
+that exhausts the decoder is refused. `member_texts` gives each top-level member's value as the exact slice of the
+input, never re-serialised. Raises ValueError.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn, TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+_SPACE = " \t\n\r"
+
+
+def parse(text: bytes) -> dict[str, Json]:
+    """The JSON object in `text`."""
+    source = text.decode("utf-8")
+    try:
+        value: Json = _DECODER.decode(source)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one exception type for bad text
+    return value
+
+
+def member_texts(text: bytes) -> dict[str, bytes]:
+    """The top-level members of the JSON object in `text`: name -> exact bytes of the value."""
+    parse(text)  # all of it must be well-formed, bounded and without duplicates before it is sliced
+    source = text.decode("utf-8")
+    members: dict[str, bytes] = {}
+    position = _skip(source, source.index("{") + 1)
+    while source[position] != "}":
+        name, position = _DECODER.raw_decode(source, position)
+        start = _skip(source, _skip(source, position) + 1)
+        _, end = _DECODER.raw_decode(source, start)
+        members[name] = source[start:end].encode("utf-8")
+        position = _skip(source, end)
+        if source[position] == ",":
+            position = _skip(source, position + 1)
+    return members
+
+
+def _skip(source: str, position: int) -> int:
+    while source[position] in _SPACE:
+        position += 1
+    return position
+
+
+def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ECDSA on P-256 with SHA-256 in the raw form that Intel uses: r || s and x || y, 32 bytes each, big endian."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+_ECDSA = ec.ECDSA(SHA256())
+_P256 = ec.SECP256R1()
+
+
+def p256_point(xy: bytes) -> ec.EllipticCurvePublicKey | None:
+    """The key at the 64-byte point x || y, or None if it is not on the curve."""
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_P256, b"\x04" + xy)
+    except ValueError:
+        return None
+
+
+def p256_verifies(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
+    """Whether the 64-byte `signature` is one of `key` over SHA-256(`signed`)."""
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    try:
+        key.verify(encode_dss_signature(r, s), signed, _ECDSA)
+    except InvalidSignature:
+        return False
+    return True

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Authenticated collateral: every signature of Intel's statements and CRLs, to the pinned root; dates come later.
+
+`TdxEndorsements` (bytes, believed by nobody) -> `Collateral`. A pure function of exact bytes and the anchor, remembered
+by those bytes; `verifiers.tdx.verify` judges dates and revocation of what comes out at every use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from verifiers.chain import Certificate, Crl, split_pem, verify_chain, verify_crl
+from verifiers.errors import Reason, VerificationError
+from verifiers.signatures import p256_verifies
+from verifiers.tdx.pck import CA_KINDS, ROOT_NAME
+from verifiers.tdx.statements import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from verifiers.anchors import Anchor
+    from verifiers.tdx.endorsements import TdxEndorsements
+
+T = TypeVar("T")
+
+_CRL_ISSUER_NAMES: Final = (frozenset(CA_KINDS), ROOT_NAME)
+_SIGNER_NAMES: Final = (frozenset({"Intel SGX TCB Signing"}), ROOT_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Collateral:
+    """What Intel signed about a family of platforms.
+
+    Attributes:
+        tcb_info_chain, qe_identity_chain: TCB signing certificate, root.
+        pck_crl_chain: the CA that issued `pck_crl`, root; `root_ca_crl` is of that root.
+        sha256: name of the exact bytes (`TdxEndorsements.sha256`).
+    """
+
+    tcb_info: TcbInfo
+    tcb_info_chain: tuple[Certificate, ...]
+    qe_identity: QeIdentity
+    qe_identity_chain: tuple[Certificate, ...]
+    pck_crl: Crl
+    pck_crl_chain: tuple[Certificate, ...]
+    root_ca_crl: Crl
+    sha256: bytes
+
+
+def authenticate(endorsements: TdxEndorsements, anchor: Anchor) -> Collateral:
+    """Check every signature.
+
+    Raises:
+        VerificationError: `incomplete`, `chain`, `untrusted-root`, `crl-invalid`, `collateral-signature`,
+            `collateral-malformed`, `endorsement-mismatch`.
+    """
+    if endorsements.missing:
+        raise VerificationError(
+            Reason.INCOMPLETE, f"collateral is missing: {', '.join(endorsements.missing)}"
+        )
+    return _authenticate(endorsements, anchor)
+
+
+@lru_cache(maxsize=256)
+def _authenticate(parts: TdxEndorsements, anchor: Anchor) -> Collateral:
+    crl_ders = split_pem(_there(parts.pck_crl_issuer_chain), 2, "PCK CRL issuer chain")
+    crl_chain = verify_chain(crl_ders, _CRL_ISSUER_NAMES, anchor, first_is_ca=True)
+    root_ca_crl = verify_crl(_there(parts.root_ca_crl), crl_chain[-1], "root CRL")
+    pck_crl = verify_crl(_there(parts.pck_crl), crl_chain[0], "PCK CRL")
+    info_chain = _signer_chain(parts.tcb_info_issuer_chain, "TCB info chain", anchor)
+    tcb_info = _statement(
+        "TCB info", _there(parts.tcb_info), parts.tcb_info_signature, info_chain[0], parse_tcb_info
+    )
+    qe_chain = _signer_chain(parts.qe_identity_issuer_chain, "QE identity chain", anchor)
+    qe_identity = _statement(
+        "QE identity",
+        _there(parts.qe_identity),
+        parts.qe_identity_signature,
+        qe_chain[0],
+        parse_qe_identity,
+    )
+    return Collateral(
+        tcb_info=tcb_info,
+        tcb_info_chain=info_chain,
+        qe_identity=qe_identity,
+        qe_identity_chain=qe_chain,
+        pck_crl=pck_crl,
+        pck_crl_chain=crl_chain,
+        root_ca_crl=root_ca_crl,
+        sha256=parts.sha256,
+    )
+
+
+def _there(part: bytes | None) -> bytes:
+    """A part that `authenticate` has found to be there."""
+    if part is None:
+        raise AssertionError("checked by authenticate()")
+    return part
+
+
+def _signer_chain(pem: bytes | None, what: str, anchor: Anchor) -> tuple[Certificate, ...]:
+    return verify_chain(split_pem(_there(pem), 2, what), _SIGNER_NAMES, anchor)
+
+
+def _statement(
+    what: str,
+    text: bytes,
+    signature: bytes | None,
+    signer: Certificate,
+    parse: Callable[[bytes], T],
+) -> T:
+    """The statement in `text`, once the signature over its exact bytes holds."""
+    raw = _there(signature)
+    if len(raw) != 64 or not p256_verifies(signer.public_key, raw, text):
+        raise VerificationError(
+            Reason.COLLATERAL_SIGNATURE, f"{what}: not signed by {signer.common_name}"
+        )
+    try:
+        return parse(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise VerificationError(Reason.COLLATERAL_MALFORMED, f"{what}: {error!r}") from error

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PCK chain of a quote: certificates to the pinned root, and Intel's SGX extension in the leaf.
+
+Source: Intel SGX PCK Certificate and CRL Profile Specification, section 1.3.5 (OID 1.2.840.113741.1.13.1).
+Free of time and remembered by exact bytes; dates and revocation are judged in `verifiers.tdx.verify`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+
+from verifiers import der
+from verifiers.chain import Certificate, split_pem, verify_chain
+from verifiers.errors import Reason, VerificationError
+from verifiers.tdx.claims import PckClaims
+
+if TYPE_CHECKING:
+    from verifiers.anchors import Anchor
+
+ROOT_NAME: Final = frozenset({"Intel SGX Root CA"})
+CA_KINDS: Final = {
+    "Intel SGX PCK Platform CA": "platform",
+    "Intel SGX PCK Processor CA": "processor",
+}
+_CHAIN_NAMES: Final = (frozenset({"Intel SGX PCK Certificate"}), frozenset(CA_KINDS), ROOT_NAME)
+
+_SGX_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
+_ARC: Final = bytes.fromhex(
+    "2a864886f84d010d01"
+)  # content octets of that OID; members follow below
+_PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
+_PCESVN, _CPUSVN = 17, 18
+
+
+@dataclass(frozen=True, slots=True)
+class PckChain:
+    """An authenticated PCK chain: leaf, Platform or Processor CA, root; and what Intel certified in the leaf."""
+
+    certificates: tuple[Certificate, ...]  # 3
+    claims: PckClaims
+
+    @property
+    def leaf(self) -> Certificate:
+        """The platform's own certificate."""
+        return self.certificates[0]
+
+    @property
+    def issuer(self) -> Certificate:
+        """The PCK Platform or Processor CA."""
+        return self.certificates[1]
+
+    @property
+    def root(self) -> Certificate:
+        """The Intel SGX Root CA as the quote carries it."""
+        return self.certificates[2]
+
+
+@lru_cache(maxsize=4096)
+def verify_pck_chain(pem: bytes, anchor: Anchor) -> PckChain:
+    """Authenticate the chain inside a quote.
+
+    Args:
+        pem: certification data of type 5: leaf, intermediate, root.
+        anchor: the pinned Intel root.
+
+    Raises:
+        VerificationError: `chain`, `untrusted-root`.
+    """
+    ders = split_pem(pem, 3, "PCK chain")
+    certificates = verify_chain(ders, _CHAIN_NAMES, anchor)
+    leaf, issuer, _ = certificates
+    try:
+        claims = _parse_sgx_extension(leaf, CA_KINDS[issuer.common_name])
+    except (ValueError, KeyError, x509.ExtensionNotFound) as error:
+        raise VerificationError(
+            Reason.CHAIN, f"SGX extension of the PCK certificate cannot be read: {error}"
+        ) from error
+    return PckChain(certificates, claims)
+
+
+def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
+    extension = leaf.x509.extensions.get_extension_for_oid(_SGX_EXTENSION).value
+    if not isinstance(extension, x509.UnrecognizedExtension):
+        raise ValueError("not an extension of Intel's")  # noqa: TRY004 - bad bytes
+    fields = _members(der.only(extension.value, der.SEQUENCE), _ARC)
+    tcb = _members(_typed(fields[_TCB], der.SEQUENCE), _ARC + bytes([_TCB]))
+    configuration = (
+        _members(_typed(fields[_CONFIGURATION], der.SEQUENCE), _ARC + bytes([_CONFIGURATION]))
+        if _CONFIGURATION in fields
+        else {}
+    )
+    return PckClaims(
+        ppid=_octets(fields[_PPID], 16),
+        sgx_tcb_components=tuple(_small(tcb[index], 0xFF) for index in range(1, 17)),
+        pcesvn=_small(tcb[_PCESVN], 0xFFFF),
+        cpusvn=_octets(tcb[_CPUSVN], 16),
+        pceid=_octets(fields[_PCEID], 2),
+        fmspc=_octets(fields[_FMSPC], 6),
+        sgx_type=der.unsigned(_typed(fields[_SGX_TYPE], der.ENUMERATED)),
+        platform_instance_id=_octets(fields[_INSTANCE], 16) if _INSTANCE in fields else None,
+        dynamic_platform=_flag(configuration, 1),
+        cached_keys=_flag(configuration, 2),
+        smt_enabled=_flag(configuration, 3),
+        ca=ca,
+        serial_number=leaf.serial_number,
+        not_after=leaf.not_after,
+    )
+
+
+def _members(content: bytes, arc: bytes) -> dict[int, tuple[int, bytes]]:
+    """SEQUENCE OF SEQUENCE { OID arc.n, value } -> n -> (tag, content). No member may stand twice."""
+    members: dict[int, tuple[int, bytes]] = {}
+    for tag, item in der.elements(content):
+        pair = der.elements(item)
+        if tag != der.SEQUENCE or len(pair) != 2 or pair[0][0] != der.OID:
+            raise ValueError("a member is not SEQUENCE { OID, value }")
+        oid = pair[0][1]
+        if len(oid) != len(arc) + 1 or not oid.startswith(arc) or oid[-1] in members:
+            raise ValueError(f"unknown or repeated member {oid.hex()}")
+        members[oid[-1]] = pair[1]
+    return members
+
+
+def _typed(member: tuple[int, bytes], tag: int) -> bytes:
+    if member[0] != tag:
+        raise ValueError(f"tag {member[0]:#04x} where {tag:#04x} belongs")
+    return member[1]
+
+
+def _octets(member: tuple[int, bytes], length: int) -> bytes:
+    content = _typed(member, der.OCTET_STRING)
+    if len(content) != length:
+        raise ValueError(f"{len(content)} bytes where {length} belong")
+    return content
+
+
+def _small(member: tuple[int, bytes], largest: int) -> int:
+    number = der.unsigned(_typed(member, der.INTEGER))
+    if number > largest:
+        raise ValueError(f"SVN {number} is above {largest}")
+    return number
+
+
+def _flag(configuration: dict[int, tuple[int, bytes]], index: int) -> bool | None:
+    if index not in configuration:
+        return None
+    return der.boolean(_typed(configuration[index], der.BOOLEAN))

@@ -263,6 +263,10 @@ class Store(Protocol):
 
     async def latest_crl(self, issuer_key_id: bytes) -> CrlRecord | None: ...
 
+    async def next_crl_number(self, issuer_key_id: bytes) -> int:
+        """Above every number that this issuer may have used, also before the database was restored from a backup."""
+        ...
+
     async def add_crl(self, crl: CrlRecord) -> bool:
         """Keep it if its number is the highest of its issuer; False if another replica was first."""
         ...

@@ -27,6 +27,7 @@ class Label(StrEnum):
     TPM = "attestca/1 tpm"
     ATTACHMENT = "attestca/1 attachment"
     HANDLE = "attestca/1 handle"
+    NONCE = "attestca/1 nonce"  # keyed; the authority alone computes it
 
 
 class HandleKind(StrEnum):
@@ -46,6 +47,11 @@ class HandleKind(StrEnum):
 def frame(*fields: bytes) -> bytes:
     """The fields, each behind its length as u32 big-endian. No two field lists give the same bytes."""
     return b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+
+
+def ca_id(root_spki_der: bytes) -> bytes:
+    """32 bytes that name one authority: SHA-256 of its root's DER SubjectPublicKeyInfo."""
+    return hashlib.sha256(root_spki_der).digest()
 
 
 def attachment(kind: str, evidence: bytes) -> bytes:
@@ -85,6 +91,11 @@ def handle(kind: HandleKind, *value: bytes) -> bytes:
     return hashlib.sha256(frame(Label.HANDLE.encode(), kind.encode(), *value)).digest()
 
 
+def certificate_handle(issuer_key_id: bytes, serial: int) -> bytes:
+    """The 32-byte handle of one certificate: its issuer's key id, and its serial number as 20 bytes big-endian."""
+    return handle(HandleKind.CERTIFICATE, issuer_key_id, serial.to_bytes(20, "big"))
+
+
 def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:
     """The value of a chip handle: keyed, so that it identifies no hardware to others."""
     return hmac.digest(chip_key, frame(kind.encode(), hardware_id), "sha256")
@@ -100,3 +111,4 @@ OID_POLICY_VERIFIED = (
 OID_POLICY_PINNED = "2.2"  # … and every register that the policy must pin is pinned
 OID_POLICY_SIMULATED = "2.9"  # simulated evidence: proves nothing, chains to a root that says so
 OID_PE_CMW = "1.3.6.1.5.5.7.1.35"  # id-pe-cmw (draft-ietf-rats-msg-wrap)
+OID_EKU_EAR = "3.1"  # below the arc: the key signs attestation results, and nothing else

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: D102 (the port documents its methods)
+"""SqlStore: `ca.ports.Store` on SQLite and PostgreSQL. One method, one transaction; the SQL is in the modules beside.
+
+What each method does, returns and raises stands in `ca.ports.Store`; every one may raise Unavailable.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ca.store import (
+    certificates,
+    collateral,
+    decisions,
+    enrollments,
+    health,
+    operators,
+    policies,
+    revocations,
+    schema,
+)
+from ca.store.database import Database, Limits
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ca.ports import (
+        CachedResponse,
+        CertificateQuery,
+        CertificateRecord,
+        CrlRecord,
+        Decision,
+        Intent,
+        NonceState,
+        OperatorAction,
+        PolicyRecord,
+        PolicyState,
+        RefusalRecord,
+        TokenRecord,
+    )
+
+_BATCH: Final = 500  # refusals deleted in one transaction, so that enrollments do not wait long
+
+
+class SqlStore:
+    """The database, open. Belongs to the event loop that opened it."""
+
+    def __init__(self, database: Database) -> None:
+        """Use `open`, which checks the schema."""
+        self._database: Final = database
+
+    @classmethod
+    async def open(cls, url: str, limits: Limits | None = None) -> SqlStore:
+        """Open the database at `sqlite:///path` or `postgresql://…`.
+
+        Raises:
+            ConfigurationError: not a URL of ours, or the schema is not this version's; names `attestca db upgrade`.
+            Unavailable: the database cannot be reached.
+        """
+        database = Database(url, limits)
+        try:
+            await schema.check(database)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database)
+
+    async def close(self) -> None:
+        """Close every connection; the process cannot end before."""
+        await self._database.close()
+
+    # enrollment
+
+    async def nonce_state(self, nonce: bytes) -> NonceState | None:
+        return await self._database.read(enrollments.nonce_state, nonce)
+
+    async def record_refusal(self, decision: Decision) -> None:
+        await self._database.write(enrollments.record_refusal, decision)
+
+    async def record_intent(self, intent: Intent) -> None:
+        await self._database.write(enrollments.record_intent, intent)
+
+    async def record_certificate(self, serial: int, der: bytes, ear: str) -> None:
+        await self._database.write(enrollments.record_certificate, serial, der, ear)
+
+    async def abandon_intents(self, older_than: datetime, now: datetime) -> tuple[int, ...]:
+        return await self._database.write(enrollments.abandon_intents, older_than, now)
+
+    async def certificate(self, serial: int) -> CertificateRecord | None:
+        return await self._database.read(certificates.certificate, serial)
+
+    async def certificates(self, query: CertificateQuery) -> tuple[CertificateRecord, ...]:
+        return await self._database.read(certificates.certificates, query)
+
+    async def refusals(self, limit: int, before_id: int | None) -> tuple[RefusalRecord, ...]:
+        return await self._database.read(certificates.refusals, limit, before_id)
+
+    async def forget_nonces(self, expired_before: datetime) -> int:
+        return await self._database.write(enrollments.forget_nonces, expired_before)
+
+    async def expire_refusals(self, decided_before: datetime) -> int:
+        """As the port says, but in several transactions of a bounded size; each leaves a whole database."""
+        total = 0
+        while True:
+            deleted = await self._database.write(decisions.expire_refusals, decided_before, _BATCH)
+            total += deleted
+            if deleted < _BATCH:
+                return total
+
+    # revocation
+
+    async def revoked_serials(
+        self, issuer_key_id: bytes, now: datetime
+    ) -> tuple[tuple[int, datetime], ...]:
+        return await self._database.read(revocations.revoked_serials, issuer_key_id, now)
+
+    async def latest_crl(self, issuer_key_id: bytes) -> CrlRecord | None:
+        return await self._database.read(revocations.latest_crl, issuer_key_id)
+
+    async def next_crl_number(self, issuer_key_id: bytes) -> int:
+        return await self._database.read(revocations.next_crl_number, issuer_key_id)
+
+    async def add_crl(self, crl: CrlRecord) -> bool:
+        return await self._database.write(revocations.add_crl, crl)
+
+    # policies
+
+    async def add_policy(self, policy: PolicyRecord, action: OperatorAction) -> None:
+        await self._database.write(policies.add_policy, policy, action)
+
+    async def set_policy_state(
+        self,
+        name: str,
+        version: int,
+        state: PolicyState,
+        action: OperatorAction,
+        *,
+        expect_active: frozenset[bytes],
+    ) -> None:
+        await self._database.write(
+            policies.set_policy_state, (name, version), state, action, expect_active
+        )
+
+    async def policies(self, *, active_only: bool = False) -> tuple[PolicyRecord, ...]:
+        return await self._database.read(policies.policies, active_only=active_only)
+
+    async def policy(self, name: str, version: int) -> PolicyRecord | None:
+        return await self._database.read(policies.policy, name, version)
+
+    # operators
+
+    async def add_token(self, token: TokenRecord, action: OperatorAction) -> None:
+        await self._database.write(operators.add_token, token, action)
+
+    async def token_by_sha256(self, sha256: bytes) -> TokenRecord | None:
+        return await self._database.read(operators.token_by_sha256, sha256)
+
+    async def tokens(self) -> tuple[TokenRecord, ...]:
+        return await self._database.read(operators.tokens)
+
+    async def revoke_token(self, token_id: str, action: OperatorAction) -> None:
+        await self._database.write(operators.revoke_token, token_id, action)
+
+    async def token_used(self, token_id: str, now: datetime) -> None:
+        await self._database.write(operators.token_used, token_id, now)
+
+    async def log_action(self, action: OperatorAction) -> None:
+        await self._database.write(operators.log_action, action)
+
+    async def actions(self, limit: int, before: datetime | None) -> tuple[OperatorAction, ...]:
+        return await self._database.read(operators.actions, limit, before)
+
+    # collateral cache
+
+    async def cached_response(self, url: str) -> CachedResponse | None:
+        return await self._database.read(collateral.cached_response, url)
+
+    async def put_cached_response(self, response: CachedResponse) -> None:
+        await self._database.write(collateral.put_cached_response, response)
+
+    # health
+
+    async def ping(self) -> None:
+        await self._database.write(health.beat)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema, the same on SQLite and PostgreSQL. Migrations create it; a test holds the two together.
+
+Rules:
+- Instants are whole microseconds since 1970-01-01T00:00:00Z, so both databases give back exactly what was written.
+- Serial numbers are 20 bytes, big-endian, so that they sort as numbers.
+- Column types are BIGINT, INTEGER, TEXT and BYTEA/BLOB alone: `ca.store.backup` relies on it.
+- What must hold for ever is a constraint, not a habit of the code: a nonce and a serial are used once, one version of
+  a policy is active, an issued certificate has its bytes and no other has.
+
+A certificate depends on the handles of `certificate_handles` and on its own (`certificates.handle`). It is revoked
+when one of them is in `revocations`; every list of revoked certificates is a projection of that.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    literal_column,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.engine import Dialect
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SERIAL_BYTES: Final = 20  # RFC 5280 section 4.1.2.2
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since the epoch, exact. Raises ValueError for a naive datetime."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs its time zone")
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware datetime as BIGINT of microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 (interface)
+        """To the database."""
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002
+        """From the database."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class Serial(TypeDecorator[int]):
+    """A certificate serial number as 20 bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 (interface)
+        """To the database. Raises OverflowError beyond 20 bytes."""
+        return None if value is None else value.to_bytes(SERIAL_BYTES, "big")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ANN401, ARG002
+        """From the database."""
+        return None if value is None else int.from_bytes(value, "big")
+
+
+def _length(column: str, length: int) -> CheckConstraint:
+    return CheckConstraint(f"length({column}) = {length}", name=f"{column}_length")
+
+
+def _digest(name: str, *rest: Any, **options: Any) -> Column[bytes]:  # noqa: ANN401 (passed on to Column)
+    return Column(name, LargeBinary, *rest, nullable=False, **options)
+
+
+def _row_id() -> Column[int]:
+    # SQLite numbers rows by itself only where the type is literally INTEGER.
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+
+
+def _partial(
+    name: str, column: Column[Any], *, where: ColumnElement[bool], unique: bool = False
+) -> None:
+    # Queries repeat `where` as it stands, literals and all: a planner cannot see that a bound value fits the index.
+    Index(name, column, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Evidence and collateral, once however often they are named.
+blobs: Final = Table(
+    "blobs",
+    metadata,
+    _digest("sha256", primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    _length("sha256", 32),
+)
+
+# One list of collateral, named by the SHA-256 of its members' digests in order. A platform's decisions of one day
+# share it, so that a decision costs one reference and not ten rows.
+bundles: Final = Table(
+    "bundles", metadata, _digest("sha256", primary_key=True), _length("sha256", 32)
+)
+bundle_members: Final = Table(
+    "bundle_members",
+    metadata,
+    _digest("bundle_sha256", ForeignKey("bundles.sha256"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _digest("blob_sha256", ForeignKey("blobs.sha256"), index=True),
+    sqlite_with_rowid=False,
+)
+
+# Every decision on evidence whose vendor signature verified. `refused` is 1 where no certificate follows.
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    _row_id(),
+    Column("refused", Integer, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("nonce_expires", Instant, nullable=False),
+    _digest("request_sha256"),
+    Column("profile", Text, nullable=False),
+    Column("spki_der", LargeBinary, nullable=False),
+    Column("tee", Text, nullable=False),
+    _digest("bundle_sha256", ForeignKey("bundles.sha256"), index=True),
+    _digest("anchors_sha256"),
+    Column("policy_name", Text),
+    Column("policy_version", Integer),
+    Column("policy_sha256", LargeBinary),
+    Column("tcb_status", Text, nullable=False),
+    Column("result_json", Text, nullable=False),
+    CheckConstraint("refused IN (0, 1)", name="refused"),
+    sqlite_autoincrement=True,  # an id is never given twice, even after the newest rows were deleted
+)
+is_refusal: Final = decisions.c.refused == literal_column("1")
+_partial("ix_decisions_refused_id", decisions.c.id, where=is_refusal)
+_partial("ix_decisions_refused_decided_at", decisions.c.decided_at, where=is_refusal)
+decision_evidence: Final = Table(
+    "decision_evidence",
+    metadata,
+    Column("decision_id", ForeignKey("decisions.id"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    _digest("blob_sha256", ForeignKey("blobs.sha256"), index=True),
+    sqlite_with_rowid=False,
+)
+
+certificates: Final = Table(
+    "certificates",
+    metadata,
+    Column("serial", Serial, primary_key=True),
+    Column("decision_id", ForeignKey("decisions.id"), nullable=False, unique=True),
+    Column("issuer_key_id", LargeBinary, nullable=False),
+    _digest("handle", unique=True),
+    _digest("tbs_sha256"),
+    Column("not_before", Instant, nullable=False),
+    Column("not_after", Instant, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("der", LargeBinary),
+    Column("ear", Text),
+    _length("serial", SERIAL_BYTES),
+    _length("handle", 32),
+    CheckConstraint("state IN ('intent', 'issued', 'abandoned')", name="state"),
+    CheckConstraint(
+        "(state = 'issued' AND der IS NOT NULL AND ear IS NOT NULL)"
+        " OR (state <> 'issued' AND der IS NULL AND ear IS NULL)",
+        name="issued",
+    ),
+)
+is_intent: Final = certificates.c.state == literal_column("'intent'")
+_partial("ix_certificates_intent_decision_id", certificates.c.decision_id, where=is_intent)
+certificate_names: Final = Table(
+    "certificate_names",
+    metadata,
+    Column("serial", ForeignKey("certificates.serial"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+certificate_handles: Final = Table(
+    "certificate_handles",
+    metadata,
+    Column("serial", ForeignKey("certificates.serial"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    _digest("handle", index=True),
+    _length("handle", 32),
+    sqlite_with_rowid=False,
+)
+
+# Self-contained: deleting an old refusal must not free its nonce.
+nonces: Final = Table(
+    "nonces",
+    metadata,
+    _digest("nonce", primary_key=True),
+    Column("expires_at", Instant, nullable=False),
+    Column("decided_at", Instant, nullable=False),
+    _digest("request_sha256"),
+    Column("serial", ForeignKey("certificates.serial"), unique=True),
+    sqlite_with_rowid=False,
+)
+is_of_refusal: Final = nonces.c.serial.is_(None)
+_partial("ix_nonces_refused_expires_at", nonces.c.expires_at, where=is_of_refusal)
+
+# Nothing takes a revocation back.
+revocations: Final = Table(
+    "revocations",
+    metadata,
+    _digest("handle", primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("revoked_at", Instant, nullable=False),
+    Column("cause", Text, nullable=False),
+    _length("handle", 32),
+)
+
+# The newest CRL of each issuer; older ones are of no use to anybody.
+crls: Final = Table(
+    "crls",
+    metadata,
+    _digest("issuer_key_id", primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+    Column("this_update", Instant, nullable=False),
+    Column("next_update", Instant, nullable=False),
+)
+
+policies: Final = Table(
+    "policies",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _digest("sha256", index=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("added_by", Text, nullable=False),
+    _length("sha256", 32),
+    CheckConstraint("state IN ('draft', 'active', 'retired')", name="state"),
+)
+is_active: Final = policies.c.state == literal_column("'active'")
+_partial("uq_policies_active_name", policies.c.name, where=is_active, unique=True)
+
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    _digest("sha256", unique=True),
+    Column("scopes", Text, nullable=False),  # JSON list, sorted
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
+    _length("sha256", 32),
+)
+operator_actions: Final = Table(
+    "operator_actions",
+    metadata,
+    _row_id(),
+    Column("done_at", Instant, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+cached_responses: Final = Table(
+    "cached_responses",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("headers", Text, nullable=False),  # JSON list of pairs
+    Column("fetched_at", Instant, nullable=False),
+)
+
+# One row per restored backup. What happened between the backup and the restore is not in the database, so nonces
+# that could be of that time are refused and CRL numbers go on above it.
+restorations: Final = Table(
+    "restorations",
+    metadata,
+    _row_id(),
+    Column("restored_at", Instant, nullable=False),
+    Column("nonces_until", Instant, nullable=False),  # nonces that expire by then are refused
+    Column("crl_number", BigInteger, nullable=False),  # numbers up to this one may have been used
+    sqlite_autoincrement=True,
+)
+
+# One row, rewritten by each health check: what cannot be written is not healthy.
+heartbeat: Final = Table(
+    "heartbeat",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("beats", BigInteger, nullable=False),
+)

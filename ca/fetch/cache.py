@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of the vendors, kept: in memory, behind it the store, behind that one GET at a time per URL.
+
+Rules:
+- Nothing here is believed. Bytes go to the verifier as they came, from memory, store or network alike: it checks
+  signatures and dates at every use, so a wrong or old copy can lead to a refusal and never to a pass.
+- An answer is fresh for `refresh_after` of its part. After that it is asked for anew; where that fails, or takes longer
+  than the caller's patience, the older answer is handed on up to `hard_age`.
+- One URL has one GET in flight. Its waiters share it; a waiter that gives up does not end it.
+- A failure is remembered for a while (`ca.fetch.backoff`).
+- 404 and 410 are kept for a short time and in memory only, apart from the answers: whoever asks for thousands of
+  platforms that do not exist displaces nothing and fills no table.
+- Memory is bounded by the number of entries. A store that fails costs a GET, not the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from ca.errors import Unavailable
+from ca.fetch.backoff import BackOff
+from ca.fetch.client import FetchFailed, FetchOutcome
+from ca.fetch.lru import Lru
+from ca.ports import CachedResponse
+from verifiers.endorsements import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from ca.fetch.client import FetchClient
+    from verifiers.endorsements import Fetch
+
+OTHER_PART = "other"  # label of parts that the limits do not name
+_RENEW_FROM = 0.75  # share of its refresh age from which `renew` asks for an answer anew
+_KEEP_WARM = timedelta(hours=48)  # `renew` leaves out what nobody asked for since
+_DISTRUST_AFTER = timedelta(minutes=1)  # a verifier's complaint renews an answer at most this often
+
+_log = structlog.get_logger(__name__)
+
+
+class ResponseStore(Protocol):
+    """What the cache needs of `ca.ports.Store`; both methods may raise Unavailable."""
+
+    async def cached_response(self, url: str) -> CachedResponse | None:
+        """The answer kept under `url`."""
+        ...
+
+    async def put_cached_response(self, response: CachedResponse) -> None:
+        """Keep it instead of an earlier one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """Ages and sizes. `refresh_after` names the parts, and with them the labels of the counters."""
+
+    refresh_after: Mapping[str, timedelta]
+    default_refresh: timedelta = timedelta(hours=6)
+    absent_for: timedelta = timedelta(minutes=10)  # 404 and 410
+    hard_age: timedelta = timedelta(hours=72)
+    entries: int = 256  # each of at most `Fetch.max_bytes`
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCounters:
+    """For /metrics; counts rise only. Parts and outcomes are closed lists, a caller chooses neither."""
+
+    fetches: Counter[tuple[str, FetchOutcome]] = field(default_factory=Counter)  # GETs by their end
+    hits: Counter[str] = field(default_factory=Counter)  # answered without waiting for a GET
+    stale: Counter[str] = field(default_factory=Counter)  # older answers, no fresh one to be had
+
+
+@dataclass(slots=True)
+class _Entry:
+    fetch: Fetch
+    answer: CachedResponse
+    used_at: datetime
+    distrusted: bool = False
+
+    def response(self) -> Response:
+        return Response(self.answer.status, self.answer.body, dict(self.answer.headers))
+
+
+class CollateralCache:
+    """Answers by URL. `clock` gives the time, timezone-aware UTC. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        client: FetchClient,
+        store: ResponseStore,
+        limits: CacheLimits,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.counters = FetchCounters()
+        self._client = client
+        self._store = store
+        self._limits = limits
+        self._clock = clock
+        self._entries: Lru[_Entry] = Lru(limits.entries)
+        self._absent: Lru[CachedResponse] = Lru(limits.entries)
+        self._back_off = BackOff(limits.entries)
+        self._flights: dict[str, asyncio.Task[Response]] = {}
+
+    async def close(self) -> None:
+        """End the requests in flight."""
+        flights = tuple(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def get(self, fetch: Fetch, *, patience: float) -> Response:
+        """A fresh answer; an older one where a fresh one cannot be had within `patience` seconds.
+
+        Where there is no older one it waits for as long as the GET takes. Raises FetchFailed.
+        """
+        response = self._in_memory(fetch) or await self._share_flight(fetch, patience)
+        if (entry := self._entries.get(fetch.url)) is not None:
+            entry.used_at = self._clock()
+        if len(response.body) > fetch.max_bytes:  # it was asked for with a wider bound before
+            raise FetchFailed(f"{fetch.part}: {fetch.url}: too large", FetchOutcome.TOO_LARGE)
+        return response
+
+    def distrust(self, fetch: Fetch) -> None:
+        """A verifier could not use the answer: ask anew next time, unless it is newer than a minute."""
+        entry = self._entries.get(fetch.url)
+        if entry is not None and self._clock() - entry.answer.fetched_at >= _DISTRUST_AFTER:
+            entry.distrusted = True
+
+    async def renew(self) -> int:
+        """Ask anew for what is in use and near its age, one after another. Returns how many answers are new.
+
+        Failures are logged and counted, and tried again the next time.
+        """
+        now = self._clock()
+        renewed = 0
+        for entry in self._entries.values():
+            if now - entry.used_at < _KEEP_WARM and not self._is_fresh(entry, _RENEW_FROM):
+                try:
+                    await asyncio.shield(self._flight(entry.fetch, _RENEW_FROM))
+                except FetchFailed:
+                    continue
+                renewed += 1
+        return renewed
+
+    def _in_memory(self, fetch: Fetch) -> Response | None:
+        entry, absent = self._entries.get(fetch.url), self._absent.get(fetch.url)
+        if entry is not None and self._is_fresh(entry, 1.0):
+            self.counters.hits[self._label(fetch)] += 1
+            return entry.response()
+        if absent is not None and self._age(absent) < self._limits.absent_for:
+            self.counters.hits[self._label(fetch)] += 1
+            return Response(absent.status, absent.body, dict(absent.headers))
+        return None
+
+    async def _share_flight(self, fetch: Fetch, patience: float) -> Response:
+        flight = self._flight(fetch, 1.0)
+        await asyncio.wait({flight}, timeout=patience)  # cancels nothing, raises nothing
+        in_vain = not flight.done() or (
+            not flight.cancelled() and isinstance(flight.exception(), FetchFailed)
+        )
+        older = self._entries.get(fetch.url)  # the flight may have brought one from the store
+        if in_vain and older is not None and self._age(older.answer) < self._limits.hard_age:
+            self.counters.stale[self._label(fetch)] += 1
+            return older.response()
+        return await asyncio.shield(flight)
+
+    def _flight(self, fetch: Fetch, share: float) -> asyncio.Task[Response]:
+        flight = self._flights.get(fetch.url)
+        if flight is None:
+            flight = asyncio.create_task(self._obtain(fetch, share))
+            self._flights[fetch.url] = flight
+            flight.add_done_callback(lambda landed: self._land(fetch.url, landed))
+        return flight
+
+    def _land(self, url: str, flight: asyncio.Task[Response]) -> None:
+        del self._flights[url]
+        if not flight.cancelled():
+            flight.exception()  # where every waiter gave up nobody else looks at it
+
+    async def _obtain(self, fetch: Fetch, share: float) -> Response:
+        """A fresh answer, from the store (another replica may have been first) or the vendor."""
+        entry = await self._stored(fetch)
+        if entry is not None and self._is_fresh(entry, share):
+            self.counters.hits[self._label(fetch)] += 1
+            return entry.response()
+        response = await self._ask(fetch)
+        await self._keep(fetch, response)
+        return response
+
+    async def _stored(self, fetch: Fetch) -> _Entry | None:
+        """The newest copy that we have, in memory and looked up in the store."""
+        entry = self._entries.get(fetch.url)
+        try:
+            row = await self._store.cached_response(fetch.url)
+        except Unavailable as error:
+            _log.warning("collateral.store-failed", url=fetch.url, detail=error.detail)
+            return entry
+        # A row from the future would be fresh for ever; one that no GET of ours can have written is none.
+        if (
+            row is None
+            or row.status != 200
+            or len(row.body) > fetch.max_bytes
+            or row.fetched_at > self._clock()
+        ):
+            return entry
+        if entry is None or row.fetched_at > entry.answer.fetched_at:
+            entry = self._remember(fetch, row)
+        return entry
+
+    async def _ask(self, fetch: Fetch) -> Response:
+        self._back_off.check(fetch.url, self._clock())
+        try:
+            response = await self._client.get(fetch)
+        except FetchFailed as failure:
+            self._back_off.failed(fetch.url, failure, self._clock())
+            self.counters.fetches[self._label(fetch), failure.outcome] += 1
+            _log.warning("collateral.fetch-failed", outcome=failure.outcome, detail=failure.detail)
+            raise
+        self._back_off.succeeded(fetch.url)
+        outcome = FetchOutcome.OK if response.status == 200 else FetchOutcome.ABSENT
+        self.counters.fetches[self._label(fetch), outcome] += 1
+        return response
+
+    async def _keep(self, fetch: Fetch, response: Response) -> None:
+        headers = tuple(sorted(response.headers.items()))
+        answer = CachedResponse(fetch.url, response.status, response.body, headers, self._clock())
+        if response.status != 200:
+            self._absent.put(fetch.url, answer)
+            return
+        self._remember(fetch, answer)
+        try:
+            await self._store.put_cached_response(answer)
+        except Unavailable as error:
+            _log.warning("collateral.store-failed", url=fetch.url, detail=error.detail)
+
+    def _remember(self, fetch: Fetch, answer: CachedResponse) -> _Entry:
+        before = self._entries.get(fetch.url)
+        used_at = before.used_at if before is not None else self._clock()
+        entry = _Entry(fetch, answer, used_at)
+        self._entries.put(fetch.url, entry)
+        return entry
+
+    def _is_fresh(self, entry: _Entry, share: float) -> bool:
+        limit = self._limits.refresh_after.get(entry.fetch.part, self._limits.default_refresh)
+        return not entry.distrusted and self._age(entry.answer) < limit * share
+
+    def _age(self, answer: CachedResponse) -> timedelta:
+        return self._clock() - answer.fetched_at
+
+    def _label(self, fetch: Fetch) -> str:
+        return fetch.part if fetch.part in self._limits.refresh_after else OTHER_PART

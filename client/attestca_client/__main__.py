@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""attestca-client: the command line.
+
+Exit codes: 0 issued; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no TDX guest); 69
+authority or platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to
+stdout (JSON with --json). There is deliberately no option for where the evidence comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from attestca_client.enroll import Enrollment, QuoteSource, enroll, enrolled
+from attestca_client.errors import ClientError, Refused, Unreadable
+from attestca_client.files import NAMES, default_directory
+from attestca_client.hook import run_hook
+from attestca_client.renewal import Daemon
+from attestca_client.runtime import Runtime
+from attestca_client.tsm import TsmQuoteSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EX_USAGE = 64
+EX_INTERNAL = 70
+MAX_ROOT_FILE = 64 * 1024
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with the exit code 64 of this project for usage errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = _Parser(prog="attestca-client", description="Enrolls this confidential VM.")
+    version = metadata.version("attestca-client")
+    top.add_argument("--version", action="version", version=f"attestca-client {version}")
+    commands = top.add_subparsers(dest="command", required=True)
+    add = commands.add_parser(
+        "enroll", help="get a certificate for a new key, with a quote of this machine"
+    ).add_argument
+    add("--ca", required=True, metavar="URL", help="the authority, https://host[:port]")
+    add("--ca-root", required=True, type=Path, metavar="FILE", help="its root certificate, PEM")
+    add("--profile", default="default", help="certificate profile (default: %(default)s)")
+    add("--out", type=Path, metavar="DIR", help="where to write (default: a directory in memory)")
+    add("--json", action="store_true", help="print the result as one line of JSON")
+    add("--daemon", action="store_true", help="stay, and renew at two thirds of the lifetime")
+    add("--metrics", type=Path, metavar="FILE", help="with --daemon: Prometheus text file")
+    add(
+        "--hook",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="run this after each new certificate; takes the rest of the line, so it comes last",
+    )
+    return top
+
+
+def main() -> int:
+    """The console script."""
+    return run(sys.argv[1:])
+
+
+def run(argv: Sequence[str], quote_source: QuoteSource | None = None) -> int:
+    """One command; the exit code. `quote_source` is for the simulator and tests: no option or variable sets it."""
+    top = parser()
+    options = top.parse_args(argv)
+    if options.metrics and not options.daemon:
+        top.error("--metrics needs --daemon")
+    runtime = Runtime(say=say)
+    try:
+        _Command(options, quote_source or TsmQuoteSource(runtime), runtime).run()
+    except ClientError as error:
+        report(error, as_json=options.json)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except Exception:  # noqa: BLE001 - ours; exit code 1 would read as the authority's refusal
+        traceback.print_exc()
+        return EX_INTERNAL
+    return 0
+
+
+class _Command:
+    """`enroll` with its options."""
+
+    def __init__(
+        self, options: argparse.Namespace, quote_source: QuoteSource, runtime: Runtime
+    ) -> None:
+        self._options = options
+        self._runtime = runtime
+        self._root = read_root(options.ca_root)
+        self._out: Path = options.out or default_directory(os.environ)
+        hook: list[str] = options.hook or []
+        self._hook = hook[1:] if hook[:1] == ["--"] else hook
+        self._enroll = partial(
+            enroll, options.ca, self._root, options.profile, quote_source, self._out, runtime
+        )
+
+    def run(self) -> None:
+        if not self._options.daemon:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+            self._issued(self._enroll())
+            return
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        Daemon(
+            attempt=self._enroll,
+            issued=self._issued,
+            failed=partial(report, as_json=self._options.json),
+            runtime=self._runtime,
+            metrics=self._options.metrics,
+            current=enrolled(self._root, self._out, self._runtime.now()),
+        ).run()
+
+    def _issued(self, enrollment: Enrollment) -> None:
+        show(enrollment, as_json=self._options.json)
+        if self._hook:
+            run_hook(self._hook, enrollment, self._runtime)
+
+
+def read_root(path: Path) -> bytes:
+    """The bytes of --ca-root. Raises Unreadable."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_ROOT_FILE)
+    except OSError as error:
+        raise Unreadable(f"cannot read {path}: {error.strerror}") from error
+
+
+def show(enrollment: Enrollment, *, as_json: bool) -> None:
+    """The result, on stdout."""
+    paths = {name: str(enrollment.directory.file(name)) for name in NAMES}
+    times = {
+        "not_before": f"{enrollment.not_before:%Y-%m-%dT%H:%M:%SZ}",
+        "not_after": f"{enrollment.not_after:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    result = {
+        "result": "issued",
+        "serial": enrollment.serial,
+        **times,
+        "policy": enrollment.policy,
+        "assurance": enrollment.assurance,
+        "files": paths,
+    }
+    if as_json:
+        out(json.dumps(result))
+        return
+    out(f"issued {enrollment.serial}, valid until {times['not_after']}")
+    out(f"policy {enrollment.policy}, assurance {enrollment.assurance}")
+    out("\n".join(paths.values()))
+
+
+def report(error: ClientError, *, as_json: bool) -> None:
+    """An error: for people on stderr, and with --json as one line on stdout."""
+    refused = isinstance(error, Refused)
+    say(f"refused ({error.code}): {error.detail}" if refused else f"error: {error.detail}")
+    findings = error.findings if isinstance(error, Refused) else ()
+    for finding in findings:
+        say(f"  {finding.result}: {finding.rule} at {finding.path}: {finding.hint}")
+    if error.hint:
+        say(f"  {error.hint}")
+    if as_json:
+        result = {
+            "result": "refused" if refused else "error",
+            "code": error.code,
+            "detail": error.detail,
+            "findings": [asdict(finding) for finding in findings],
+        }
+        out(json.dumps(result))
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"attestca-client: {line}\n")
+    sys.stderr.flush()
+
+
+def out(text: str) -> None:
+    """Lines on stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clock, the waiting, the chance and the progress lines of this package, in one object that tests replace."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def utc_now() -> datetime:
+    """The wall clock, timezone-aware UTC."""
+    return datetime.now(UTC)
+
+
+def say_nothing(_line: str) -> None:
+    """Progress lines nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Attributes.
+
+    now: wall clock, for certificates. monotonic: seconds, for deadlines. sleep: seconds; may raise to end a wait.
+    uniform: a float between two others, for jitter. say: takes one progress line without secrets.
+    """
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.SystemRandom().uniform
+    say: Callable[[str], None] = say_nothing
+
+
+SYSTEM = Runtime()

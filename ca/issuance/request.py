@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a certificate is made from: a proven key, verified claims and an accepted appraisal, in issuance's own words.
+
+Nothing here comes from the requester's free choice. `Issuer` is the other half: the issuing CA as the service knows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from attestca_client import protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from ca.issuance.csr import CertifiedKey
+
+MAX_NAMES = 16
+MAX_REGISTERS = 64
+MAX_GROUPS = 16
+MAX_TOLERATED = 64
+MAX_DEVICES = 16
+MAX_HANDLES = 128
+
+
+class Assurance(StrEnum):
+    """What stands behind a certificate: a vendor's signature, or a simulator's that proves nothing."""
+
+    VERIFIED = "verified"
+    SIMULATED = "simulated"
+
+
+class BindingLevel(StrEnum):
+    """How the key and the devices hang together. A certificate is never labelled higher than what was checked."""
+
+    CPU = "cpu"  # one CPU TEE whose report_data is the binding; no devices
+    NONCE_CPU_DIGEST = (
+        "nonce+cpu-digest"  # devices answered the nonce, the CPU's binding names their reports
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A measurement register that the policy pinned, and the value that it had."""
+
+    name: str  # specification name, e.g. "mr_td"
+    value: bytes  # 1 to 64
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A reference group that matched."""
+
+    id: str
+    digest: bytes  # 32
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device report beside the CPU's evidence."""
+
+    kind: str
+    evidence_sha256: bytes  # 32
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """The policy document that accepted the claims."""
+
+    name: str
+    version: int
+    sha256: bytes  # 32
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What verified claims say of the machine, in a form that all technologies share.
+
+    Attributes:
+        product: product line, e.g. "fmspc:50806f000000".
+        tcb_status: in the vendor's words; `tcb_current`: whether that is the vendor's best.
+        tcb_vector: the SVNs as bytes; layout by technology, see `ca.issuance.platform`.
+        chip_ids: keyed hardware ids (`protocol.chip_id`, 32 bytes each); empty where the policy leaves them out.
+        firmware: identifiers of device firmware (driver, VBIOS, RIM id).
+        certificates_expire: earliest notAfter of the vendor's certificates, UTC.
+    """
+
+    tee: str
+    product: str
+    tcb_status: str
+    tcb_current: bool
+    tcb_vector: bytes
+    chip_ids: tuple[bytes, ...]
+    evidence_sha256: bytes  # 32
+    verified_at: datetime
+    certificates_expire: datetime
+    firmware: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRequest:
+    """One certificate to be made.
+
+    Attributes:
+        names: what the policy granted: "dns:…" and "uri:spiffe://…".
+        lifetime: what the policy grants; `ca.issuance.profile` cuts it.
+        collateral_expires: end of the vendor's collateral, UTC, each part with the stale budget that the policy allows.
+        registers: pinned ones. all_pinned: whether that is every register that a policy must pin.
+        tolerated: what the policy tolerated by name ("tcb:SWHardeningNeeded", "unpinned:rtmr3", …).
+    """
+
+    key: CertifiedKey
+    names: tuple[str, ...]
+    lifetime: timedelta
+    collateral_expires: datetime
+    platform: Platform
+    policy: PolicyRef
+    assurance: Assurance
+    registers: tuple[Register, ...]
+    all_pinned: bool
+    groups: tuple[Group, ...] = ()
+    tolerated: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    binding: BindingLevel = BindingLevel.CPU
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The issuing CA. Made by `ca.issuance.authority.load_issuer`, which lints it.
+
+    Attributes:
+        public_url: base of the URLs in certificates, without trailing slash.
+        oid_arc: dotted arc of our object identifiers.
+        build: name and version of this software, as attestation results name their verifier.
+        reserved_names: the service's own DNS names in lower case; no leaf gets one, so that no attested machine can
+            stand in for the service before clients that only check chain and host name.
+    """
+
+    certificate: x509.Certificate
+    public_key: ec.EllipticCurvePublicKey
+    key_id: bytes  # 20
+    assurance: Assurance
+    public_url: str
+    oid_arc: str
+    build: str
+    reserved_names: frozenset[str]
+
+    @property
+    def crl_url(self) -> str:
+        """Where this issuer's CRL is served. Final: it stands in certificates."""
+        return crl_url(self.public_url, self.key_id)
+
+
+def crl_url(public_url: str, issuer_key_id: bytes) -> str:
+    """URL of the CRL of one issuing key."""
+    return f"{public_url}/v1/crl/{issuer_key_id.hex()}.crl"
+
+
+def policy_oid(arc: str, assurance: Assurance, *, all_pinned: bool) -> str:
+    """The certificate policy that states the assurance level."""
+    if assurance is Assurance.SIMULATED:
+        return f"{arc}.{protocol.OID_POLICY_SIMULATED}"
+    return f"{arc}.{protocol.OID_POLICY_PINNED if all_pinned else protocol.OID_POLICY_VERIFIED}"

@@ -177,6 +177,13 @@ class Lab:
         return await self._stack.enter_async_context(client)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let other tasks run until `condition` holds; at most five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event to set
+            await asyncio.sleep(0.001)
+
+
 async def _end(server: asyncio.Server) -> None:
     server.close()
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from ca.ports import CachedResponse
 from ca.store import tables
-from ca.store.database import insert
+from ca.store.dialect import insert
 
 
 def cached_response(connection: Connection, url: str) -> CachedResponse | None:
@@ -25,7 +25,7 @@ def cached_response(connection: Connection, url: str) -> CachedResponse | None:
 def put_cached_response(connection: Connection, response: CachedResponse) -> None:
     """See `ca.ports.Store`. An answer that was fetched earlier replaces no later one."""
     table = tables.cached_responses
-    statement = insert(connection, table).values(
+    statement = insert(connection.dialect.name, table).values(
         url=response.url,
         status=response.status,
         body=response.body,

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, delete, exists, select
+from sqlalchemy import Connection, Row, bindparam, delete, exists, select
 
 from ca.errors import AuthorityError
 from ca.ports import Blob, Decision
 from ca.store import tables
-from ca.store.database import insert, lock_table
+from ca.store.dialect import add_new, lock_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,20 +37,24 @@ _PLAIN: Final = (  # fields that a row of `decisions` and a Decision have in com
     "result_json",
 )
 
+# Built once: every enrollment runs them.
+_FIND_BUNDLE: Final = select(tables.bundles.c.sha256).where(
+    tables.bundles.c.sha256 == bindparam("bundle")
+)
+_ADD_DECISION: Final = tables.decisions.insert().returning(tables.decisions.c.id)
+_ADD_EVIDENCE: Final = tables.decision_evidence.insert()
+
 
 def add(connection: Connection, decision: Decision, *, refused: bool) -> int:
     """Write one decision and the blobs it names; its row id."""
     _add_blobs(connection, [blob for _, blob in decision.evidence])
     bundle = _add_bundle(connection, decision.collateral)
     values = {name: getattr(decision, name) for name in _PLAIN}
-    row_id: int = connection.execute(
-        tables.decisions.insert()
-        .values(refused=int(refused), bundle_sha256=bundle, **values)
-        .returning(tables.decisions.c.id)
-    ).scalar_one()
+    values |= {"refused": int(refused), "bundle_sha256": bundle}
+    row_id: int = connection.execute(_ADD_DECISION, values).scalar_one()
     if decision.evidence:
         connection.execute(
-            tables.decision_evidence.insert(),
+            _ADD_EVIDENCE,
             [
                 {"decision_id": row_id, "position": i, "kind": kind, "blob_sha256": blob.sha256}
                 for i, (kind, blob) in enumerate(decision.evidence)
@@ -78,8 +82,8 @@ def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Decision]:
 
 def expire_refusals(connection: Connection, decided_before: datetime, limit: int) -> int:
     """Delete up to `limit` refusals decided before an instant, and what nothing names any more."""
-    # No writer may find a blob that is about to go. This waits for the writers that looked at `blobs` (their locking
-    # read holds the table until they end) and makes the next ones wait, for one bounded batch.
+    # No writer may find a blob that is about to go. This waits for the writers that have touched `blobs`, as each
+    # does before it looks for anything, and makes the next ones wait, for one bounded batch.
     lock_table(connection, tables.blobs, "EXCLUSIVE")
     old = connection.execute(
         select(tables.decisions.c.id, tables.decisions.c.bundle_sha256)
@@ -102,34 +106,22 @@ def expire_refusals(connection: Connection, decided_before: datetime, limit: int
 
 
 def _add_blobs(connection: Connection, blobs: Iterable[Blob]) -> None:
+    """Write those that are not there. Even if none is written, `blobs` is locked against `expire_refusals`."""
     wanted = {blob.sha256: blob.data for blob in blobs}
     if any(hashlib.sha256(data).digest() != digest for digest, data in wanted.items()):
         raise AuthorityError("a blob's digest is not that of its bytes")
-    known = set(
-        connection.execute(
-            select(tables.blobs.c.sha256)
-            .where(tables.blobs.c.sha256.in_(wanted))
-            .with_for_update(read=True, key_share=True)  # PostgreSQL: see expire_refusals
-        ).scalars()
-    )
-    rows = [{"sha256": key, "data": wanted[key]} for key in sorted(wanted.keys() - known)]
-    if rows:
-        connection.execute(insert(connection, tables.blobs).on_conflict_do_nothing(), rows)
+    rows = [{"sha256": digest, "data": wanted[digest]} for digest in sorted(wanted)]
+    add_new(connection, tables.blobs, rows)
 
 
 def _add_bundle(connection: Connection, collateral: tuple[Blob, ...]) -> bytes:
     """The digest of this list of collateral, which is written unless it is known."""
     bundle = hashlib.sha256(b"".join(blob.sha256 for blob in collateral)).digest()
-    known = connection.execute(
-        select(tables.bundles.c.sha256).where(tables.bundles.c.sha256 == bundle)
-    ).scalar_one_or_none()
-    if known is not None:
+    if connection.execute(_FIND_BUNDLE, {"bundle": bundle}).first() is not None:
         return bundle
     _add_blobs(connection, collateral)
-    written = connection.execute(
-        insert(connection, tables.bundles).values(sha256=bundle).on_conflict_do_nothing()
-    ).rowcount
-    if written and collateral:  # otherwise another writer was first, members and all
+    # No row: another writer was first, members and all.
+    if add_new(connection, tables.bundles, [{"sha256": bundle}]) and collateral:
         connection.execute(
             tables.bundle_members.insert(),
             [

@@ -10,20 +10,41 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, delete, func, literal, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
 
 from attestca_client.protocol import HandleKind, certificate_handle
 from ca.errors import Conflict, HandleRevoked, IntentClosed, NonceUsed, NotFound, PolicyChanged
 from ca.ports import Decision, Intent, NonceState, Outcome
 from ca.store import decisions, tables
-from ca.store.database import insert
+from ca.store.dialect import add_new, insert
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _ABANDONED: Final = "abandoned"  # cause of a revocation
+
+# Built once: every enrollment runs them.
+_STILL_GOOD: Final = (
+    select(
+        tables.policies.c.version,
+        select(func.min(tables.revocations.c.kind))
+        .where(tables.revocations.c.handle.in_(bindparam("handles", expanding=True)))
+        .scalar_subquery()
+        .label("revoked"),
+    )
+    .where(tables.policies.c.sha256 == bindparam("policy"), tables.is_active)
+    .with_for_update(read=True, of=tables.policies)
+)
+_CLOSE: Final = (
+    update(tables.certificates)
+    .where(tables.certificates.c.serial == bindparam("intent"), tables.is_intent)
+    .values(der=bindparam("der"), ear=bindparam("ear"), state=bindparam("state"))
+)
+_ADD_NAME: Final = tables.certificate_names.insert()
+_ADD_HANDLE: Final = tables.certificate_handles.insert()
 
 
 def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
@@ -42,51 +63,37 @@ def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
 
 def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
-    _spend_nonce(connection, decision)
+    _spend_nonce(connection, decision, None)
     decisions.add(connection, decision, refused=True)
 
 
 def record_intent(connection: Connection, intent: Intent) -> None:
     """See `ca.ports.Store`. Raises Conflict "serial-used" too, which a random serial never meets."""
-    _spend_nonce(connection, intent.decision)
-    _check_policy(connection, intent.decision.policy_sha256)
+    _spend_nonce(connection, intent.decision, intent.serial)
     own = certificate_handle(intent.issuer_key_id, intent.serial)
-    _check_handles(connection, [own, *(handle for _, handle in intent.handles)])
-    decision_id = decisions.add(connection, intent.decision, refused=False)
-    written = connection.execute(
-        insert(connection, tables.certificates)
-        .values(
-            serial=intent.serial,
-            decision_id=decision_id,
-            issuer_key_id=intent.issuer_key_id,
-            handle=own,
-            tbs_sha256=intent.tbs_sha256,
-            not_before=intent.not_before,
-            not_after=intent.not_after,
-            state=Outcome.INTENT,
-        )
-        .on_conflict_do_nothing(index_elements=["serial"])
-    ).rowcount
-    if not written:
+    handles = [own, *(handle for _, handle in intent.handles)]
+    _check_still_good(connection, intent.decision.policy_sha256, handles)
+    row = {
+        "serial": intent.serial,
+        "decision_id": decisions.add(connection, intent.decision, refused=False),
+        "issuer_key_id": intent.issuer_key_id,
+        "handle": own,
+        "tbs_sha256": intent.tbs_sha256,
+        "not_before": intent.not_before,
+        "not_after": intent.not_after,
+        "state": Outcome.INTENT,
+    }
+    if not add_new(connection, tables.certificates, [row]):
         raise Conflict("the serial number was used before", code="serial-used")
     _add_names_and_handles(connection, intent)
-    connection.execute(
-        update(tables.nonces)
-        .where(tables.nonces.c.nonce == intent.decision.nonce)
-        .values(serial=intent.serial)
-    )
 
 
 def record_certificate(connection: Connection, serial: int, der: bytes, ear: str) -> None:
     """See `ca.ports.Store`. The same certificate again changes nothing: a lost answer may be asked for again."""
-    table = tables.certificates
-    written = connection.execute(
-        update(table)
-        .where(table.c.serial == serial, tables.is_intent)
-        .values(state=Outcome.ISSUED, der=der, ear=ear)
-    ).rowcount
-    if written:
+    values = {"intent": serial, "der": der, "ear": ear, "state": Outcome.ISSUED}
+    if connection.execute(_CLOSE, values).rowcount:
         return
+    table = tables.certificates
     row = connection.execute(select(table).where(table.c.serial == serial)).one_or_none()
     if row is None:
         raise NotFound("no intent with this serial number")
@@ -106,19 +113,8 @@ def abandon_intents(connection: Connection, older_than: datetime, now: datetime)
         .values(state=Outcome.ABANDONED)
         .returning(table.c.serial, table.c.handle)
     ).all()
-    if rows:
-        connection.execute(
-            insert(connection, tables.revocations).on_conflict_do_nothing(),
-            [
-                {
-                    "handle": row.handle,
-                    "kind": HandleKind.CERTIFICATE,
-                    "revoked_at": now,
-                    "cause": _ABANDONED,
-                }
-                for row in rows
-            ],
-        )
+    fixed = {"kind": HandleKind.CERTIFICATE, "revoked_at": now, "cause": _ABANDONED}
+    add_new(connection, tables.revocations, [{"handle": row.handle, **fixed} for row in rows])
     return tuple(sorted(row.serial for row in rows))
 
 
@@ -130,47 +126,44 @@ def forget_nonces(connection: Connection, expired_before: datetime) -> int:
     ).rowcount
 
 
-def _spend_nonce(connection: Connection, decision: Decision) -> None:
-    values = {
-        "nonce": decision.nonce,
-        "expires_at": decision.nonce_expires,
-        "decided_at": decision.decided_at,
-        "request_sha256": decision.request_sha256,
-    }
-    columns = [literal(value, tables.nonces.c[name].type) for name, value in values.items()]
+@functools.cache
+def _spend(dialect: str) -> Executable:
     # Of the time that a restored backup knows nothing of, a nonce may have been answered.
     lost = (
         select(tables.restorations.c.id)
-        .where(tables.restorations.c.nonces_until >= decision.nonce_expires)
+        .where(tables.restorations.c.nonces_until >= bindparam("expires_at", type_=tables.Instant))
         .exists()
     )
-    written = connection.execute(
-        insert(connection, tables.nonces)
-        .from_select(list(values), select(*columns).where(~lost))
-        .on_conflict_do_nothing(index_elements=["nonce"])
+    names = ["nonce", "expires_at", "decided_at", "request_sha256", "serial"]
+    values = [bindparam(name, type_=tables.nonces.c[name].type) for name in names]
+    row = select(*values).where(~lost)
+    return insert(dialect, tables.nonces).from_select(names, row).on_conflict_do_nothing()
+
+
+def _spend_nonce(connection: Connection, decision: Decision, serial: int | None) -> None:
+    spent = connection.execute(
+        _spend(connection.dialect.name),
+        {
+            "nonce": decision.nonce,
+            "expires_at": decision.nonce_expires,
+            "decided_at": decision.decided_at,
+            "request_sha256": decision.request_sha256,
+            "serial": serial,
+        },
     ).rowcount
-    if not written:
+    if not spent:
         raise NonceUsed("the nonce was answered before")
 
 
-def _check_policy(connection: Connection, policy_sha256: bytes | None) -> None:
-    """The policy is active, and on PostgreSQL stays so until this transaction ends."""
-    table = tables.policies
-    active = connection.execute(
-        select(table.c.version)
-        .where(table.c.sha256 == policy_sha256, tables.is_active)
-        .with_for_update(read=True)
-    ).first()
-    if active is None:
+def _check_still_good(
+    connection: Connection, policy_sha256: bytes | None, handles: list[bytes]
+) -> None:
+    """The policy is active, and on PostgreSQL stays so until this transaction ends; no handle is revoked."""
+    row = connection.execute(_STILL_GOOD, {"policy": policy_sha256, "handles": handles}).first()
+    if row is None:
         raise PolicyChanged("the policy of this decision is not active any more")
-
-
-def _check_handles(connection: Connection, handles: list[bytes]) -> None:
-    revoked = connection.execute(
-        select(func.min(tables.revocations.c.kind)).where(tables.revocations.c.handle.in_(handles))
-    ).scalar_one()
-    if revoked is not None:
-        raise HandleRevoked(f"revoked: {revoked}")
+    if row.revoked is not None:
+        raise HandleRevoked(f"revoked: {row.revoked}")
 
 
 def _add_names_and_handles(connection: Connection, intent: Intent) -> None:
@@ -183,6 +176,6 @@ def _add_names_and_handles(connection: Connection, intent: Intent) -> None:
         for i, (kind, handle) in enumerate(intent.handles)
     ]
     if names:
-        connection.execute(tables.certificate_names.insert(), names)
+        connection.execute(_ADD_NAME, names)
     if handles:
-        connection.execute(tables.certificate_handles.insert(), handles)
+        connection.execute(_ADD_HANDLE, handles)

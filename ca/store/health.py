@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ca.store import tables
-from ca.store.database import insert
+from ca.store.dialect import insert
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -16,7 +16,7 @@ def beat(connection: Connection) -> None:
     """See `ca.ports.Store.ping`."""
     table = tables.heartbeat
     connection.execute(
-        insert(connection, table)
+        insert(connection.dialect.name, table)
         .values(id=1, beats=1)
         .on_conflict_do_update(index_elements=["id"], set_={"beats": table.c.beats + 1})
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, or_, select, update
 from ca.errors import Conflict, NotFound
 from ca.ports import OperatorAction, TokenRecord
 from ca.store import tables
-from ca.store.database import insert
+from ca.store.dialect import add_new
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,21 +22,17 @@ _TOKEN: Final = tables.tokens.c
 
 def add_token(connection: Connection, token: TokenRecord, action: OperatorAction) -> None:
     """See `ca.ports.Store`. Raises Conflict where the id or the digest is taken."""
-    written = connection.execute(
-        insert(connection, tables.tokens)
-        .values(
-            id=token.id,
-            name=token.name,
-            sha256=token.sha256,
-            scopes=json.dumps(sorted(token.scopes)),
-            created_at=token.created_at,
-            expires_at=token.expires_at,
-            last_used_at=token.last_used_at,
-            revoked_at=token.revoked_at,
-        )
-        .on_conflict_do_nothing()
-    ).rowcount
-    if not written:
+    row = {
+        "id": token.id,
+        "name": token.name,
+        "sha256": token.sha256,
+        "scopes": json.dumps(sorted(token.scopes)),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "last_used_at": token.last_used_at,
+        "revoked_at": token.revoked_at,
+    }
+    if not add_new(connection, tables.tokens, [row]):
         raise Conflict("there is such a token already")
     log_action(connection, action)
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from ca.errors import NotFound, PolicyConflict
 from ca.ports import OperatorAction, PolicyRecord, PolicyState
 from ca.store import operators, tables
-from ca.store.database import lock_table
+from ca.store.dialect import lock_table
 
 _POLICY: Final = tables.policies.c
 # Not EXCLUSIVE: it must not make an enrollment wait that reads its policy FOR SHARE.

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, union_all
 
 from ca.ports import CrlRecord
 from ca.store import tables
-from ca.store.database import insert
+from ca.store.dialect import insert
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,7 +75,7 @@ def add_crl(connection: Connection, crl: CrlRecord) -> bool:
     if crl.number <= (floor or 0):
         return False
     values = {column.name: getattr(crl, column.name) for column in table.columns}
-    statement = insert(connection, table).values(values)
+    statement = insert(connection.dialect.name, table).values(values)
     new = statement.excluded
     return bool(
         connection.execute(

@@ -18,7 +18,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from ca.errors import ConfigurationError
-from ca.store.database import Database, Limits, lock_migrations
+from ca.store.database import Database
+from ca.store.dialect import lock_migrations
+from ca.store.engines import Limits
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

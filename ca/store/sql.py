@@ -20,7 +20,7 @@ from ca.store import (
     revocations,
     schema,
 )
-from ca.store.database import Database, Limits
+from ca.store.database import Database
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RefusalRecord,
         TokenRecord,
     )
+    from ca.store.engines import Limits
 
 _BATCH: Final = 500  # refusals deleted in one transaction, so that enrollments do not wait long
 

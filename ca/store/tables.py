@@ -217,7 +217,12 @@ nonces: Final = Table(
     Column("expires_at", Instant, nullable=False),
     Column("decided_at", Instant, nullable=False),
     _digest("request_sha256"),
-    Column("serial", ForeignKey("certificates.serial"), unique=True),
+    # Deferred: the nonce is spent before the certificate's row is written.
+    Column(
+        "serial",
+        ForeignKey("certificates.serial", deferrable=True, initially="DEFERRED"),
+        unique=True,
+    ),
     sqlite_with_rowid=False,
 )
 is_of_refusal: Final = nonces.c.serial.is_(None)

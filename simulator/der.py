@@ -35,7 +35,7 @@ def enumerated(value: int) -> bytes:
     return tlv(0x0A, _twos_complement(value))
 
 
-def boolean(value: bool) -> bytes:  # noqa: FBT001 - the value is all there is to say
+def boolean(*, value: bool) -> bytes:
     """BOOLEAN."""
     return TRUE if value else FALSE
 

@@ -58,7 +58,7 @@ class SgxExtension:
             ("4", der.octet_string(self.fmspc)),
             ("5", der.enumerated(self.sgx_type)),
             *([] if instance is None else [("6", der.octet_string(instance))]),
-            *((f"7.{i}", der.boolean(f)) for i, f in enumerate(flags, 1) if f is not None),
+            *((f"7.{i}", der.boolean(value=f)) for i, f in enumerate(flags, 1) if f is not None),
         ]
 
     def extension(self) -> Extension:

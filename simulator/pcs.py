@@ -155,7 +155,9 @@ class FakePcs:
 async def running(intel: FakeIntel) -> AsyncIterator[FakePcs]:
     """The service on 127.0.0.1 at a port of the system's choice, until the block ends."""
     pcs = FakePcs(intel)
-    runner = web.AppRunner(pcs.application(), access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(
+        pcs.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.01
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

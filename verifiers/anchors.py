@@ -16,6 +16,8 @@ from importlib.resources import files
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from verifiers.certificate import Certificate, parse_certificate
+
 INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
 INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
     "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5"
@@ -25,18 +27,14 @@ INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One pinned root: its DER certificate and its DER SubjectPublicKeyInfo."""
+    """One pinned root. Its key is what counts: another certificate of the same key and name is accepted as root too."""
 
-    certificate_der: bytes
-    spki_der: bytes
+    certificate: Certificate
 
     @classmethod
-    def from_certificate(cls, certificate: x509.Certificate) -> Anchor:
-        """Pin the key of `certificate`."""
-        return cls(
-            certificate.public_bytes(Encoding.DER),
-            certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        )
+    def from_der(cls, certificate_der: bytes) -> Anchor:
+        """Pin the key of a certificate. Raises VerificationError if it is none that we can use."""
+        return cls(parse_certificate(certificate_der))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,9 @@ class Anchors:
     @property
     def sha256(self) -> bytes:
         """32 bytes that name this set in a decision record: the digest of the digests of its keys, in field order."""
-        return hashlib.sha256(hashlib.sha256(self.intel_sgx_root.spki_der).digest()).digest()
+        return hashlib.sha256(
+            hashlib.sha256(self.intel_sgx_root.certificate.spki).digest()
+        ).digest()
 
 
 @lru_cache(maxsize=1)
@@ -61,11 +61,13 @@ def builtin() -> Anchors:
 
 def _pinned(pem: bytes) -> Anchor:
     """The Intel root in `pem`, if it is the very one."""
-    certificate = x509.load_pem_x509_certificate(pem)
-    point = certificate.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    digest = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    anchor = Anchor.from_der(certificate)
+    key = anchor.certificate.public_key
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    digest = hashlib.sha256(certificate).hexdigest()
     if digest != INTEL_SGX_ROOT_CA_SHA256 or point.hex() != INTEL_SGX_ROOT_CA_KEY:
         raise RuntimeError(
             "the packaged Intel SGX Root CA is not the pinned one: reinstall attestca"
         )
-    return Anchor.from_certificate(certificate)
+    return anchor

@@ -3,25 +3,23 @@
 
 Everything here that costs a signature is a pure function of exact bytes, free of time, and remembered (`lru_cache`:
 the bytes themselves are the key, only successes are kept). Dates and revocation are judged by `check_validity` and
-`check_not_revoked` at every use. Source: RFC 5280 sections 4.2, 5, 6.1.
+`check_not_revoked` at every use. Source: RFC 5280 sections 5 and 6.1.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID
 
+from verifiers import der
+from verifiers.certificate import FOREIGN, Certificate, parse_certificate, signed_fields
 from verifiers.errors import Reason, VerificationError
+from verifiers.signatures import p256_signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,38 +27,10 @@ if TYPE_CHECKING:
 
     from verifiers.anchors import Anchor
 
-# What the library raises on bad DER; nothing else escapes it (fuzzed).
-FOREIGN: Final = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-)
-_PEM: Final = re.compile(
-    rb"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END CERTIFICATE-----\s*"
-)
-_KNOWN_CRITICAL: Final = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE})
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """One parsed certificate with what chain building needs of it; trusted by nobody yet."""
-
-    der: bytes
-    x509: x509.Certificate
-    public_key: ec.EllipticCurvePublicKey
-    spki_der: bytes
-    common_name: str
-    serial_number: int
-    not_before: datetime
-    not_after: datetime
-    is_ca: bool
-    path_length: int | None
-    may_sign_certificates: bool
-    may_sign_crls: bool
-    subject_key_id: bytes | None
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_END: Final = b"-----END CERTIFICATE-----"
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
+_CRL_VERSION_2: Final = (der.INTEGER, b"\x01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,71 +45,22 @@ class Crl:
 
 def split_pem(pem: bytes, count: int, what: str) -> tuple[bytes, ...]:
     """The DER of exactly `count` PEM certificates and nothing else but white space and trailing NULs."""
-    text = pem.rstrip(b"\x00")
-    ders: list[bytes] = []
-    position = 0
-    while position < len(text):
-        match = _PEM.match(text, position)
-        if match is None or len(ders) == count:
-            detail = "more certificates" if match else "something that is no PEM certificate"
-            raise VerificationError(Reason.CHAIN, f"{what}: {detail} after {len(ders)} of {count}")
-        position = match.end()
-        try:
-            ders.append(base64.b64decode(re.sub(rb"\s", b"", match[1]), validate=True))
-        except binascii.Error as error:
-            raise VerificationError(Reason.CHAIN, f"{what}: bad Base64") from error
-    if len(ders) != count:
+    blocks = pem.rstrip(b"\x00 \t\r\n").split(_END)
+    if len(blocks) != count + 1 or blocks.pop():
         raise VerificationError(
-            Reason.CHAIN, f"{what}: {count} certificates wanted, {len(ders)} found"
+            Reason.CHAIN, f"{what}: not exactly {count} PEM certificates and nothing else"
         )
-    return tuple(ders)
+    return tuple(_pem_body(block.lstrip(), what) for block in blocks)
 
 
-@lru_cache(maxsize=4096)
-def parse_certificate(der: bytes) -> Certificate:
-    """Parse one certificate. Raises `chain` for anything that is not P-256, SHA-256 and plain RFC 5280."""
+def _pem_body(block: bytes, what: str) -> bytes:
+    body = block.removeprefix(_BEGIN)
+    if body is block or body.translate(None, _BASE64):
+        raise VerificationError(Reason.CHAIN, f"{what}: something that is no PEM certificate")
     try:
-        return _parse_certificate(der)
-    except FOREIGN as error:
-        raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
-
-
-def _parse_certificate(der: bytes) -> Certificate:
-    certificate = x509.load_der_x509_certificate(der)
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise ValueError("key is not P-256")  # noqa: TRY004 - bad bytes, not a bad argument
-    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise ValueError("signature algorithm is not ecdsa-with-SHA256")
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    basic = usage = key_id = None
-    for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _KNOWN_CRITICAL:
-            raise ValueError(f"unknown critical extension {extension.oid.dotted_string}")
-        match extension.value:
-            case x509.BasicConstraints():
-                basic = extension.value
-            case x509.KeyUsage():
-                usage = extension.value
-            case x509.SubjectKeyIdentifier():
-                key_id = extension.value.digest
-            case _:
-                pass
-    return Certificate(
-        der=der,
-        x509=certificate,
-        public_key=key,
-        spki_der=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        common_name=str(names[0].value) if len(names) == 1 else "",
-        serial_number=certificate.serial_number,
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        is_ca=basic is not None and basic.ca,
-        path_length=basic.path_length if basic is not None else None,
-        may_sign_certificates=usage is not None and usage.key_cert_sign,
-        may_sign_crls=usage is not None and usage.crl_sign,
-        subject_key_id=key_id,
-    )
+        return binascii.a2b_base64(body)
+    except binascii.Error as error:
+        raise VerificationError(Reason.CHAIN, f"{what}: bad Base64") from error
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +82,10 @@ def verify_chain(
     Raises:
         VerificationError: `untrusted-root`, or `chain` for any other fault.
     """
-    chain = tuple(parse_certificate(der) for der in ders)
+    chain = tuple(
+        anchor.certificate if data == anchor.certificate.der else parse_certificate(data)
+        for data in ders
+    )
     root = chain[-1]
     for certificate, allowed in zip(chain, names, strict=True):
         if certificate.common_name not in allowed:
@@ -169,7 +93,7 @@ def verify_chain(
                 Reason.CHAIN,
                 f"subject is {certificate.common_name!r}, not {' or '.join(sorted(allowed))}",
             )
-    if root.spki_der != anchor.spki_der:
+    if root.spki != anchor.certificate.spki:
         raise VerificationError(
             Reason.UNTRUSTED_ROOT,
             f"the chain ends at another key than the pinned {root.common_name}",
@@ -180,8 +104,8 @@ def verify_chain(
     for below, certificate in enumerate(chain):
         issuer = chain[min(below + 1, len(chain) - 1)]
         _check_may_issue(issuer, intermediates_below=min(below, len(chain) - 2))
-        if certificate.der != anchor.certificate_der:
-            _check_issued_by(certificate.der, issuer.der)
+        if certificate is not anchor.certificate:
+            _check_issued_by(certificate, issuer)
     return chain
 
 
@@ -195,15 +119,17 @@ def _check_may_issue(issuer: Certificate, intermediates_below: int) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _check_issued_by(der: bytes, issuer_der: bytes) -> None:
-    """One signature and its algorithm identifiers; remembered, for CAs stand in several chains."""
-    certificate, issuer = parse_certificate(der), parse_certificate(issuer_der)
-    try:
-        certificate.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, *FOREIGN) as error:
+def _check_issued_by(certificate: Certificate, issuer: Certificate) -> None:
+    """Names and one signature; remembered, for CAs stand in several chains."""
+    if certificate.issuer != issuer.subject:
+        raise VerificationError(
+            Reason.CHAIN,
+            f"{certificate.common_name} names another issuer than {issuer.common_name}",
+        )
+    if not p256_signed(issuer.public_key, certificate.signature, certificate.tbs):
         raise VerificationError(
             Reason.CHAIN, f"{certificate.common_name} is not signed by {issuer.common_name}"
-        ) from error
+        )
 
 
 def check_validity(chain: Sequence[Certificate], now: datetime) -> None:
@@ -221,48 +147,46 @@ def check_validity(chain: Sequence[Certificate], now: datetime) -> None:
             )
 
 
-def verify_crl(der: bytes, issuer: Certificate, what: str) -> Crl:
+def verify_crl(data: bytes, issuer: Certificate, what: str) -> Crl:
     """Authenticate a CRL against the certificate that must have signed it. Dates are not looked at.
 
     Raises:
         VerificationError: `crl-invalid`.
     """
     try:
-        return _verify_crl(der, issuer)
+        return _verify_crl(data, issuer)
     except FOREIGN as error:
         raise VerificationError(Reason.CRL_INVALID, f"{what}: {error}") from error
 
 
-def _verify_crl(der: bytes, issuer: Certificate) -> Crl:
-    crl = x509.load_der_x509_crl(der)
-    if crl.issuer != issuer.x509.subject:
-        raise ValueError(f"issued by another CA than {issuer.common_name}")
+def _verify_crl(data: bytes, issuer: Certificate) -> Crl:
+    crl = x509.load_der_x509_crl(data)
+    tbs, signature, fields = signed_fields(data)
+    if len(fields) < 3 or fields[0] != _CRL_VERSION_2 or fields[2][1] != issuer.subject:
+        raise ValueError(f"not a version 2 CRL issued by {issuer.common_name}")
     if not issuer.may_sign_crls:
         raise ValueError(f"{issuer.common_name} may not sign CRLs")
-    if crl.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise ValueError("signature algorithm is not ecdsa-with-SHA256")
     number, key_id = _crl_extensions(crl)
     if key_id != issuer.subject_key_id:
         raise ValueError(f"authority key identifier is not {issuer.common_name}'s")
     if crl.next_update_utc is None:
         raise ValueError("nextUpdate is missing")
-    if not crl.is_signature_valid(issuer.public_key):
+    if not p256_signed(issuer.public_key, signature, tbs):
         raise ValueError(f"not signed by {issuer.common_name}")
     return Crl(crl, number, crl.last_update_utc, crl.next_update_utc)
 
 
 def _crl_extensions(crl: x509.CertificateRevocationList) -> tuple[int, bytes]:
     """CRL number and authority key identifier; both must be there, and nothing critical beside them."""
-    number = key_id = None
+    number: int | None = None
+    key_id: bytes | None = None
     for extension in crl.extensions:
-        match extension.value:
-            case x509.CRLNumber():
-                number = extension.value.crl_number
-            case x509.AuthorityKeyIdentifier():
-                key_id = extension.value.key_identifier
-            case _:
-                if extension.critical:
-                    raise ValueError(f"unknown critical extension {extension.oid.dotted_string}")
+        if extension.oid == ExtensionOID.CRL_NUMBER:
+            number = cast("x509.CRLNumber", extension.value).crl_number
+        elif extension.oid == ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
+            key_id = cast("x509.AuthorityKeyIdentifier", extension.value).key_identifier
+        elif extension.critical:
+            raise ValueError(f"unknown critical extension {extension.oid.dotted_string}")
     if number is None or key_id is None:
         raise ValueError("CRL number or authority key identifier is missing")
     return number, key_id

@@ -13,15 +13,36 @@ OCTET_STRING = 0x04
 OID = 0x06
 ENUMERATED = 0x0A
 SEQUENCE = 0x30
+CONTEXT_0 = 0xA0
+
+
+# AlgorithmIdentifier content of ecdsa-with-SHA256: the OID 1.2.840.10045.4.3.2 and no parameters (RFC 5758, 3.2).
+ECDSA_WITH_SHA256 = bytes.fromhex("06082a8648ce3d040302")
+
+
+def signed(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """The parts of SIGNED { tbs, algorithm, signature } (RFC 5280 4.1, 5.1): exact TBS bytes, algorithm, signature.
+
+    The TBS keeps its header, for that is what the signature covers; the algorithm is the content of its SEQUENCE; the
+    signature is the content of the BIT STRING, which must have no unused bits.
+    """
+    start, end = _bounds(data, 0, len(data))
+    if data[0] != SEQUENCE or end != len(data):
+        raise ValueError("not one SEQUENCE")
+    _, tbs_end = _bounds(data, start, end)
+    match elements(data[tbs_end:end]):
+        case ((0x30, algorithm), (0x03, bits)) if data[start] == SEQUENCE and bits[:1] == b"\x00":
+            return data[start:tbs_end], algorithm, bits[1:]
+    raise ValueError("not SIGNED { tbs, algorithm, signature }")
 
 
 def elements(data: bytes) -> tuple[tuple[int, bytes], ...]:
     """The (tag, content) pairs that make up `data`, all of it."""
     found: list[tuple[int, bytes]] = []
-    position = 0
-    while position < len(data):
-        tag, start, end = _header(data, position)
-        found.append((tag, data[start:end]))
+    position, size = 0, len(data)
+    while position < size:
+        start, end = _bounds(data, position, size)
+        found.append((data[position], data[start:end]))
         position = end
     return tuple(found)
 
@@ -49,22 +70,27 @@ def boolean(content: bytes) -> bool:
     return content == b"\xff"
 
 
-def _header(data: bytes, position: int) -> tuple[int, int, int]:
-    """(tag, start, end) of the element at `position`."""
-    if len(data) - position < 2:
-        raise ValueError("truncated element")
-    tag, length = data[position], data[position + 1]
+def _bounds(data: bytes, position: int, size: int) -> tuple[int, int]:
+    """(start, end) of the content of the element at `position`."""
     start = position + 2
-    if tag & 0x1F == 0x1F:
+    if start > size:
+        raise ValueError("truncated element")
+    if data[position] & 0x1F == 0x1F:
         raise ValueError("multi-byte tag")
+    length = data[position + 1]
     if length & 0x80:
-        octets = data[start : start + (length & 0x7F)]
-        if not 1 <= len(octets) <= 3 or len(octets) != length & 0x7F:
-            raise ValueError("indefinite, oversized or truncated length")
-        length = int.from_bytes(octets, "big")
-        start += len(octets)
-        if length < 0x80 or octets[0] == 0:
-            raise ValueError("length not minimal")
-    if start + length > len(data):
+        length, start = _long_length(data, start, length & 0x7F)
+    if start + length > size:
         raise ValueError("element longer than what holds it")
-    return tag, start, start + length
+    return start, start + length
+
+
+def _long_length(data: bytes, start: int, count: int) -> tuple[int, int]:
+    """(length, where the content starts) of a length in `count` octets; three are enough for all we read."""
+    octets = data[start : start + count]
+    if not 1 <= count <= 3 or len(octets) != count:
+        raise ValueError("indefinite, oversized or truncated length")
+    length = int.from_bytes(octets, "big")
+    if length < 0x80 or octets[0] == 0:
+        raise ValueError("length not minimal")
+    return length, start + count

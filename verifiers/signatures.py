@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ECDSA on P-256 with SHA-256 in the raw form that Intel uses: r || s and x || y, 32 bytes each, big endian."""
+"""ECDSA on P-256 with SHA-256, in the two forms that vendors use.
+
+Raw, in quotes and statements: r || s and x || y, 32 bytes each, big endian. DER, in certificates and CRLs.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,13 @@ def p256_point(xy: bytes) -> ec.EllipticCurvePublicKey | None:
 def p256_verifies(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
     """Whether the 64-byte `signature` is one of `key` over SHA-256(`signed`)."""
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    return p256_signed(key, encode_dss_signature(r, s), signed)
+
+
+def p256_signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
+    """Whether the DER ECDSA-Sig-Value `signature` is one of `key` over SHA-256(`signed`)."""
     try:
-        key.verify(encode_dss_signature(r, s), signed, _ECDSA)
+        key.verify(signature, signed, _ECDSA)
     except InvalidSignature:
         return False
     return True

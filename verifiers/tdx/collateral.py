@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from verifiers.chain import Certificate, Crl, split_pem, verify_chain, verify_crl
+from verifiers.certificate import Certificate
+from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_verifies
 from verifiers.tdx.pck import CA_KINDS, ROOT_NAME
@@ -19,6 +20,7 @@ from verifiers.tdx.statements import QeIdentity, TcbInfo, parse_qe_identity, par
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from verifiers.anchors import Anchor
     from verifiers.tdx.endorsements import TdxEndorsements
@@ -36,6 +38,7 @@ class Collateral:
     Attributes:
         tcb_info_chain, qe_identity_chain: TCB signing certificate, root.
         pck_crl_chain: the CA that issued `pck_crl`, root; `root_ca_crl` is of that root.
+        certificates_not_after: earliest end of the certificates above.
         sha256: name of the exact bytes (`TdxEndorsements.sha256`).
     """
 
@@ -46,6 +49,7 @@ class Collateral:
     pck_crl: Crl
     pck_crl_chain: tuple[Certificate, ...]
     root_ca_crl: Crl
+    certificates_not_after: datetime
     sha256: bytes
 
 
@@ -89,6 +93,9 @@ def _authenticate(parts: TdxEndorsements, anchor: Anchor) -> Collateral:
         pck_crl=pck_crl,
         pck_crl_chain=crl_chain,
         root_ca_crl=root_ca_crl,
+        certificates_not_after=min(
+            one.not_after for chain in (crl_chain, info_chain, qe_chain) for one in chain
+        ),
         sha256=parts.sha256,
     )
 

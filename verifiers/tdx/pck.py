@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 from verifiers import der
-from verifiers.chain import Certificate, split_pem, verify_chain
+from verifiers.certificate import Certificate
+from verifiers.chain import split_pem, verify_chain
 from verifiers.errors import Reason, VerificationError
 from verifiers.tdx.claims import PckClaims
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from verifiers.anchors import Anchor
 
 ROOT_NAME: Final = frozenset({"Intel SGX Root CA"})
@@ -42,6 +45,7 @@ class PckChain:
 
     certificates: tuple[Certificate, ...]  # 3
     claims: PckClaims
+    not_after: datetime  # earliest of the three
 
     @property
     def leaf(self) -> Certificate:
@@ -79,7 +83,7 @@ def verify_pck_chain(pem: bytes, anchor: Anchor) -> PckChain:
         raise VerificationError(
             Reason.CHAIN, f"SGX extension of the PCK certificate cannot be read: {error}"
         ) from error
-    return PckChain(certificates, claims)
+    return PckChain(certificates, claims, min(one.not_after for one in certificates))
 
 
 def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
@@ -114,14 +118,12 @@ def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
 def _members(content: bytes, arc: bytes) -> dict[int, tuple[int, bytes]]:
     """SEQUENCE OF SEQUENCE { OID arc.n, value } -> n -> (tag, content). No member may stand twice."""
     members: dict[int, tuple[int, bytes]] = {}
+    oid = bytes([der.OID, len(arc) + 1]) + arc  # n follows, in one octet, and then the value
     for tag, item in der.elements(content):
-        pair = der.elements(item)
-        if tag != der.SEQUENCE or len(pair) != 2 or pair[0][0] != der.OID:
-            raise ValueError("a member is not SEQUENCE { OID, value }")
-        oid = pair[0][1]
-        if len(oid) != len(arc) + 1 or not oid.startswith(arc) or oid[-1] in members:
-            raise ValueError(f"unknown or repeated member {oid.hex()}")
-        members[oid[-1]] = pair[1]
+        number = item[len(oid)] if len(item) > len(oid) else 0
+        if tag != der.SEQUENCE or not item.startswith(oid) or number in members:
+            raise ValueError(f"unknown or repeated member {item[: len(oid) + 1].hex()}")
+        (members[number],) = der.elements(item[len(oid) + 1 :])
     return members
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
@@ -21,23 +21,12 @@ _DATE_LENGTH: Final = len("2025-06-19T10:16:03Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
-    """One of 16 component SVNs of a level, with Intel's words on what it is."""
-
-    svn: int
-    category: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
 class PlatformLevel:
-    """One entry of `tcbLevels` in TCB info."""
+    """One entry of `tcbLevels` in TCB info. `sgx` and `tdx` are the 16 component SVNs, one byte each."""
 
-    sgx: tuple[int, ...]  # 16
+    sgx: bytes
     pcesvn: int
-    tdx: tuple[int, ...]  # 16
-    sgx_components: tuple[Component, ...]
-    tdx_components: tuple[Component, ...]
+    tdx: bytes
     status: TcbStatus
     date: datetime
     advisory_ids: tuple[str, ...]
@@ -76,6 +65,7 @@ class TcbInfo:
     module: ModuleIdentity | None
     module_identities: tuple[ModuleIdentity, ...]
     levels: tuple[PlatformLevel, ...]
+    names: dict[str, tuple[str, str]]  # "sgxtcbcomponents[0]" -> Intel's (category, type)
 
     def identity(self, version: int) -> ModuleIdentity:
         """What Intel states of TDX module `version` (tee_tcb_svn[1]). Raises `tdx-module-mismatch`."""
@@ -106,12 +96,13 @@ class QeIdentity:
 
 def parse_tcb_info(text: bytes) -> TcbInfo:
     """Read TCB info."""
-    members = jsontext.parse(text)
+    members = jsontext.parse_signed(text)
     _expect(members, "id", "TDX")
     _expect(members, "version", 3)
     _expect(members, "tcbType", 0)
     identities = _list(members.get("tdxModuleIdentities", []))
-    levels = [_platform_level(_object(level)) for level in _list(members["tcbLevels"])]
+    texts = _list(members["tcbLevels"])
+    levels = [_platform_level(_object(level)) for level in texts]
     levels.sort(key=lambda level: (level.sgx, level.pcesvn, level.tdx), reverse=True)
     found = tuple(_module_identity(_object(identity)) for identity in identities)
     if len({identity.id for identity in found}) != len(found):
@@ -125,12 +116,13 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
         module=_module(_object(members["tdxModule"])) if "tdxModule" in members else None,
         module_identities=found,
         levels=tuple(levels),
+        names=_component_names(texts),
     )
 
 
 def parse_qe_identity(text: bytes) -> QeIdentity:
     """Read the QE identity."""
-    members = jsontext.parse(text)
+    members = jsontext.parse_signed(text)
     _expect(members, "id", "TD_QE")
     _expect(members, "version", 2)
     return QeIdentity(
@@ -149,32 +141,34 @@ def parse_qe_identity(text: bytes) -> QeIdentity:
 
 def _platform_level(level: dict[str, jsontext.Json]) -> PlatformLevel:
     tcb = _object(level["tcb"])
-    sgx = _component_list(tcb["sgxtcbcomponents"])
-    tdx = _component_list(tcb["tdxtcbcomponents"])
     return PlatformLevel(
-        sgx=tuple(component.svn for component in sgx),
+        sgx=_svns(tcb["sgxtcbcomponents"]),
         pcesvn=_number(tcb["pcesvn"]),
-        tdx=tuple(component.svn for component in tdx),
-        sgx_components=sgx,
-        tdx_components=tdx,
+        tdx=_svns(tcb["tdxtcbcomponents"]),
         status=TcbStatus.parse(_text(level["tcbStatus"])),
         date=_date(level["tcbDate"]),
         advisory_ids=_texts(level.get("advisoryIDs", [])),
     )
 
 
-def _component_list(value: jsontext.Json) -> tuple[Component, ...]:
-    components = _list(value)
-    if len(components) != COMPONENTS:
-        raise ValueError(f"{len(components)} TCB components, not {COMPONENTS}")
-    return tuple(
-        Component(
-            _number(component["svn"]),
-            _text(component.get("category", "")),
-            _text(component.get("type", "")),
-        )
-        for component in map(_object, components)
-    )
+def _svns(value: jsontext.Json) -> bytes:
+    """The SVNs of a component list, which must be 16 integers of one byte."""
+    svns = bytes([component["svn"] for component in cast("list[dict[str, int]]", _list(value))])
+    if len(svns) != COMPONENTS:
+        raise ValueError(f"{len(svns)} TCB components, not {COMPONENTS}")
+    return svns
+
+
+def _component_names(levels: list[jsontext.Json]) -> dict[str, tuple[str, str]]:
+    """Intel's words for the components; they are the same in every level, so the first level's serve."""
+    names: dict[str, tuple[str, str]] = {}
+    for level in levels[:1]:
+        tcb = _object(_object(level)["tcb"])
+        for kind in ("sgxtcbcomponents", "tdxtcbcomponents"):
+            for index, component in enumerate(map(_object, _list(tcb[kind]))):
+                category, type_ = component.get("category", ""), component.get("type", "")
+                names[f"{kind}[{index}]"] = (_text(category), _text(type_))
+    return names
 
 
 def _module(module: dict[str, jsontext.Json]) -> ModuleIdentity:

@@ -48,11 +48,11 @@ def evaluate(pck: PckClaims, quote: TdxQuote, info: TcbInfo, identity: QeIdentit
             three carry what is known of the parts.
     """
     platform = _Platform(pck, quote.qe_report.isvsvn, info, identity)
-    report, status = _evaluate(platform, quote.td.tee_tcb_svn)
-    if quote.td15 is not None:
-        _, current = _evaluate(platform, quote.td15.tee_tcb_svn2)
-        status = relaunch(status, current)
-    return replace(report, status=status)
+    launch = _evaluate(platform, quote.td.tee_tcb_svn)
+    if quote.td15 is None:
+        return launch.report
+    current = _evaluate(platform, quote.td15.tee_tcb_svn2)
+    return replace(launch.report, status=relaunch(launch.status, current.status))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,27 @@ class _Platform:
     identity: QeIdentity
 
 
-def _evaluate(platform: _Platform, tee_tcb_svn: bytes) -> tuple[TcbReport, TcbStatus]:
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """An accepted report beside its status, which in the report may be None."""
+
+    report: TcbReport
+    status: TcbStatus
+
+
+def _evaluate(platform: _Platform, tee_tcb_svn: bytes) -> _Reached:
     info, identity, version = platform.info, platform.identity, tee_tcb_svn[1]
     module_identity = info.identity(version)
     level = _platform_match(platform.pck, tee_tcb_svn, info)
     qe = _svn_match(platform.qe_isvsvn, identity.levels)
     module = _svn_match(tee_tcb_svn[0], module_identity.levels) if version else None
+    status: TcbStatus | None = None
+    if level is not None and qe is not None and (module is not None or not version):
+        components = (qe.status,) if module is None else (qe.status, module.status)
+        status = converge(level.status, *components)
     parts = [part for part in (level, qe, module) if part is not None]
     report = TcbReport(
-        status=None,
+        status=status,
         platform_status=level.status if level else None,
         qe_status=qe.status if qe else None,
         module_status=module.status if module else None,
@@ -85,25 +97,20 @@ def _evaluate(platform: _Platform, tee_tcb_svn: bytes) -> tuple[TcbReport, TcbSt
             *_svn_shortfall("qe.isvsvn", platform.qe_isvsvn, identity.levels, "Quoting Enclave"),
         ),
     )
-    if level is None or qe is None or (version and module is None):
-        raise VerificationError(
-            Reason.TCB_NOT_SUPPORTED, _not_supported(report, version), tcb=report
-        )
-    status = converge(level.status, *(part.status for part in (qe, module) if part is not None))
-    return report, _accepted(status, report)
+    return _Reached(report, _accepted(report, version))
 
 
-def _accepted(status: TcbStatus, report: TcbReport) -> TcbStatus:
-    """The status, unless it is one that no policy may accept."""
-    known = replace(report, status=status)
+def _accepted(report: TcbReport, version: int) -> TcbStatus:
+    """The report's status, unless it is one that no policy may accept."""
+    status = report.status
+    if status is None:
+        detail = _not_supported(report, version)
+        raise VerificationError(Reason.TCB_NOT_SUPPORTED, detail, tcb=report)
     if status is TcbStatus.REVOKED:
-        raise VerificationError(Reason.TCB_REVOKED, "Intel has revoked this TCB level", tcb=known)
+        raise VerificationError(Reason.TCB_REVOKED, "Intel has revoked this TCB level", tcb=report)
     if status is TcbStatus.UNKNOWN:
-        raise VerificationError(
-            Reason.TCB_STATUS_UNKNOWN,
-            "a matching level has a status that is not Intel's",
-            tcb=known,
-        )
+        detail = "a matching level has a status that Intel does not define for it"
+        raise VerificationError(Reason.TCB_STATUS_UNKNOWN, detail, tcb=report)
     return status
 
 
@@ -136,20 +143,24 @@ def _shortfalls(
 ) -> Iterator[Shortfall]:
     """Every component below the newest level, with Intel's words on what must be updated."""
     for level in info.levels[:1]:
-        for index, (have, need) in enumerate(
-            zip(pck.sgx_tcb_components, level.sgx_components, strict=True)
-        ):
-            if have < need.svn:
-                name = f"sgxtcbcomponents[{index}]"
-                yield Shortfall(name, have, need.svn, need.category, need.type)
+        ours = bytes(pck.sgx_tcb_components)
+        yield from _component_shortfalls("sgxtcbcomponents", ours, level.sgx, 0, info)
         if pck.pcesvn < level.pcesvn:
             yield Shortfall("pcesvn", pck.pcesvn, level.pcesvn, "OS/VMM", "PCE")
-        for index in range(2 if tee_tcb_svn[1] else 0, COMPONENTS):
-            have, need = tee_tcb_svn[index], level.tdx_components[index]
-            if have < need.svn:
-                name = f"tdxtcbcomponents[{index}]"
-                yield Shortfall(name, have, need.svn, need.category, need.type)
+        first = 2 if tee_tcb_svn[1] else 0
+        yield from _component_shortfalls("tdxtcbcomponents", tee_tcb_svn, level.tdx, first, info)
     yield from _svn_shortfall("tdxModule.isvsvn", tee_tcb_svn[0], module.levels, "TDX Module")
+
+
+def _component_shortfalls(
+    kind: str, have: bytes, need: bytes, first: int, info: TcbInfo
+) -> Iterator[Shortfall]:
+    if _reaches(have[first:], need[first:]):
+        return
+    for index in range(first, COMPONENTS):
+        if have[index] < need[index]:
+            name = f"{kind}[{index}]"
+            yield Shortfall(name, have[index], need[index], *info.names[name])
 
 
 def _svn_shortfall(

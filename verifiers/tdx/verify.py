@@ -9,6 +9,7 @@ claims say what is the case.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
@@ -146,8 +147,7 @@ def _window(part: str, issued: datetime, next_update: datetime, now: datetime) -
 def _check_revocation(pck: PckChain, collateral: Collateral) -> None:
     """Root CRL over every CA and signer below the root; PCK CRL of the leaf's own issuer over the leaf."""
     crl_issuer = collateral.pck_crl_chain[0]
-    same_key = crl_issuer.spki_der == pck.issuer.spki_der
-    if not same_key or crl_issuer.x509.subject != pck.issuer.x509.subject:
+    if (crl_issuer.spki, crl_issuer.subject) != (pck.issuer.spki, pck.issuer.subject):
         raise VerificationError(
             Reason.CRL_INVALID,
             f"PCK CRL of {crl_issuer.common_name}, but the PCK is of {pck.issuer.common_name}",
@@ -206,7 +206,16 @@ def _check_module(quote: TdxQuote, collateral: Collateral) -> None:
 
 
 def _masked(value: bytes, mask: bytes) -> bytes:
-    return bytes(one & two for one, two in zip(value, mask, strict=True))
+    together = int.from_bytes(value, "big") & int.from_bytes(mask, "big")
+    return together.to_bytes(len(value), "big")
+
+
+@lru_cache(maxsize=64)
+def _attributes(td_attributes: bytes) -> tuple[frozenset[TdAttribute], int]:
+    """(named bits that are set, mask of the others)."""
+    bits = int.from_bytes(td_attributes, "little")
+    named = frozenset(name for bit, name in _ATTRIBUTE_BITS.items() if bits >> bit & 1)
+    return named, bits & ~_NAMED_BITS
 
 
 def _claims(
@@ -217,14 +226,8 @@ def _claims(
     judged: tuple[tuple[PartValidity, ...], datetime, bool],
 ) -> TdxClaims:
     validity, now, bound = judged
-    bits = int.from_bytes(quote.td.td_attributes, "little")
-    chains = (
-        pck.certificates,
-        collateral.tcb_info_chain,
-        collateral.qe_identity_chain,
-        collateral.pck_crl_chain,
-    )
-    certificates_expire = min(certificate.not_after for chain in chains for certificate in chain)
+    attributes, reserved = _attributes(quote.td.td_attributes)
+    certificates_expire = min(pck.not_after, collateral.certificates_not_after)
     report = quote.qe_report
     return TdxClaims(
         header=quote.header,
@@ -232,8 +235,8 @@ def _claims(
         td=quote.td,
         td15=quote.td15,
         td15_ex=quote.td15_ex,
-        attributes=frozenset(name for bit, name in _ATTRIBUTE_BITS.items() if bits >> bit & 1),
-        reserved_attributes=bits & ~_NAMED_BITS,
+        attributes=attributes,
+        reserved_attributes=reserved,
         pck=pck.claims,
         qe=QeClaims(report.mrenclave, report.mrsigner, report.isvprodid, report.isvsvn),
         tcb=tcb,

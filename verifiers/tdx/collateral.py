@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from verifiers.certificate import Certificate
 from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_verifies
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verifiers.anchors import Anchor
+    from verifiers.certificate import Certificate
     from verifiers.tdx.endorsements import TdxEndorsements
 
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 from verifiers import der
-from verifiers.certificate import Certificate
 from verifiers.chain import split_pem, verify_chain
 from verifiers.errors import Reason, VerificationError
 from verifiers.tdx.claims import PckClaims
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verifiers.anchors import Anchor
+    from verifiers.certificate import Certificate
 
 ROOT_NAME: Final = frozenset({"Intel SGX Root CA"})
 CA_KINDS: Final = {

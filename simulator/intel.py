@@ -16,19 +16,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from simulator import collateral, pki
+from simulator import collateral, hierarchy
 from simulator.machine import Platform
 from simulator.pck import SgxExtension
-from simulator.pki import CertificateSpec, Crl, CrlSpec, Entity, Key, pem
+from simulator.pki import Crl, Entity, Key, pem
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from simulator.collateral import Json
-
-ROOT_CRL_URL = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
-PCK_CRL_URL = "https://api.trustedservices.intel.com/sgx/certification/v4/pckcrl?ca={}&encoding=der"
-YEAR = timedelta(days=365)
 
 
 @dataclass(slots=True)
@@ -90,10 +86,10 @@ class FakeIntel:
         """
         now = now.replace(microsecond=0)
         seed = secrets.token_bytes(32) if seed is None else seed
-        root = _root(now, Key.derive(seed, "root"))
-        tcb_signing = _tcb_signing(now, root, Key.derive(seed, "tcb signing"))
-        platform_ca = _pck_ca(now, root, Key.derive(seed, "platform"), "Platform")
-        processor_ca = _pck_ca(now, root, Key.derive(seed, "processor"), "Processor")
+        root = hierarchy.root(now, Key.derive(seed, "root"))
+        tcb_signing = hierarchy.tcb_signing(now, root, Key.derive(seed, "tcb signing"))
+        platform_ca = hierarchy.pck_ca(now, root, Key.derive(seed, "platform"), "Platform")
+        processor_ca = hierarchy.pck_ca(now, root, Key.derive(seed, "processor"), "Processor")
         month = (now - timedelta(days=1), now + timedelta(days=29))
         return cls(
             now=now,
@@ -107,9 +103,9 @@ class FakeIntel:
             tcb_signing=tcb_signing,
             tcb_info_signer=tcb_signing,
             qe_identity_signer=tcb_signing,
-            root_crl=_crl(root, month[0], month[0] + YEAR),
-            platform_crl=_crl(platform_ca, *month),
-            processor_crl=_crl(processor_ca, *month),
+            root_crl=hierarchy.crl(root, month[0], month[0] + hierarchy.YEAR),
+            platform_crl=hierarchy.crl(platform_ca, *month),
+            processor_crl=hierarchy.crl(processor_ca, *month),
             standard=Release(
                 {fmspc.lower(): collateral.tcb_info(*month, fmspc, pceid)},
                 collateral.qe_identity(*month),
@@ -172,7 +168,7 @@ class FakeIntel:
         return Platform(
             ca=issuer,
             root=self.root,
-            pck=_pck(self.now, issuer, key, ca, sgx),
+            pck=hierarchy.pck(self.now, issuer, key, ca, sgx),
             sgx=sgx,
             attestation_key=Key.derive(self.seed, label + " attestation"),
         )
@@ -231,93 +227,3 @@ class FakeIntel:
             cached_keys=flag,
             smt_enabled=flag,
         )
-
-
-def _root(now: datetime, key: Key) -> Entity:
-    spec = CertificateSpec(
-        serial=_serial(key),
-        issuer=pki.name("Intel SGX Root CA"),
-        subject=pki.name("Intel SGX Root CA"),
-        not_before=now - 8 * YEAR,
-        not_after=now + 23 * YEAR,
-        spki=key.spki,
-        extensions=_extensions(
-            key,
-            key,
-            ROOT_CRL_URL,
-            pki.CERT_SIGN_AND_CRL_SIGN,
-            pki.basic_constraints(ca=True, path_len=1),
-        ),
-    )
-    return Entity(spec=spec, signer=key, key=key)
-
-
-def _pck_ca(now: datetime, root: Entity, key: Key, kind: str) -> Entity:
-    constraints = pki.basic_constraints(ca=True, path_len=0)
-    spec = CertificateSpec(
-        serial=_serial(key),
-        issuer=root.spec.subject,
-        subject=pki.name(f"Intel SGX PCK {kind} CA"),
-        not_before=now - 8 * YEAR,
-        not_after=now + 7 * YEAR,
-        spki=key.spki,
-        extensions=_extensions(
-            root.key, key, ROOT_CRL_URL, pki.CERT_SIGN_AND_CRL_SIGN, constraints
-        ),
-    )
-    return Entity(spec=spec, signer=root.key, key=key)
-
-
-def _tcb_signing(now: datetime, root: Entity, key: Key) -> Entity:
-    spec = CertificateSpec(
-        serial=_serial(key),
-        issuer=root.spec.subject,
-        subject=pki.name("Intel SGX TCB Signing"),
-        not_before=now - YEAR,
-        not_after=now + 6 * YEAR,
-        spki=key.spki,
-        extensions=_end_entity(root.key, key, ROOT_CRL_URL),
-    )
-    return Entity(spec=spec, signer=root.key, key=key)
-
-
-def _pck(now: datetime, ca: Entity, key: Key, kind: str, sgx: SgxExtension) -> Entity:
-    common = _end_entity(ca.key, key, PCK_CRL_URL.format(kind))
-    spec = CertificateSpec(
-        serial=_serial(key),
-        issuer=ca.spec.subject,
-        subject=pki.name("Intel SGX PCK Certificate"),
-        not_before=now - timedelta(days=60),
-        not_after=now + 7 * YEAR,
-        spki=key.spki,
-        extensions=(*common, sgx.extension()),
-    )
-    return Entity(spec=spec, signer=ca.key, key=key)
-
-
-def _crl(ca: Entity, this_update: datetime, next_update: datetime) -> Crl:
-    identifier = pki.authority_key_identifier(ca.key.key_id)
-    extensions = (pki.crl_number(1), identifier)
-    return Crl(spec=CrlSpec(ca.spec.subject, this_update, next_update, extensions), signer=ca.key)
-
-
-def _end_entity(issuer: Key, key: Key, crl_url: str) -> tuple[pki.Extension, ...]:
-    constraints = pki.basic_constraints(ca=False)
-    return _extensions(issuer, key, crl_url, pki.SIGNATURE_AND_NON_REPUDIATION, constraints)
-
-
-def _extensions(
-    issuer: Key, key: Key, crl_url: str, usage: bytes, constraints: pki.Extension
-) -> tuple[pki.Extension, ...]:
-    """The five extensions of every certificate of Intel's, in its order."""
-    return (
-        pki.authority_key_identifier(issuer.key_id),
-        pki.crl_distribution_point(crl_url),
-        pki.subject_key_identifier(key.key_id),
-        pki.key_usage(usage),
-        constraints,
-    )
-
-
-def _serial(key: Key) -> int:
-    return int.from_bytes(key.key_id, "big")

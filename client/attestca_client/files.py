@@ -85,13 +85,10 @@ class KeyDirectory:
         full = leaf + _pem(new.chain[:-1])
         contents = dict(zip(NAMES, (private, leaf, issuers, full), strict=True))
         with _writing(self.path, OutputFailed), _locked(self.path):
-            fresh = self._write_set(contents)
             try:
-                self._switch(fresh)
-            except BaseException:  # a signal too: no key may stay behind
-                shutil.rmtree(fresh, ignore_errors=True)
-                raise
-            self._remove_other_sets(fresh)
+                self._switch(self._write_set(contents))
+            finally:
+                self._sweep()
 
     def read(self) -> KeySet | None:
         """The set in place, believed by nobody yet; None if there is none or it cannot be read."""
@@ -109,28 +106,28 @@ class KeyDirectory:
     def _write_set(self, contents: Mapping[str, bytes]) -> Path:
         fresh = self.path / f".set-{secrets.token_hex(8)}"
         fresh.mkdir(mode=0o700)
-        try:
-            for name, data in contents.items():
-                write_new(fresh / name, data, 0o600 if name == "key.pem" else 0o644)
-            sync_directory(fresh)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
+        for name, data in contents.items():
+            write_new(fresh / name, data, 0o600 if name == "key.pem" else 0o644)
+        sync_directory(fresh)
         return fresh
 
     def _switch(self, fresh: Path) -> None:
-        staged = self.path / f"{LIVE}-{secrets.token_hex(8)}"
-        staged.symlink_to(fresh.name)
-        staged.replace(self.path / LIVE)
         for name in NAMES:
             with contextlib.suppress(FileExistsError):
                 (self.path / name).symlink_to(f"{LIVE}/{name}")
+        staged = self.path / f"{LIVE}-{secrets.token_hex(8)}"
+        staged.symlink_to(fresh.name)
+        staged.replace(self.path / LIVE)  # from here on the new set is in place
         sync_directory(self.path)
 
-    def _remove_other_sets(self, kept: Path) -> None:
+    def _sweep(self) -> None:
+        """Remove every set but the one in place, whether a write went through, failed, or died long ago."""
+        live = (self.path / LIVE).resolve()
         for entry in self.path.glob(".set-*"):
-            if entry != kept:
+            if entry.resolve() != live:
                 shutil.rmtree(entry, ignore_errors=True)
+        for staged in self.path.glob(f"{LIVE}-*"):
+            staged.unlink(missing_ok=True)
 
 
 def default_directory(environ: Mapping[str, str], mounts: Path = MOUNTS) -> Path:

@@ -171,7 +171,7 @@ class Reply:
         return cls(status, json.dumps(value).encode(), named)
 
 
-def problem(status: int, code: str, detail: str = "", **more: Any) -> Reply:
+def problem(status: int, code: str, detail: str = "", **more: object) -> Reply:
     """An RFC 9457 problem document."""
     body = {"type": "about:blank", "title": "t", "status": status, "code": code, "detail": detail}
     reply = Reply.json(status, body | more)
@@ -233,7 +233,7 @@ class FakeAuthority:
             return self.enrollment(request)
         return problem(404, "not-found")
 
-    def nonce(self, **changes: Any) -> Reply:
+    def nonce(self, **changes: object) -> Reply:
         nonce = secrets.token_bytes(48)
         self.nonces.add(nonce)
         answer = {
@@ -262,7 +262,9 @@ class FakeAuthority:
         self.answered[request.body] = reply
         return reply
 
-    def refusal(self, body: dict[str, Any], nonce: bytes, csr: Any) -> Reply | None:
+    def refusal(
+        self, body: dict[str, Any], nonce: bytes, csr: x509.CertificateSigningRequest
+    ) -> Reply | None:
         expected = protocol.binding(
             ca_id=self.ca_id,
             profile=body["profile"],
@@ -276,7 +278,7 @@ class FakeAuthority:
         return None
 
     def certificate(
-        self, leaf: x509.Certificate, chain: list[x509.Certificate] | None = None, **changes: Any
+        self, leaf: x509.Certificate, chain: list[x509.Certificate] | None = None, **changes: object
     ) -> Reply:
         self.issued.append(leaf)
         answer = {
@@ -344,7 +346,7 @@ class _Server(http.server.ThreadingHTTPServer):
         self.authority = authority
         self.context = context
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
+    def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as typeshed has it
         if self.context is not None:  # in the request's own thread, so a bad handshake stops nobody
             request = self.context.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`attestca verify`: what the vendor's own verification says of evidence, offline and without a policy.
+
+Nothing here is weaker than the service: the same verifier, the built-in anchors. Only `report_data` is not compared,
+for no nonce was given out. Collateral past its next update is a refusal here, since no policy is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - a dataclass field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ca.cli import inspect_view, output
+from ca.cli.exits import VERDICT_EXITS
+from ca.cli.inputs import parse_instant, read_input
+from verifiers import registry
+from verifiers.anchors import builtin
+from verifiers.claims import to_json
+from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.evidence import Tee
+from verifiers.tdx.claims import Revocation
+
+if TYPE_CHECKING:
+    from verifiers.claims import Claims, JsonValue
+    from verifiers.tcb import TcbReport
+
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="FILE…", help="The evidence: one TDX quote, raw bytes.")
+]
+CollateralOption = Annotated[
+    str | None,
+    typer.Option("--collateral", metavar="FILE", help="Intel's collateral as one JSON bundle."),
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option("--at", metavar="RFC3339", help="Judge at this instant instead of now."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One verification, whatever came of it. Claims beside a reason: only dates of the collateral failed."""
+
+    verdict: Verdict
+    tee: Tee | None  # None where the evidence could not even be parsed
+    reason: Reason | None
+    detail: str
+    claims: Claims | None
+    tcb: TcbReport | None
+    checked_at: datetime
+
+
+def verify_command(
+    files: FilesArgument,
+    collateral: CollateralOption = None,
+    at: AtOption = None,
+    json_: JsonOption = False,  # noqa: FBT002 - typer's form of a flag
+) -> None:
+    """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
+    found = inspect(files, collateral, at)
+    if json_:
+        output.print_json(inspection_json(found))
+    else:
+        inspect_view.show(found)
+    raise typer.Exit(VERDICT_EXITS[found.verdict])
+
+
+def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspection:
+    """Read the files and verify, to the end or to the first fault."""
+    now = parse_instant(at)
+    if len(files) != 1:
+        raise typer.BadParameter("one TDX quote is one attester's evidence: give exactly one file")
+    data = read_input(files[0])
+    bundle = None if collateral is None else read_input(collateral)
+    tee: Tee | None = None
+    try:
+        parsed = registry.parse(registry.identify(data))
+        tee = Tee.TDX
+        endorsements = (
+            registry.parse_bundle(parsed, bundle)
+            if bundle is not None
+            else registry.no_endorsements(parsed)
+        )
+        claims = registry.verify(parsed, endorsements, builtin(), None, now)
+    except VerificationError as error:
+        detail = error.detail + _text_hint(data, error.reason)
+        return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
+    return _judge_dates(claims, now)
+
+
+def _judge_dates(claims: Claims, now: datetime) -> Inspection:
+    """No policy is asked here, so nobody tolerates collateral past its next update."""
+    tee = claims.tee
+    if not claims.expired_parts:
+        return Inspection(Verdict.VERIFIED, tee, None, "", claims, claims.tcb, now)
+    detail = "expired: " + ", ".join(
+        f"{part.part} since {part.next_update.isoformat()}" for part in claims.expired_parts
+    )
+    reason = Reason.COLLATERAL_EXPIRED
+    return Inspection(reason.verdict, tee, reason, detail, claims, claims.tcb, now)
+
+
+def _text_hint(data: bytes, reason: Reason) -> str:
+    """A quote pasted as text is the commonest mistake; say how to mend it."""
+    if reason not in {Reason.UNSUPPORTED_FORMAT, Reason.MALFORMED, Reason.UNSUPPORTED_TEE}:
+        return ""
+    if not data[:64].strip().isascii() or not data[:64].strip().isalnum():
+        return ""
+    return "; this looks like text: give the raw bytes (`xxd -r -p` for hexadecimal, `base64 -d`)"
+
+
+def inspection_json(found: Inspection) -> dict[str, JsonValue]:
+    """The object that `--json` prints. Names and shapes are stable."""
+    reason: JsonValue = None
+    if found.reason is not None:
+        reason = {"code": str(found.reason), "detail": found.detail}
+    return {
+        "verdict": str(found.verdict),
+        "reason": reason,
+        "tee": str(found.tee) if found.tee else None,
+        "tcb": tcb_json(found.tcb),
+        "revocation": revocation_json(found),
+        "claims": None if found.claims is None else claims_json(found.claims),
+        "checked_at": to_json(found.checked_at),
+    }
+
+
+def tcb_json(tcb: TcbReport | None) -> JsonValue:
+    """TCB statuses in the vendor's words; null where the evaluation was not reached."""
+    return None if tcb is None else to_json(tcb)
+
+
+def revocation_json(found: Inspection) -> dict[str, JsonValue]:
+    """State of each chain: good, revoked, or not-checked where verification ended before."""
+    state = (
+        Revocation.REVOKED if found.reason is Reason.CERTIFICATE_REVOKED else Revocation.NOT_CHECKED
+    )
+    if found.claims is None:
+        return {"pck_chain": str(state), "tcb_signing_chain": str(state)}
+    return {
+        "pck_chain": str(found.claims.pck_chain_revocation),
+        "tcb_signing_chain": str(found.claims.tcb_signing_chain_revocation),
+    }
+
+
+def claims_json(claims: Claims) -> dict[str, JsonValue]:
+    """The claims with the three layers of the TD report as one `body`."""
+    projected = to_json(claims)
+    if not isinstance(projected, dict):
+        raise TypeError("claims are an object")
+    body: dict[str, JsonValue] = {}
+    for layer in ("td", "td15", "td15_ex"):
+        part = projected.pop(layer)
+        if isinstance(part, dict):
+            body |= part
+    projected.pop("tcb")
+    return {"tee": str(claims.tee), "provider": str(claims.provider), "body": body, **projected}

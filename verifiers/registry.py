@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of technologies: which functions parse, endorse and verify each kind of evidence.
+
+A new technology adds its types to the unions, its kind to `identify`, and a case to each function. Nothing registers
+itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
+from verifiers.tdx.endorsements import gather as gather_tdx
+from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
+from verifiers.tdx.quote import TdxQuote, parse_quote
+from verifiers.tdx.verify import verify as verify_tdx
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from verifiers.anchors import Anchors
+    from verifiers.claims import Claims
+    from verifiers.endorsements import Gather
+
+ParsedEvidence: TypeAlias = TdxQuote
+Endorsements: TypeAlias = TdxEndorsements
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where each vendor's collateral is asked for; all of it from configuration."""
+
+    intel: PcsSource = field(default_factory=PcsSource)
+
+
+def identify(data: bytes) -> Evidence:
+    """The kind of evidence that a file holds. With one technology every file is taken for a TDX quote."""
+    return Evidence(EvidenceKind.TDX_QUOTE, data)
+
+
+def parse(evidence: Evidence) -> ParsedEvidence:
+    """Parse one piece of evidence. Raises VerificationError."""
+    match evidence.kind:
+        case EvidenceKind.TDX_QUOTE:
+            return parse_quote(evidence.data)
+
+
+def no_endorsements(_parsed: ParsedEvidence) -> Endorsements:
+    """Collateral of which every part is missing."""
+    return TdxEndorsements()
+
+
+def parse_bundle(_parsed: ParsedEvidence, text: bytes) -> Endorsements:
+    """Collateral for this evidence from an offline JSON bundle. Raises VerificationError."""
+    return parse_tdx_bundle(text)
+
+
+def gather(parsed: ParsedEvidence, sources: Sources, anchors: Anchors) -> Gather[Endorsements]:
+    """Ask for the collateral of this evidence. Raises VerificationError."""
+    return gather_tdx(parsed, sources.intel, anchors)
+
+
+def verify(
+    parsed: ParsedEvidence,
+    endorsements: Endorsements,
+    anchors: Anchors,
+    binding: bytes | None,
+    now: datetime,
+) -> Claims:
+    """Verify parsed evidence; see the verify function of its technology. Raises VerificationError."""
+    return verify_tdx(parsed, endorsements, anchors, binding, now)

@@ -137,7 +137,8 @@ def _spend(dialect: str) -> Executable:
     names = ["nonce", "expires_at", "decided_at", "request_sha256", "serial"]
     values = [bindparam(name, type_=tables.nonces.c[name].type) for name in names]
     row = select(*values).where(~lost)
-    return insert(dialect, tables.nonces).from_select(names, row).on_conflict_do_nothing()
+    statement = insert(dialect, tables.nonces).from_select(names, row)
+    return statement.on_conflict_do_nothing(index_elements=["nonce"])
 
 
 def _spend_nonce(connection: Connection, decision: Decision, serial: int | None) -> None:

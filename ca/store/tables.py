@@ -218,11 +218,7 @@ nonces: Final = Table(
     Column("decided_at", Instant, nullable=False),
     _digest("request_sha256"),
     # Deferred: the nonce is spent before the certificate's row is written.
-    Column(
-        "serial",
-        ForeignKey("certificates.serial", deferrable=True, initially="DEFERRED"),
-        unique=True,
-    ),
+    Column("serial", ForeignKey("certificates.serial", deferrable=True, initially="DEFERRED")),
     sqlite_with_rowid=False,
 )
 is_of_refusal: Final = nonces.c.serial.is_(None)

@@ -207,7 +207,6 @@ def create_nonces_and_revocations() -> None:
             initially="DEFERRED",
         ),
         sa.PrimaryKeyConstraint("nonce", name=op.f("pk_nonces")),
-        sa.UniqueConstraint("serial", name=op.f("uq_nonces_serial")),
         sqlite_with_rowid=False,
     )
     op.create_index(

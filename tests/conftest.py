@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that tests of any part may use.
+
+database_url        a fresh database with the schema: the test runs twice, on SQLite and on PostgreSQL
+empty_database_url  the same without the schema
+store               an open SqlStore on `database_url`
+sqlite_url, postgres_url, postgres    where one of the two is meant
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ca.store import schema
+from ca.store.sql import SqlStore
+from tests.databases import NOT_INSTALLED, PostgresServer, find_binaries, run_to_end
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+BOTH = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The PostgreSQL server of this session, started by the first test that asks."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip(NOT_INSTALLED)
+    server = PostgresServer(binaries)
+    try:
+        server.create()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the schema."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    run_to_end(schema.upgrade(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A fresh SQLite database with the schema."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'attestca.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """A PostgreSQL database with the schema and without rows."""
+    name = postgres.lend()
+    yield postgres.url(name)
+    postgres.take_back(name)
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database with the schema, on each of the two."""
+    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@pytest.fixture(params=BOTH)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, on each of the two; for SQLite not even a file."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    name = server.new_database(template="template1")
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[SqlStore]:
+    """An open store on a fresh database, closed after the test."""
+    opened = await SqlStore.open(database_url)
+    yield opened
+    await opened.close()

@@ -5,6 +5,7 @@
       AuthorityError(code, detail)
         RequestRefused        the caller's: malformed, nonce, CSR (not what its evidence says: see verifiers.errors)
           NonceUsed
+          Denied              authentic evidence that the vendor's rules or the policy refuse; carries public findings
         Conflict              what was asked for was overtaken by another change
           PolicyChanged  PolicyConflict  HandleRevoked  IntentClosed
         NotFound
@@ -40,6 +41,28 @@ class NonceUsed(RequestRefused):
     """The nonce was answered before, by another request."""
 
     code = "nonce-used"
+
+
+class Denied(RequestRefused):
+    """Authentic evidence that was refused. The refusal is on record.
+
+    `findings`: what the attester may see of each rule that failed: rule, path, result, hint. `record`: the whole
+    decision as JSON text, for the operator's log.
+    """
+
+    code = "denied"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        findings: tuple[dict[str, str], ...] = (),
+        record: str = "",
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.findings = findings
+        self.record = record
 
 
 class Conflict(AuthorityError):

@@ -6,6 +6,7 @@
         reason: Reason           the stable code that APIs, logs and tests speak of
         detail: str              one English line for a person: what was expected, what was seen
         tcb: TcbReport | None    where the TCB was evaluated before the refusal: what is known of it
+        authentic: bool          whether the evidence's own signatures and binding had held before this fault was found
 
 A verifier raises nothing else. `Reason.verdict` says whether evidence is refused whatever the policy (`rejected`) or
 cannot be decided with the collateral at hand (`undetermined`).
@@ -76,3 +77,4 @@ class VerificationError(Exception):
         self.reason = reason
         self.detail = detail
         self.tcb = tcb
+        self.authentic = False

@@ -85,6 +85,23 @@ def verify(
         raise VerificationError(
             Reason.BINDING_MISMATCH, "report_data is not the binding of this nonce, key and profile"
         )
+    # from here on the evidence is authentic, and a fault says so
+    try:
+        return _judge(quote, pck, endorsements, anchors, (now, binding is not None))
+    except VerificationError as error:
+        error.authentic = True
+        raise
+
+
+def _judge(
+    quote: TdxQuote,
+    pck: PckChain,
+    endorsements: TdxEndorsements,
+    anchors: Anchors,
+    judged: tuple[datetime, bool],
+) -> TdxClaims:
+    """The second half of `verify`: an authentic quote against Intel's statements."""
+    now, bound = judged
     # 4 Intel's statements: signatures to the root, dates of the signers, revocation
     collateral = authenticate(endorsements, anchors.intel_sgx_root)
     validity = _check_dates(collateral, now)
@@ -95,7 +112,7 @@ def verify(
     _check_module(quote, collateral)
     # 6 the TCB that the platform, the module and the enclave reach
     tcb = evaluate(pck.claims, quote, collateral.tcb_info, collateral.qe_identity)
-    return _claims(quote, pck, collateral, tcb, (validity, now, binding is not None))
+    return _claims(quote, pck, collateral, tcb, (validity, now, bound))
 
 
 def _check_qe_report(quote: TdxQuote, pck: PckChain) -> None:

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims + policy + instant -> AttestationResult. The list `CHECKS` is the appraisal.
+
+Every rule runs, whatever the others say; one that denies, denies. A rule that fails is softened in one place only
+(`_soften`): where the document relaxes it by name, or has it warn until a date. What is `missing` is never softened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from policies.case import Case, passed
+from policies.measurements import measure
+from policies.result import AttestationResult, Finding, PolicyRef, RuleResult, instant_text
+from policies.rules import RuleId
+from policies.tcb_rules import (
+    check_advisories,
+    check_chip,
+    check_collateral,
+    check_evaluation_number,
+    check_fmspc,
+    check_minimum,
+    check_revocation,
+    check_up_to_date,
+    check_usable,
+)
+from policies.td_rules import (
+    check_attributes,
+    check_refused_attributes,
+    check_reserved,
+    check_sept_ve,
+    check_service_td,
+    check_xfam,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from policies.document import PolicyDocument
+    from policies.loader import LoadedPolicy
+    from verifiers.claims import Claims
+
+
+def check_match(case: Case) -> Iterator[Finding]:
+    """`match`: the document is about this technology and this way of reporting."""
+    good = matches(case.document, case.claims)
+    wanted = case.document.match
+    yield Finding(
+        RuleId.MATCH,
+        "match",
+        passed(good),
+        expected=f"{wanted.tee} from {wanted.provider or 'any provider'}",
+        actual=f"{case.claims.tee} from {case.claims.provider}",
+        hint="" if good else "the policy is about other evidence",
+    )
+
+
+def check_validity(case: Case) -> Iterator[Finding]:
+    """`policy-validity`: the document is in force at `now`."""
+    document, now = case.document, case.now
+    started = document.not_before is None or document.not_before <= now
+    good = started and (document.not_after is None or now < document.not_after)
+    begin = instant_text(document.not_before) if document.not_before else "the beginning"
+    end = instant_text(document.not_after) if document.not_after else "replaced"
+    yield Finding(
+        RuleId.POLICY_VALIDITY,
+        "policy",
+        passed(good),
+        expected=f"from {begin} until {end}",
+        actual=instant_text(now),
+        hint="" if good else "the policy is not in force",
+        until=document.not_after,
+    )
+
+
+BEFORE_MEASUREMENTS = (check_match, check_validity)
+CHECKS = (
+    check_refused_attributes,
+    check_service_td,
+    check_sept_ve,
+    check_reserved,
+    check_attributes,
+    check_xfam,
+    check_usable,
+    check_up_to_date,
+    check_advisories,
+    check_evaluation_number,
+    check_minimum,
+    check_collateral,
+    check_revocation,
+    check_fmspc,
+    check_chip,
+)
+
+
+def matches(document: PolicyDocument, claims: Claims) -> bool:
+    """Whether the document is about claims of this kind."""
+    wanted = document.match
+    provider = wanted.provider or claims.provider
+    return (wanted.tee, provider) == (claims.tee, claims.provider)
+
+
+def appraise(claims: Claims, policy: LoadedPolicy, now: datetime) -> AttestationResult:
+    """Judge verified claims by one policy at `now` (timezone-aware UTC)."""
+    case = Case(claims, policy.document, now)
+    measured = measure(case)
+    findings = [finding for check in BEFORE_MEASUREMENTS for finding in check(case)]
+    findings += measured.findings
+    findings += (finding for check in CHECKS for finding in check(case))
+    softened = tuple(_soften(finding, case) for finding in findings)
+    ends = [finding.until for finding in softened if finding.until is not None]
+    return AttestationResult(
+        policy=PolicyRef(policy.document.name, policy.document.version, policy.sha256),
+        findings=softened,
+        matched=measured.matched,
+        pinned=measured.pinned,
+        unpinned=measured.unpinned,
+        valid_until=min([claims.certificates_expire, *ends]),
+        evidence_sha256=claims.evidence_sha256,
+        appraised_at=now,
+    )
+
+
+def _soften(finding: Finding, case: Case) -> Finding:
+    if finding.result is not RuleResult.FAIL:
+        return finding
+    reason = case.document.relax.get(finding.rule)
+    if reason is not None:
+        return replace(finding, result=RuleResult.WARNED, hint=f"relaxed by the policy: {reason}")
+    until = case.document.warn.get(finding.rule)
+    if until is not None and case.now < until:
+        hint = f"{finding.hint}; only a warning until {instant_text(until)}"
+        return replace(finding, result=RuleResult.WARNED, hint=hint, until=until)
+    return finding

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference entries, or a whole first policy, out of verified claims of machines that are trusted now.
+
+What is captured is what those machines ran at that moment, good or bad: capture tells releases apart, it does not judge
+them. Claims of several machines give one entry per distinct set of values, never a mix.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from policies.registers import MUST_PIN, Register, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from verifiers.claims import Claims
+
+
+def capture_entries(
+    claims: Sequence[Claims],
+    *,
+    entry_id: str,
+    added: datetime,
+    note: str = "",
+    registers: Sequence[Register] = MUST_PIN,
+) -> str:
+    """YAML text of the entries, a list to paste below a name in `reference_sets` (indented by four spaces).
+
+    The second and further distinct machines get "-2", "-3" behind the id. `source.sha256` is the evidence's. Raises
+    ValueError where a register is not reported.
+    """
+    return "\n".join(_lines(claims, entry_id, added, note, registers)) + "\n"
+
+
+def capture_policy(
+    claims: Sequence[Claims],
+    *,
+    name: str,
+    entry_id: str,
+    added: datetime,
+    note: str = "",
+    registers: Sequence[Register] = MUST_PIN,
+) -> str:
+    """YAML text of a whole strict policy around `capture_entries`; it loads, and lint has no errors on it.
+
+    Raises ValueError as `capture_entries`.
+    """
+    entries = capture_entries(
+        claims, entry_id=entry_id, added=added, note=note, registers=registers
+    )
+    return _POLICY.format(name=json.dumps(name), entries=entries)
+
+
+def _lines(
+    claims: Sequence[Claims],
+    entry_id: str,
+    added: datetime,
+    note: str,
+    registers: Sequence[Register],
+) -> Iterator[str]:
+    distinct: dict[tuple[bytes, ...], Claims] = {}
+    for one in claims:
+        distinct.setdefault(tuple(_value(one, register) for register in registers), one)
+    for number, (values, one) in enumerate(distinct.items(), start=1):
+        yield f"    - id: {json.dumps(entry_id if number == 1 else f'{entry_id}-{number}')}"
+        yield "      values:"
+        for register, value in zip(registers, values, strict=True):
+            empty = "" if any(value) else "  # all zero: nothing was measured into it"
+            yield f'        {register}: "{value.hex()}"{empty}'
+        yield f"      added: {added:%Y-%m-%dT%H:%M:%SZ}"
+        if note:
+            yield f"      note: {json.dumps(note)}"
+        yield f'      source: {{kind: capture, sha256: "{one.evidence_sha256.hex()}"}}'
+
+
+def _value(claims: Claims, register: Register) -> bytes:
+    value = read(claims, register)
+    if value is None:
+        raise ValueError(f"the evidence does not report {register}")
+    return value
+
+
+_POLICY = """\
+# Made from captured evidence: it accepts exactly what those machines ran. All that it does not say is strict; the
+# commented default policy tells what can be said.
+
+name: {name}
+version: 1
+match: {{tee: tdx}}
+
+reference_sets:
+  release:
+{entries}
+tdx:
+  measurements: [release]
+
+issue:
+  profile: default
+  lifetime: 24h
+  san:
+    uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]
+  shared_name: the name says which firmware was booted, not which machine or deployment it is
+"""

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every rule looks at, in one value: the claims, the document, the instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies.result import RuleResult
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from policies.document import PolicyDocument
+    from verifiers.claims import Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One appraisal. `now` is timezone-aware UTC."""
+
+    claims: Claims
+    document: PolicyDocument
+    now: datetime
+
+
+def passed(good: bool) -> RuleResult:  # noqa: FBT001  a comparison, read where it stands
+    """`pass` or `fail`."""
+    return RuleResult.PASS if good else RuleResult.FAIL
+
+
+def names_of(values: frozenset[str] | tuple[str, ...], limit: int = 10) -> str:
+    """A few names for a person, sorted; "none" if there are none."""
+    shown = ", ".join(sorted(values)[:limit])
+    more = f" and {len(values) - limit} more" if len(values) > limit else ""
+    return (shown or "none") + more

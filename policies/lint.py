@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a document that loads is also wise: asked when a policy is saved or activated, and by `attestca policy lint`.
+
+An *error* refuses the document: it would accept code that nobody named, or let anyone take a name. A *warning* is shown.
+Neither changes what `policies.appraise` does with the document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from policies.errors import Problem
+from policies.measurements import covered, in_force
+from policies.names import INSTANCE_VARIABLES, variables_of
+from policies.registers import INSTANCE, MUST_PIN
+from policies.rules import RuleId
+from policies.tree import locate, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from policies.document import PolicyDocument, ReferenceEntry
+    from policies.loader import LoadedPolicy
+    from policies.registers import Register
+    from policies.tree import Path
+
+LONG_LIFETIME = timedelta(hours=24)
+
+
+class Severity(StrEnum):
+    """`error` refuses the document, `warning` is shown."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """One remark, with its place in the text where that is known."""
+
+    severity: Severity
+    problem: Problem
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.problem}"
+
+
+def lint(policy: LoadedPolicy, now: datetime) -> tuple[Lint, ...]:
+    """All remarks on the document as of `now`, in the order of the text."""
+    document = policy.document
+    remarks = [
+        *((Severity.ERROR, path, text) for path, text in _errors(document)),
+        *((Severity.WARNING, path, text) for path, text in _warnings(document, now)),
+    ]
+    found = [
+        Lint(severity, Problem(show(path), *locate(policy.marks, path), text))
+        for severity, path, text in remarks
+    ]
+    return tuple(sorted(found, key=lambda remark: (remark.problem.line, remark.problem.column)))
+
+
+def refuses(remarks: tuple[Lint, ...]) -> bool:
+    """Whether an error is among them."""
+    return any(remark.severity is Severity.ERROR for remark in remarks)
+
+
+def _errors(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    pins = covered(document)
+    for register in MUST_PIN:
+        if register not in pins and register not in document.tdx.unpinned:
+            yield (
+                ("tdx", "measurements"),
+                f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
+            )
+    for index, name in enumerate(document.tdx.measurements):
+        if not document.reference_sets[name]:
+            yield ("tdx", "measurements", index), f"the reference set {name} is empty"
+    yield from _names(document)
+
+
+def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    san = document.issue.san
+    if not san.dns and not san.uri:
+        yield ("issue", "san"), "grants no name; a certificate needs at least one"
+    if document.issue.shared_name is not None or _pins_instance(document):
+        return
+    for kind, templates in (("dns", san.dns), ("uri", san.uri)):
+        for index, template in enumerate(templates):
+            if not variables_of(template) & INSTANCE_VARIABLES:
+                yield (
+                    ("issue", "san", kind, index),
+                    "a fixed name: anyone can boot a public image and get it. Pin mr_config_id, mr_owner "
+                    "or mr_owner_config (not all zero) in every entry of a used set, list the machines, "
+                    "or give the reason as shared_name",
+                )
+
+
+def _pins_instance(document: PolicyDocument) -> bool:
+    """Whether whatever matches was compared with a value that only this deployment has, or runs on a listed machine."""
+    if document.tdx.platforms.lists_chips and RuleId.CHIP_LIST not in document.warn:
+        return True
+    sets = (document.reference_sets[name] for name in document.tdx.measurements)
+    return any(_tells_apart(entries, register) for entries in sets for register in INSTANCE)
+
+
+def _tells_apart(entries: tuple[ReferenceEntry, ...], register: Register) -> bool:
+    """Whether every entry pins the register to values that are not all zero."""
+    values = [entry.values.get(register, (b"",)) for entry in entries]
+    return bool(values) and all(any(value) for alternatives in values for value in alternatives)
+
+
+def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
+    if document.not_after is not None and document.not_after <= now:
+        yield ("not_after",), "the policy has expired: it denies everything"
+    yield from _set_warnings(document, now)
+    pins = covered(document)
+    for register in document.tdx.unpinned:
+        what = "pinned all the same" if register in pins else "left open"
+        yield ("tdx", "unpinned", register.value), f"{register} is {what}"
+    for index, entry in enumerate(document.tdx.tcb.accept):
+        if entry.until is not None and entry.until <= now:
+            yield ("tdx", "tcb", "accept", index), f"tolerating {entry.status} has ended"
+    for rule in document.relax:
+        yield ("relax", rule.value), f"the rule {rule} is off"
+    for rule, until in document.warn.items():
+        state = "has ended" if until <= now else "only warns"
+        yield ("warn", rule.value), f"the rule {rule} {state}"
+    if document.issue.lifetime > LONG_LIFETIME:
+        yield (
+            ("issue", "lifetime"),
+            f"longer than {LONG_LIFETIME}: what is revoked lives on in caches",
+        )
+    if document.issue.withhold_chip_handle:
+        yield ("issue", "withhold_chip_handle"), "a leaked machine cannot be revoked by its chip"
+
+
+def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
+    for name, entries in document.reference_sets.items():
+        if name not in document.tdx.measurements:
+            yield ("reference_sets", name), f"the reference set {name} is not used"
+        for index, entry in enumerate(entries):
+            if not in_force(entry, now):
+                yield ("reference_sets", name, index), f"{entry.id} has expired"
+            for register, values in entry.values.items():
+                if register in MUST_PIN and not all(any(value) for value in values):
+                    path = ("reference_sets", name, index, "values", register.value)
+                    yield path, f"{register} all zero: nothing was measured into it"

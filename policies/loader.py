@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes of a policy -> PolicyDocument, or every fault with its line and column.
+
+Three looks, each reported whole: the text (`policies.tree`) together with the form of every value
+(`policies.document`), then, once the form holds, what several values say together. A document that loads may still be
+unwise: saving and activating it asks `policies.lint` as well, while `attestca appraise --policy` does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from policies.document import PolicyDocument
+from policies.errors import PolicyError, Problem
+from policies.names import NameKind, check_template
+from policies.registers import MUST_PIN
+from policies.tree import Path, locate, parse, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from policies.tree import Mark
+    from verifiers.evidence import Tee
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A document with the SHA-256 (32 bytes) of the exact bytes it was read from.
+
+    `marks` tells lint where things stand in the text; it takes no part in comparisons.
+    """
+
+    document: PolicyDocument
+    sha256: bytes
+    marks: Mapping[Path, Mark] = field(default_factory=dict, compare=False, repr=False)
+
+
+def load(text: bytes) -> PolicyDocument:
+    """Read a YAML or JSON policy. Raises PolicyError with every fault."""
+    return load_policy(text).document
+
+
+def load_policy(text: bytes) -> LoadedPolicy:
+    """`load`, with the digest that results, certificates and the log name the policy by. Raises PolicyError."""
+    tree = parse(text)
+    problems = list(tree.problems)
+    known = {problem.path for problem in problems}
+    try:
+        document = PolicyDocument.model_validate_json(json.dumps(tree.value))
+    except ValidationError as error:
+        for details in error.errors(include_url=False, include_input=False):
+            problem = _problem(details, tree.marks)
+            if problem.path not in known:  # said already: what stands there was not even readable
+                problems.append(problem)
+        raise PolicyError(_sorted(problems)) from error
+    problems += [
+        Problem(show(path), *locate(tree.marks, path), message)
+        for path, message in _whole(document)
+    ]
+    if problems:
+        raise PolicyError(_sorted(problems))
+    return LoadedPolicy(document, hashlib.sha256(text).digest(), tree.marks)
+
+
+def load_default(tee: Tee) -> LoadedPolicy:
+    """The strict default document of one technology: it pins nothing yet, so it accepts nothing."""
+    return load_policy(default_text(tee))
+
+
+def default_text(tee: Tee) -> bytes:
+    """The commented text of `load_default`, for an operator to start from."""
+    return resources.files("policies").joinpath("defaults", f"{tee}-strict.yaml").read_bytes()
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+
+
+def _problem(details: ErrorDetails, marks: Mapping[Path, Mark]) -> Problem:
+    path = tuple(part for part in details["loc"] if part != "[key]")
+    match details["type"]:
+        case "extra_forbidden":
+            message = "unknown key"
+        case "missing":
+            message = "required, but not said"
+        case _:
+            message = details["msg"].removeprefix("Value error, ")
+    return Problem(show(path), *locate(marks, path), message)
+
+
+def _whole(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    """Faults that concern several values, each with the path to point at."""
+    if document.not_before and document.not_after and document.not_before >= document.not_after:
+        yield ("not_after",), "not after not_before"
+    yield from _references(document)
+    attributes = document.tdx.attributes
+    if both := attributes.required & attributes.forbidden:
+        yield ("tdx", "attributes", "forbidden"), f"required as well: {', '.join(sorted(both))}"
+    for kind, templates in (("dns", document.issue.san.dns), ("uri", document.issue.san.uri)):
+        for index, template in enumerate(templates):
+            try:
+                check_template(NameKind(kind), template, document.name)
+            except ValueError as error:
+                yield ("issue", "san", kind, index), str(error)
+
+
+def _references(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    seen: set[str] = set()
+    for name, entries in document.reference_sets.items():
+        for index, entry in enumerate(entries):
+            if entry.id in seen:
+                yield (
+                    ("reference_sets", name, index, "id"),
+                    f"{entry.id} is the id of another entry",
+                )
+            seen.add(entry.id)
+    for index, name in enumerate(document.tdx.measurements):
+        if name not in document.reference_sets:
+            yield ("tdx", "measurements", index), f"no reference set is named {name}"
+        if name in document.tdx.measurements[:index]:
+            yield ("tdx", "measurements", index), f"{name} is listed twice"
+    for register in document.tdx.unpinned:
+        if register not in MUST_PIN:
+            yield (
+                ("tdx", "unpinned", register.value),
+                "only mr_td, rtmr0, rtmr1 and rtmr2 must be pinned",
+            )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from policies.loader import load_policy
 from policies.registers import MUST_PIN, Register, read
 
 if TYPE_CHECKING:
@@ -30,9 +31,15 @@ def capture_entries(
     """YAML text of the entries, a list to paste below a name in `reference_sets` (indented by four spaces).
 
     The second and further distinct machines get "-2", "-3" behind the id. `source.sha256` is the evidence's. Raises
-    ValueError where a register is not reported.
+    ValueError where a register is not reported or no claims are given, PolicyError for an id that is none.
     """
-    return "\n".join(_lines(claims, entry_id, added, note, registers)) + "\n"
+    text = "".join(f"{line}\n" for line in _lines(claims, entry_id, added, note, registers))
+    if not text:
+        raise ValueError("nothing to capture from")
+    load_policy(
+        _POLICY.format(name="captured", entries=text).encode()
+    )  # what we print, we can read
+    return text
 
 
 def capture_policy(
@@ -44,14 +51,16 @@ def capture_policy(
     note: str = "",
     registers: Sequence[Register] = MUST_PIN,
 ) -> str:
-    """YAML text of a whole strict policy around `capture_entries`; it loads, and lint has no errors on it.
+    """YAML text of a whole strict policy around `capture_entries`, ready to load.
 
-    Raises ValueError as `capture_entries`.
+    Lint has no errors on it if `registers` holds all that must be pinned. Raises as `capture_entries`.
     """
     entries = capture_entries(
         claims, entry_id=entry_id, added=added, note=note, registers=registers
     )
-    return _POLICY.format(name=json.dumps(name), entries=entries)
+    text = _POLICY.format(name=json.dumps(name), entries=entries)
+    load_policy(text.encode())
+    return text
 
 
 def _lines(

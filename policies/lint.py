@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a document that loads is also wise: asked when a policy is saved or activated, and by `attestca policy lint`.
 
-An *error* refuses the document: it would accept code that nobody named, or let anyone take a name. A *warning* is shown.
-Neither changes what `policies.appraise` does with the document.
+An *error* refuses the document: it would accept code that nobody named, or let anyone take a name. A *warning* is
+shown. Neither changes what `policies.appraise` does with the document.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from policies.tree import Path
 
 LONG_LIFETIME = timedelta(hours=24)
+
+_FIXED_NAME = (
+    "a fixed name: anyone can boot a public image and get it. Pin mr_config_id, mr_owner or mr_owner_config (not all "
+    "zero) in every entry of a used set, list the machines, or give the reason as shared_name"
+)
 
 
 class Severity(StrEnum):
@@ -91,12 +96,7 @@ def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     for kind, templates in (("dns", san.dns), ("uri", san.uri)):
         for index, template in enumerate(templates):
             if not variables_of(template) & INSTANCE_VARIABLES:
-                yield (
-                    ("issue", "san", kind, index),
-                    "a fixed name: anyone can boot a public image and get it. Pin mr_config_id, mr_owner "
-                    "or mr_owner_config (not all zero) in every entry of a used set, list the machines, "
-                    "or give the reason as shared_name",
-                )
+                yield ("issue", "san", kind, index), _FIXED_NAME
 
 
 def _pins_instance(document: PolicyDocument) -> bool:

@@ -60,8 +60,5 @@ def select(
 def overlaps(a: PolicyDocument, b: PolicyDocument) -> bool:
     """Whether some claims and profile are judged by both. Two such policies are never active together."""
     providers = {a.match.provider, b.match.provider}
-    return (
-        a.issue.profile == b.issue.profile
-        and a.match.tee == b.match.tee
-        and (None in providers or len(providers) == 1)
-    )
+    about = (a.issue.profile, a.match.tee) == (b.issue.profile, b.match.tee)
+    return about and (None in providers or len(providers) == 1)

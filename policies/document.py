@@ -225,8 +225,8 @@ class TdxRules(Model):
 class San(Model):
     """Name templates; see `policies.names`."""
 
-    dns: tuple[Text, ...] = Field(default=(), max_length=16)
-    uri: tuple[Text, ...] = Field(default=(), max_length=16)
+    dns: tuple[Text, ...] = ()
+    uri: tuple[Text, ...] = ()
 
 
 class Issue(Model):

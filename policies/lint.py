@@ -50,6 +50,11 @@ class Lint:
     severity: Severity
     problem: Problem
 
+    @property
+    def is_error(self) -> bool:
+        """Whether the remark refuses the document."""
+        return self.severity is Severity.ERROR
+
     def __str__(self) -> str:
         return f"{self.severity}: {self.problem}"
 
@@ -58,7 +63,7 @@ def lint(policy: LoadedPolicy, now: datetime) -> tuple[Lint, ...]:
     """All remarks on the document as of `now`, in the order of the text."""
     document = policy.document
     remarks = [
-        *((Severity.ERROR, path, text) for path, text in _errors(document)),
+        *((Severity.ERROR, path, text) for path, text in _errors(document, now)),
         *((Severity.WARNING, path, text) for path, text in _warnings(document, now)),
     ]
     found = [
@@ -68,12 +73,7 @@ def lint(policy: LoadedPolicy, now: datetime) -> tuple[Lint, ...]:
     return tuple(sorted(found, key=lambda remark: (remark.problem.line, remark.problem.column)))
 
 
-def refuses(remarks: tuple[Lint, ...]) -> bool:
-    """Whether an error is among them."""
-    return any(remark.severity is Severity.ERROR for remark in remarks)
-
-
-def _errors(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
     pins = covered(document)
     for register in MUST_PIN:
         if register not in pins and register not in document.tdx.unpinned:
@@ -82,8 +82,8 @@ def _errors(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
                 f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
             )
     for index, name in enumerate(document.tdx.measurements):
-        if not document.reference_sets[name]:
-            yield ("tdx", "measurements", index), f"the reference set {name} is empty"
+        if not any(in_force(entry, now) for entry in document.reference_sets[name]):
+            yield ("tdx", "measurements", index), f"the reference set {name} has no entry in force"
     yield from _names(document)
 
 

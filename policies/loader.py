@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from policies.document import PolicyDocument
 from policies.errors import PolicyError, Problem
-from policies.names import NameKind, check_template
+from policies.names import MAX_NAMES, NameKind, check_template
 from policies.registers import MUST_PIN
 from policies.tree import Path, locate, parse, show
 
@@ -104,7 +104,10 @@ def _whole(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     attributes = document.tdx.attributes
     if both := attributes.required & attributes.forbidden:
         yield ("tdx", "attributes", "forbidden"), f"required as well: {', '.join(sorted(both))}"
-    for kind, templates in (("dns", document.issue.san.dns), ("uri", document.issue.san.uri)):
+    san = document.issue.san
+    if len(san.dns) + len(san.uri) > MAX_NAMES:
+        yield ("issue", "san"), f"more than {MAX_NAMES} names"
+    for kind, templates in (("dns", san.dns), ("uri", san.uri)):
         for index, template in enumerate(templates):
             try:
                 check_template(NameKind(kind), template, document.name)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from policies.document import PolicyDocument
     from verifiers.claims import Claims
 
+MAX_NAMES = 16  # in one certificate
+
 _LABEL = frozenset(string.ascii_lowercase + string.digits + "-")
 _TRUST_DOMAIN = frozenset(string.ascii_lowercase + string.digits + "-._")
 _SEGMENT = frozenset(string.ascii_letters + string.digits + "-._")

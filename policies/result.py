@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from policies.registers import MUST_PIN
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -134,6 +136,11 @@ class AttestationResult:
     def denying(self) -> tuple[Finding, ...]:
         """The findings that deny."""
         return tuple(f for f in self.findings if f.result not in TOLERABLE)
+
+    @property
+    def all_pinned(self) -> bool:
+        """Whether every register that must be pinned matched a reference value."""
+        return {register for register, _ in self.pinned}.issuperset(MUST_PIN)
 
     def public_findings(self) -> tuple[dict[str, str], ...]:
         """The denying findings as a refused attester may see them."""

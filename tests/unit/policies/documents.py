@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies for tests: one that accepts `claims_factory.GOOD`, with any section said otherwise."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from policies.errors import PolicyError
+from policies.loader import load_policy
+from tests.unit.policies.claims_factory import TD
+
+if TYPE_CHECKING:
+    from policies.errors import Problem
+    from policies.loader import LoadedPolicy
+
+RELEASE: dict[str, Any] = {
+    "id": "r1",
+    "values": {
+        "mr_td": TD.mr_td.hex(),
+        "rtmr0": TD.rtmr0.hex(),
+        "rtmr1": TD.rtmr1.hex(),
+        "rtmr2": TD.rtmr2.hex(),
+    },
+}
+
+
+def entry(entry_id: str = "r1", /, **values: bytes | list[bytes]) -> dict[str, Any]:
+    """RELEASE under another id, with some of its registers changed or added."""
+    said = {
+        name: value.hex() if isinstance(value, bytes) else [one.hex() for one in value]
+        for name, value in values.items()
+    }
+    return {"id": entry_id, "values": RELEASE["values"] | said}
+
+
+def text(tdx: dict[str, Any] | None = None, **sections: Any) -> bytes:  # noqa: ANN401  JSON values
+    """JSON text of the policy; `tdx` is merged into its section, other sections are replaced or added."""
+    document: dict[str, Any] = {
+        "name": "web",
+        "version": 1,
+        "match": {"tee": "tdx"},
+        "reference_sets": {"release": [RELEASE]},
+        "tdx": {"measurements": ["release"]} | (tdx or {}),
+        "issue": {"san": {"uri": ["spiffe://example.org/tdx/{mr_config_id_32}"]}},
+    }
+    return json.dumps(document | sections).encode()
+
+
+def policy(tdx: dict[str, Any] | None = None, **sections: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
+    """The policy itself."""
+    return load_policy(text(tdx, **sections))
+
+
+def problems(data: bytes) -> tuple[Problem, ...]:
+    """What the loader says against `data`; it must say something."""
+    try:
+        load_policy(data)
+    except PolicyError as error:
+        return error.problems
+    raise AssertionError("the document loads")
+
+
+def faults(data: bytes) -> dict[str, str]:
+    """The loader's messages by path."""
+    return {problem.path: problem.message for problem in problems(data)}

@@ -46,12 +46,16 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = _Parser(prog="attestca-client", description="Enrolls this confidential VM.")
+    top = _Parser(
+        prog="attestca-client", description="Enrolls this confidential VM.", allow_abbrev=False
+    )
     version = metadata.version("attestca-client")
     top.add_argument("--version", action="version", version=f"attestca-client {version}")
     commands = top.add_subparsers(dest="command", required=True)
     add = commands.add_parser(
-        "enroll", help="get a certificate for a new key, with a quote of this machine"
+        "enroll",
+        help="get a certificate for a new key, with a quote of this machine",
+        allow_abbrev=False,
     ).add_argument
     add("--ca", required=True, metavar="URL", help="the authority, https://host[:port]")
     add("--ca-root", required=True, type=Path, metavar="FILE", help="its root certificate, PEM")
@@ -104,8 +108,7 @@ class _Command:
         self._runtime = runtime
         self._root = read_root(options.ca_root)
         self._out: Path = options.out or default_directory(os.environ)
-        hook: list[str] = options.hook or []
-        self._hook = hook[1:] if hook[:1] == ["--"] else hook
+        self._hook: list[str] = options.hook or []
         self._enroll = partial(
             enroll, options.ca, self._root, options.profile, quote_source, self._out, runtime
         )

@@ -347,9 +347,12 @@ class _Server(http.server.ThreadingHTTPServer):
         self.context = context
 
     def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as typeshed has it
-        if self.context is not None:  # in the request's own thread, so a bad handshake stops nobody
-            request = self.context.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
+        # In the request's own thread, so that a bad handshake stops nobody.
+        with self.context.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
 
     def handle_error(self, *_args: object) -> None:
         """A client that breaks off is what many of these tests are about."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import load_pem_x509_certificates
 
 from attestca_client import files
@@ -193,6 +194,11 @@ def test_reading_what_is_not_there_or_broken(tmp_path: Path) -> None:
     assert directory.read() is None
     directory.write(new_set())
     directory.file("key.pem").write_text("broken")
+    assert directory.read() is None
+    other = ed25519.Ed25519PrivateKey.generate()
+    directory.file("key.pem").write_bytes(
+        other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     assert directory.read() is None
     shutil.rmtree(sets(directory.path)[0])
     assert directory.read() is None

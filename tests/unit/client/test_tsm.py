@@ -209,10 +209,11 @@ def test_an_unknown_provider_is_refused(bench: Bench, provider: str) -> None:
 
 
 def test_an_empty_quote(bench: Bench) -> None:
+    def blank(_kernel: FakeConfigfs, entry: Path) -> None:
+        (entry / "inblob").write_bytes(b"")
+
     bench.kernel.prefix = b""
-    bench.kernel.meddle["write inblob"] = [
-        lambda _k, entry: (entry / "inblob").write_bytes(b"") and None
-    ]
+    bench.kernel.meddle["write inblob"] = [blank]
     with pytest.raises(QuoteUnavailable, match="empty"):
         bench.source(DATA)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.evidence import Evidence, EvidenceKind, Tee
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
@@ -33,6 +33,13 @@ class Sources:
     """Where each vendor's collateral is asked for; all of it from configuration."""
 
     intel: PcsSource = field(default_factory=PcsSource)
+
+
+def tee_of(kind: EvidenceKind) -> Tee:
+    """The technology that a kind of evidence belongs to."""
+    match kind:
+        case EvidenceKind.TDX_QUOTE:
+            return Tee.TDX
 
 
 def identify(data: bytes) -> Evidence:

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""READ THIS FIRST: how hardware evidence becomes a certificate.
+
+`enroll` is thirteen numbered steps, forward only; each stage accepts only the type of the stage before. Nothing is
+signed without a recorded intent, or recorded without lint; an intent without certificate is never signed again.
+What anonymous callers can make us keep is only what needed a genuine machine that answered our nonce.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from attestca_client.protocol import binding
+from ca.errors import Denied, LintFailed, NonceUsed, RequestRefused, Unavailable
+from ca.issuance import csr, ear, nonce, platform, prepare
+from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
+from ca.ports import Blob, Decision, Intent, Outcome
+from policies.appraise import appraise
+from policies.errors import NameRefused
+from policies.loader import LoadedPolicy
+from policies.names import render_names
+from policies.result import Decision as Appraised
+from policies.select import select
+from verifiers import registry
+from verifiers.claims import to_json
+from verifiers.errors import Reason, VerificationError
+from verifiers.tcb import TcbStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from ca.issuance.csr import CertifiedKey
+    from ca.issuance.ear import EarKey
+    from ca.issuance.prepare import PreparedCertificate
+    from ca.issuance.request import Assurance, Issuer
+    from ca.policy_admin import ActivePolicies
+    from ca.ports import CertificateRecord, Endorser, Signer, Store
+    from policies.result import AttestationResult
+    from policies.result import PolicyRef as AppraisedPolicy
+    from verifiers.anchors import Anchors
+    from verifiers.claims import Claims
+    from verifiers.evidence import Evidence
+
+SERIAL_ENTROPY = 16
+
+# Faults of authentic evidence that are the platform's own; every other fault after authentication lies in the
+# collateral that we fetched, which is not the attester's doing: 503, and ask again.
+_PLATFORM_FAULTS = frozenset(
+    {
+        Reason.CERTIFICATE_REVOKED,
+        Reason.QE_IDENTITY_MISMATCH,
+        Reason.TDX_MODULE_MISMATCH,
+        Reason.TCB_NOT_SUPPORTED,
+        Reason.TCB_REVOKED,
+        Reason.TCB_STATUS_UNKNOWN,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRequest:
+    """One request as decoded from the wire: typed, within its limits, believed by nobody.
+
+    Attributes:
+        nonce: 64 bytes of ours. csr_der: DER PKCS#10. body_sha256: of the body as received, 32 bytes.
+    """
+
+    nonce: bytes
+    profile: str
+    csr_der: bytes
+    evidence: tuple[Evidence, ...]
+    body_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """The issuing CA in force; replaced as a whole when it is renewed."""
+
+    issuer: Issuer
+    signer: Signer
+    ear_key: EarKey
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What `enroll` needs of the world.
+
+    Attributes:
+        ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes. nonce_keys: the one in use first.
+        chip_key: for hardware handles, 32 bytes. entropy: that many fresh random bytes.
+        issuing: the issuing CA in force.
+    """
+
+    store: Store
+    endorser: Endorser
+    policies: ActivePolicies
+    anchors: Anchors
+    sources: registry.Sources
+    ca_id: bytes
+    nonce_keys: tuple[bytes, ...]
+    chip_key: bytes
+    entropy: Callable[[int], bytes]
+    issuing: Callable[[], Issuing]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What an attester is given. `repeated`: the answer to a byte-identical request that was answered before."""
+
+    certificate: CertificateRecord
+    repeated: bool
+
+
+async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime) -> Enrolled:
+    """Issue a certificate, or refuse with a reason.
+
+    Raises:
+        RequestRefused: the request itself.
+        VerificationError: evidence that is not authentic; not on record.
+        Denied: authentic evidence that the vendor's rules or the policy refuse; on record.
+        Conflict: the policy changed meanwhile; the attester may ask again.
+        Unavailable: infrastructure. LintFailed: ours.
+    """
+    store = authority.store
+    # 1 the nonce: ours, fresh, and not answered before
+    fresh = nonce.check(authority.nonce_keys, authority.ca_id, request.nonce, now)
+    answered = await _answer_of_before(request, store)
+    if answered is not None:
+        return Enrolled(answered, repeated=True)
+    # 2 the key, and that its holder has it; nothing else of the CSR is used
+    key = csr.parse(request.csr_der)
+    # 3 what the evidence must carry
+    evidence = _the_cpu_evidence(request.evidence)
+    expected = binding(
+        ca_id=authority.ca_id,
+        profile=request.profile,
+        nonce=request.nonce,
+        spki_der=key.spki_der,
+    )
+    # 4, 5, 6 parse, endorse, verify
+    parsed = registry.parse(evidence)
+    gather = registry.gather(parsed, authority.sources, authority.anchors)
+    endorsements = await authority.endorser.run(gather)
+    case = _Case(request, key, endorsements, authority.anchors.sha256, fresh.expires, now)
+    try:
+        claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
+    except VerificationError as error:
+        raise await _refusal_of_platform(case, error, store) from error
+    # 7 appraise under the one active policy that matches the verified claims and the profile
+    chosen = select(await authority.policies.current(), claims, request.profile, now)
+    result = appraise(claims, chosen, now) if isinstance(chosen, LoadedPolicy) else chosen
+    decision = case.decision(result, claims.tcb.status)
+    # 8 denied: spend the nonce, log, say why
+    if not isinstance(chosen, LoadedPolicy) or result.decision is not Appraised.ACCEPTED:
+        await store.record_refusal(decision)
+        raise Denied(
+            "the policy refuses this machine",
+            findings=result.public_findings(),
+            record=decision.result_json,
+        )
+    # 9 the certificate to be signed, linted
+    issuing = authority.issuing()
+    grant = _Grant(chosen, result, await _names(chosen, claims, decision, store))
+    prepared = prepare.prepare(
+        _leaf_request(key, claims, grant, authority, issuing.issuer.assurance),
+        issuing.issuer,
+        now=now,
+        entropy=authority.entropy(SERIAL_ENTROPY),
+    )
+    # 10 the intent, on record before there is a signature
+    await store.record_intent(_intent(prepared, decision))
+    # 11, 12 sign, and lint what was signed
+    issued = prepare.complete(prepared, await issuing.signer.sign(prepared.tbs))
+    # 13 the certificate, on record before anybody has it
+    await store.record_certificate(prepared.serial, issued.der, ear.token(issued, issuing.ear_key))
+    record = await store.certificate(prepared.serial)
+    if record is None:
+        raise Unavailable("the certificate that was just recorded cannot be read")
+    return Enrolled(record, repeated=False)
+
+
+async def _answer_of_before(request: EnrollmentRequest, store: Store) -> CertificateRecord | None:
+    """The certificate that a byte-identical request was given; None if the nonce was not answered yet."""
+    known = await store.nonce_state(request.nonce)
+    if known is None:
+        return None
+    if known.request_sha256 == request.body_sha256 and known.serial is not None:
+        if known.outcome is Outcome.ISSUED:
+            return await store.certificate(known.serial)
+        if known.outcome is Outcome.INTENT:
+            raise Unavailable(
+                "this request is being answered; ask again", code="in-progress", retry_after=1
+            )
+    raise NonceUsed("the nonce was answered before: get a new nonce, and new evidence for it")
+
+
+def _the_cpu_evidence(evidence: tuple[Evidence, ...]) -> Evidence:
+    if len(evidence) != 1:
+        raise RequestRefused(
+            f"{len(evidence)} pieces of evidence; exactly one CPU quote is wanted", code="evidence"
+        )
+    return evidence[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One authentic request, from which every kind of decision record is made."""
+
+    request: EnrollmentRequest
+    key: CertifiedKey
+    endorsements: registry.Endorsements
+    anchors_sha256: bytes
+    nonce_expires: datetime
+    now: datetime
+
+    def decision(self, result: AttestationResult, tcb_status: TcbStatus | None) -> Decision:
+        """An appraisal on record."""
+        return self._decision(result.policy, tcb_status, result.to_json())
+
+    def refusal(self, error: VerificationError) -> Decision:
+        """A refusal by the vendor's own rules on record."""
+        status = error.tcb.status if error.tcb else None
+        facts = {
+            "decision": Appraised.DENIED.value,
+            "reason": {"code": error.reason.value, "detail": error.detail},
+            "tcb": to_json(error.tcb),
+        }
+        return self._decision(None, status, json.dumps(facts, sort_keys=True))
+
+    def _decision(
+        self, policy: AppraisedPolicy | None, tcb_status: TcbStatus | None, result_json: str
+    ) -> Decision:
+        bundle = json.dumps(self.endorsements.to_bundle(), sort_keys=True).encode()
+        (evidence,) = self.request.evidence
+        return Decision(
+            decided_at=self.now,
+            nonce=self.request.nonce,
+            nonce_expires=self.nonce_expires,
+            request_sha256=self.request.body_sha256,
+            profile=self.request.profile,
+            spki_der=self.key.spki_der,
+            tee=registry.tee_of(evidence.kind).value,
+            evidence=((evidence.kind.value, _blob(evidence.data)),),
+            collateral=(_blob(bundle),),
+            anchors_sha256=self.anchors_sha256,
+            policy_name=policy.name if policy else None,
+            policy_version=policy.version if policy else None,
+            policy_sha256=policy.sha256 if policy else None,
+            tcb_status=(tcb_status or TcbStatus.UNKNOWN).value,
+            result_json=result_json,
+        )
+
+
+def _blob(data: bytes) -> Blob:
+    return Blob(sha256(data).digest(), data)
+
+
+async def _refusal_of_platform(case: _Case, error: VerificationError, store: Store) -> Exception:
+    """What is raised for evidence that does not verify; an authentic platform that Intel's rules refuse is recorded."""
+    if not error.authentic:
+        return error
+    if error.reason not in _PLATFORM_FAULTS:
+        return Unavailable(
+            f"the vendor's collateral cannot be used: {error.reason}: {error.detail}",
+            code="collateral-unusable",
+            retry_after=60,
+        )
+    decision = case.refusal(error)
+    await store.record_refusal(decision)
+    return Denied(error.detail, code=error.reason.value, record=decision.result_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What a policy gives to claims that it accepts."""
+
+    policy: LoadedPolicy
+    result: AttestationResult
+    names: tuple[str, ...]
+
+
+async def _names(
+    policy: LoadedPolicy, claims: Claims, decision: Decision, store: Store
+) -> tuple[str, ...]:
+    """The names that the policy grants; a template that gives none for these claims is a refusal."""
+    try:
+        names = render_names(policy.document, claims)
+    except NameRefused as error:
+        await store.record_refusal(decision)
+        raise Denied(error.detail, code="name-refused", record=decision.result_json) from error
+    return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
+
+
+def _leaf_request(
+    key: CertifiedKey,
+    claims: Claims,
+    grant: _Grant,
+    authority: Authority,
+    assurance: Assurance,
+) -> LeafRequest:
+    result, issue = grant.result, grant.policy.document.issue
+    if result.policy is None or result.valid_until is None:
+        raise LintFailed("an accepted result names its policy and its end")
+    chip_key = None if issue.withhold_chip_handle else authority.chip_key
+    return LeafRequest(
+        key=key,
+        names=grant.names,
+        lifetime=issue.lifetime,
+        collateral_expires=result.valid_until,
+        platform=platform.describe(claims, chip_key),
+        policy=PolicyRef(result.policy.name, result.policy.version, result.policy.sha256),
+        assurance=assurance,
+        registers=tuple(Register(name.value, value) for name, value in result.pinned),
+        all_pinned=not result.unpinned,
+        groups=tuple(
+            Group(f"{one.reference_set}/{one.entry_id}", one.digest) for one in result.matched
+        ),
+        tolerated=(
+            *(f"{one.rule.value}:{one.path}" for one in result.tolerated),
+            *(f"unpinned:{register.value}" for register, _ in result.unpinned),
+        ),
+    )
+
+
+def _intent(prepared: PreparedCertificate, decision: Decision) -> Intent:
+    return Intent(
+        decision=decision,
+        serial=prepared.serial,
+        issuer_key_id=prepared.issuer.key_id,
+        tbs_sha256=prepared.tbs_sha256,
+        not_before=prepared.not_before,
+        not_after=prepared.not_after,
+        subject_alt_names=prepared.subject_alt_names,
+        handles=prepared.handles,
+    )

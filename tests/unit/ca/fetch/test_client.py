@@ -156,13 +156,13 @@ async def test_compressed_answer_is_refused_unread(lab: Lab) -> None:
 
 async def test_slow_body(lab: Lab) -> None:
     base = await lab.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", hold=True)
-    client = await lab.client(base)
+    client = await lab.client(base, limits=FAST)
     await fails(client, Fetch("tcb_info", base), FetchOutcome.TIMEOUT)
 
 
 async def test_slow_headers(lab: Lab) -> None:
     base = await lab.raw(b"HTTP/1.1 200 OK\r\nX-A: ", hold=True)
-    client = await lab.client(base)
+    client = await lab.client(base, limits=FAST)
     await fails(client, Fetch("tcb_info", base), FetchOutcome.TIMEOUT)
 
 
@@ -333,7 +333,7 @@ async def test_no_answer_raises_anything_else(first: bool, lines: list[bytes]) -
     answer = b"\r\n".join([b"HTTP/1.1 200 OK"] * first + lines) + b"\r\n\r\nabc"
     async with open_lab() as lab:
         base = await lab.raw(answer)
-        client = await lab.client(base, limits=FAST)
+        client = await lab.client(base)
         response = None
         with contextlib.suppress(FetchFailed):  # any other exception fails the test
             response = await client.get(Fetch("tcb_info", base, max_bytes=1000))

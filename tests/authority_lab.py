@@ -7,13 +7,15 @@ import hashlib
 import itertools
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import strategies as st
 
+from attestca_client.protocol import DEFAULT_OID_ARC
 from ca.issuance import authority, csr, tbs
 from ca.issuance.authority import Authority, ServiceKind
 from ca.issuance.ear import EarKey
@@ -27,7 +29,6 @@ from ca.issuance.request import (
     PolicyRef,
     Register,
 )
-from attestca_client.protocol import DEFAULT_OID_ARC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +119,13 @@ def _issuer(
     )
 
 
+def utc(first: int, last: int) -> st.SearchStrategy[datetime]:
+    """Instants from the start of one year to the start of another, with microseconds."""
+    start, end = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1e6) for year in (first, last))
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return st.integers(start, end).map(lambda micro: epoch + timedelta(microseconds=micro))
+
+
 def make_csr(
     key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | None = None, **extra: object
 ) -> bytes:
@@ -137,7 +145,7 @@ def make_csr(
     return builder.sign(key, algorithm).public_bytes(Encoding.DER)
 
 
-def make_platform(**changes: object) -> Platform:
+def make_platform(**changes: Any) -> Platform:  # noqa: ANN401 - goes to replace()
     """An up-to-date TDX platform."""
     platform = Platform(
         tee="tdx",
@@ -153,7 +161,7 @@ def make_platform(**changes: object) -> Platform:
     return replace(platform, **changes)
 
 
-def make_request(lab: Lab | None = None, **changes: object) -> LeafRequest:
+def make_request(lab: Lab | None = None, **changes: Any) -> LeafRequest:  # noqa: ANN401 - goes to replace()
     """A leaf with both kinds of names and all registers pinned."""
     request = LeafRequest(
         key=csr.parse(make_csr()),

@@ -48,7 +48,7 @@ def parse(der: bytes) -> CertifiedKey:
         raise RequestRefused(f"the request has more than {MAX_BYTES} bytes", code="csr-malformed")
     try:
         request = x509.load_der_x509_csr(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise RequestRefused("not a DER PKCS#10 request", code="csr-malformed") from error
     try:
         key = keys.accept(request.public_key())

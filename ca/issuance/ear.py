@@ -22,8 +22,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from attestca_client.protocol import OID_EKU_EAR
 from ca.errors import LintFailed
 from ca.issuance import keys
 from ca.issuance.extension import EAR_PROFILE
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from ca.issuance.prepare import IssuedCertificate
@@ -67,12 +68,15 @@ def token(issued: IssuedCertificate, key: EarKey) -> str:
     """The signed result of one certificate: a JWT, ES256, `exp` = notAfter.
 
     Raises:
-        LintFailed: the signing key's certificate ends before the token would.
+        LintFailed: the signing key's certificate is for another use, or ends before the token would.
     """
     prepared = issued.prepared
+    request, issuer = prepared.request, prepared.issuer
+    usage = key.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    if list(usage) != [x509.ObjectIdentifier(f"{issuer.oid_arc}.{OID_EKU_EAR}")]:
+        raise LintFailed("ear-key: its certificate is for another use")
     if key.certificate.not_valid_after_utc < prepared.not_after:
         raise LintFailed("ear-key: its certificate ends before the result does")
-    request, issuer = prepared.request, prepared.issuer
     body = claims(request, issuer.build) | {
         "iss": issuer.public_url,
         "jti": f"{prepared.serial:x}",

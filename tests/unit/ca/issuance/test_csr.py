@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -64,6 +66,11 @@ def test_malformed(der: bytes) -> None:
     refused("csr-malformed", der)
 
 
+def test_another_version() -> None:
+    assert b"\x02\x01\x00" in GOOD
+    refused("csr-malformed", GOOD.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1))
+
+
 def test_pem_is_not_der() -> None:
     refused("csr-malformed", x509.load_der_x509_csr(GOOD).public_bytes(Encoding.PEM))
 
@@ -84,7 +91,7 @@ def test_hashes_outside_the_list(algorithm: hashes.SHA224 | hashes.SHA3_256) -> 
 def test_sha1_is_refused() -> None:
     sha256, sha1 = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06072a8648ce3d0401")
     tbs = x509.load_der_x509_csr(GOOD).tbs_certrequest_bytes
-    signature = b"\0" + P256.sign(tbs, ec.ECDSA(hashes.SHA1()))
+    signature = b"\0" + P256.sign(tbs, ec.ECDSA(hashes.SHA1()))  # noqa: S303 - what is refused
     assert sha256 in GOOD
     body = tbs + b"\x30\x09" + sha1 + b"\x03" + bytes([len(signature)]) + signature
     refused("csr-signature", b"\x30\x81" + bytes([len(body)]) + body)
@@ -130,8 +137,6 @@ def test_a_key_of_small_order() -> None:
 
 
 def test_key_sha256_is_the_handles_value() -> None:
-    import hashlib
-
     found = csr.parse(GOOD)
     assert found.sha256 == hashlib.sha256(keys.encode(P256.public_key())).digest()
 
@@ -144,12 +149,11 @@ def test_arbitrary_bytes(data: bytes) -> None:
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_one_changed_byte(position: int, change: int) -> None:
-    """Whatever byte is changed: refused, by one of the three codes, or the same key proven (never another key)."""
+    """Whatever byte is changed: refused, or the same key proven, never another key."""
     data = bytearray(GOOD)
     data[position] ^= change
     try:
         found = csr.parse(bytes(data))
-    except RequestRefused as error:
-        assert error.code in {"csr-malformed", "csr-signature", "key-type"}
-    else:
-        assert found == csr.parse(GOOD)
+    except RequestRefused:
+        return
+    assert found == csr.parse(GOOD)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from attestca_client.protocol import chip_id
+from ca.issuance import platform
+from tests.authority_lab import NOW, digest
+from verifiers.tcb import TcbReport, TcbStatus
+from verifiers.tdx.claims import (
+    PckClaims,
+    QeClaims,
+    QuoteHeader,
+    Revocation,
+    TdReport10,
+    TdxClaims,
+)
+
+KEY = b"k" * 32
+HEADER = QuoteHeader(4, 2, 0x81, 0, 0, bytes(16), bytes(20))
+TD = TdReport10(
+    tee_tcb_svn=bytes(range(100, 116)),
+    mr_seam=bytes(48),
+    mrsigner_seam=bytes(48),
+    seam_attributes=bytes(8),
+    td_attributes=bytes(8),
+    xfam=bytes(8),
+    mr_td=bytes(48),
+    mr_config_id=bytes(48),
+    mr_owner=bytes(48),
+    mr_owner_config=bytes(48),
+    rtmr0=bytes(48),
+    rtmr1=bytes(48),
+    rtmr2=bytes(48),
+    rtmr3=bytes(48),
+    report_data=bytes(64),
+)
+PCK = PckClaims(
+    ppid=b"p" * 16,
+    sgx_tcb_components=tuple(range(16)),
+    pcesvn=0x0102,
+    cpusvn=bytes(16),
+    pceid=bytes(2),
+    fmspc=bytes.fromhex("50806f000000"),
+    sgx_type=1,
+    platform_instance_id=None,
+    dynamic_platform=None,
+    cached_keys=None,
+    smt_enabled=None,
+    ca="platform",
+    serial_number=1,
+    not_after=NOW,
+)
+CLAIMS = TdxClaims(
+    header=HEADER,
+    body_type=2,
+    td=TD,
+    td15=None,
+    td15_ex=None,
+    attributes=frozenset(),
+    reserved_attributes=0,
+    pck=PCK,
+    qe=QeClaims(bytes(32), bytes(32), 2, 8),
+    tcb=TcbReport(TcbStatus.UP_TO_DATE),
+    tdx_module_version=3,
+    pck_chain_revocation=Revocation.GOOD,
+    tcb_signing_chain_revocation=Revocation.GOOD,
+    collateral=(),
+    certificates_expire=NOW,
+    expires=NOW,
+    bound=True,
+    evidence_sha256=digest("quote"),
+    collateral_sha256=digest("collateral"),
+    verified_at=NOW,
+)
+
+
+def test_a_tdx_platform() -> None:
+    found = platform.describe(CLAIMS, KEY)
+    assert (found.tee, found.product) == ("tdx", "fmspc:50806f000000")
+    assert (found.tcb_status, found.tcb_current) == ("UpToDate", True)
+    assert found.tcb_vector == bytes(range(16)) + b"\x01\x02" + bytes(range(100, 116))
+    assert found.chip_ids == (chip_id(KEY, "ppid", b"p" * 16),)
+    assert found.evidence_sha256 == digest("quote")
+    assert (found.verified_at, found.certificates_expire) == (NOW, NOW)
+
+
+def test_no_hardware_id_leaves_in_the_clear() -> None:
+    assert b"p" * 16 not in b"".join(platform.describe(CLAIMS, KEY).chip_ids)
+
+
+def test_no_chip_where_the_policy_or_the_hardware_says_none() -> None:
+    assert platform.describe(CLAIMS, None).chip_ids == ()
+    assert platform.describe(replace(CLAIMS, pck=replace(PCK, ppid=bytes(16))), KEY).chip_ids == ()
+
+
+@pytest.mark.parametrize("status", [*TcbStatus, None])
+def test_only_the_best_status_is_current(status: TcbStatus | None) -> None:
+    found = platform.describe(replace(CLAIMS, tcb=TcbReport(status)), KEY)
+    assert found.tcb_current == (status is TcbStatus.UP_TO_DATE)
+    assert found.tcb_status == (status or TcbStatus.UNKNOWN)

@@ -346,7 +346,8 @@ class _Server(http.server.ThreadingHTTPServer):
         self.authority = authority
         self.context = context
 
-    def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - as typeshed has it
+    # As typeshed has it: a socket, or for datagrams something else.
+    def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401
         if self.context is None:
             super().finish_request(request, client_address)
             return
@@ -377,16 +378,14 @@ def serve(
     tls: bool = True,
     names: tuple[x509.GeneralName, ...] | None = None,
     extra: tuple[x509.ExtensionType, ...] = (),
-    signed_by: Pki | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> Iterator[FakeAuthority]:
-    """Run it; its address is `authority.url`. `names`, `extra`, `signed_by`: of the server's TLS certificate."""
-    context = None
-    if tls:
+    """Run it; its address is `authority.url`. `names`, `extra`: of its TLS certificate, unless `context` has one."""
+    if tls and context is None:
         key = ec.generate_private_key(ec.SECP256R1())
-        pki = signed_by or authority.pki
         loopback = (x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost"))
-        certificate = pki.leaf(key.public_key(), names=names or loopback, extra=extra)
-        context = server_context(certificate, key, pki.issuer)
+        certificate = authority.pki.leaf(key.public_key(), names=names or loopback, extra=extra)
+        context = server_context(certificate, key, authority.pki.issuer)
     server = _Server(authority, context)
     authority.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

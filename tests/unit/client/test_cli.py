@@ -20,7 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from attestca_client import __main__ as cli
-from attestca_client import tsm
+from attestca_client import errors, tsm
 from tests.unit.client.fake_authority import (
     FakeAuthority,
     Pki,
@@ -279,6 +279,19 @@ def test_no_option_or_variable_names_a_source_of_evidence() -> None:
         if re.search(r"os\.environ|getenv", file.read_text())
     }
     assert readers == {"__main__.py", "hook.py"}  # XDG_RUNTIME_DIR; what a hook inherits
+
+
+def test_the_readme_names_every_option_and_exit_code() -> None:
+    text = (ROOT / "client" / "README.md").read_text("utf-8")
+    rows = set(re.findall(r"^\| `?(--[a-z-]+|[0-9]+)", text, re.MULTILINE))
+    tree = [errors.ClientError]
+    for kind in tree:
+        tree.extend(kind.__subclasses__())
+    codes = {str(kind.exit_code) for kind in tree}
+    assert rows == {"--ca", "--ca-root", "--profile", "--out", "--json", "--daemon"} | {
+        *("--metrics", "--hook", "0"),
+        *codes,
+    }
 
 
 def test_no_secret_on_any_stream(

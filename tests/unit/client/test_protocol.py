@@ -165,6 +165,13 @@ def test_handle_is_flat_and_labelled() -> None:
     assert protocol.handle(protocol.HandleKind.MEASUREMENT, b"mr_tdv") != expected
 
 
+def test_the_handle_of_a_certificate() -> None:
+    key_id, serial = b"i" * 20, 0x1234
+    value = protocol.handle(protocol.HandleKind.CERTIFICATE, key_id, b"\0" * 18 + b"\x12\x34")
+    assert protocol.certificate_handle(key_id, serial) == value
+    assert protocol.certificate_handle(key_id, serial + 1) != value
+
+
 def test_chip_id_is_keyed() -> None:
     # RFC 2104 written out: the key padded to the 64-byte block, inner and outer hash.
     key, kind, hardware = b"k" * 32, "ppid", b"\x01" * 16

@@ -66,6 +66,8 @@ class KeyFolder:
     path: Path
     passphrase: bytes = field(repr=False)
     entropy: Callable[[int], bytes] = field(repr=False)
+    # Decrypting takes a scrypt on purpose, and no file here ever changes: each is read once.
+    _read: dict[Path, Held] = field(default_factory=dict, repr=False, compare=False)
 
     # made once
 
@@ -203,10 +205,12 @@ class KeyFolder:
 
     def _held(self, kind: str) -> tuple[Held, ...]:
         """Pairs of key and certificate. A key without certificate waits; a certificate never stands without key."""
-        found = [
-            Held(_certificate(path), load_key(path.with_suffix(".key"), self.passphrase))
-            for path in self.path.glob(f"{kind}-*.pem")
-        ]
+        found = []
+        for path in self.path.glob(f"{kind}-*.pem"):
+            if path not in self._read:
+                key = load_key(path.with_suffix(".key"), self.passphrase)
+                self._read[path] = Held(_certificate(path), key)
+            found.append(self._read[path])
         return tuple(sorted(found, key=lambda held: held.ends))
 
     def _save_key(self, name: str, key: ec.EllipticCurvePrivateKey) -> None:

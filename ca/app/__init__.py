@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Composition root: configuration -> adapters -> use cases -> listeners. The service reads clock and entropy here.
+
+A second start finds all as it was: keys in the folder, everything else in the database.
+"""
+
+from __future__ import annotations
+
+from ca.app.serve import serve
+
+__all__ = ["serve"]

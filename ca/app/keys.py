@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority's keys as the running service sees them, and the anchors that it trusts.
+
+Whether an authority is simulated is its root's word; the configuration must agree, or nothing starts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from ca.errors import ConfigurationError
+from ca.issuance import authority as authorities
+from ca.issuance.authority import RENEW_SERVICE, ServiceKind
+from ca.issuance.request import Assurance, Issuer
+from ca.signers.file import FileSigner
+from ca.signers.folder import Held, KeyFolder
+from verifiers.anchors import Anchor, Anchors, builtin
+from verifiers.errors import VerificationError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ca.config import Config
+
+BUILD: Final = f"attestca {version('attestca')}"
+
+
+@dataclass(slots=True)
+class Keys:
+    """The authority's keys as they are in the folder now; read anew by `reload`, renewed by `renew_service`."""
+
+    folder: KeyFolder
+    config: Config
+    root: x509.Certificate
+    of: authorities.Authority
+    issuing_cas: tuple[Held, ...] = ()
+    ear: tuple[Held, ...] = ()
+    tls: tuple[Held, ...] = ()
+
+    @classmethod
+    def open(cls, config: Config, passphrase: bytes) -> Keys:
+        """Read the folder. Raises ConfigurationError, LintFailed."""
+        folder = KeyFolder(config.ca.directory, passphrase, secrets.token_bytes)
+        root = folder.root()
+        of = authority_of(config, root)
+        keys = cls(folder, config, root, of)
+        keys.reload()
+        return keys
+
+    def reload(self) -> None:
+        """See what was installed since."""
+        self.issuing_cas = self.folder.issuing()
+        self.ear = self.folder.service("ear")
+        self.tls = self.folder.service("tls")
+
+    def issuer(self, held: Held) -> Issuer:
+        """One issuing CA, linted."""
+        return authorities.load_issuer(
+            held.certificate,
+            self.root,
+            self.of,
+            build=BUILD,
+            reserved_names=frozenset(name.lower() for name in self.config.server.names),
+        )
+
+    def current(self, now: datetime) -> Held:
+        """The issuing CA in force: of those valid now the one that ends last."""
+        valid = [held for held in self.issuing_cas if held.valid(now)]
+        if not valid:
+            raise ConfigurationError(
+                "no issuing CA certificate is valid now: `attestca issuer request`, `sign` and `install`"
+            )
+        return valid[-1]
+
+    def signer(self, held: Held) -> FileSigner:
+        """Who signs with that key."""
+        return FileSigner(held.key, held.certificate, self.root)
+
+    async def renew_service(self, now: datetime) -> bool:
+        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did."""
+        held = self.current(now)
+        issuer, signer = self.issuer(held), self.signer(held)
+        made = False
+        for name, kind, names in (
+            ("tls", ServiceKind.TLS, self.config.server.names),
+            ("ear", ServiceKind.EAR, ()),
+        ):
+            have = [one for one in self.folder.service(name) if one.valid(now)]
+            if have and have[-1].ends > min(now + RENEW_SERVICE, held.ends - timedelta(days=1)):
+                continue
+            key = ec.generate_private_key(ec.SECP256R1())
+            prepared = authorities.prepare_service(
+                kind, key.public_key(), names, issuer, now=now, entropy=secrets.token_bytes(16)
+            )
+            signature = await signer.sign(prepared.tbs)
+            self.folder.add_service(name, key, authorities.complete_service(prepared, signature))
+            made = True
+        self.reload()
+        return made
+
+
+def authority_of(config: Config, root: x509.Certificate) -> authorities.Authority:
+    """What all certificates of this authority share; whether it is simulated is the root's word, not the file's.
+
+    Raises:
+        ConfigurationError: simulated anchors for a real authority, or none for a simulated one.
+    """
+    assurance = _assurance(root)
+    if (assurance is Assurance.SIMULATED) != bool(config.ca.simulated_anchors):
+        raise ConfigurationError(
+            "ca.simulated_anchors: only an authority made by `init --simulated` has them, and it needs them"
+        )
+    (organization,) = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return authorities.Authority(
+        str(organization.value), assurance, config.server.public_url, config.ca.oid_arc
+    )
+
+
+def _assurance(root: x509.Certificate) -> Assurance:
+    """What the root says of itself: only a simulated one carries a certificate policy. Lint holds it to that."""
+    try:
+        root.extensions.get_extension_for_class(x509.CertificatePolicies)
+    except x509.ExtensionNotFound:
+        return Assurance.VERIFIED
+    return Assurance.SIMULATED
+
+
+def anchors_of(config: Config) -> Anchors:
+    """The built-in anchors, or a simulated authority's own."""
+    files = config.ca.simulated_anchors
+    if not files:
+        return builtin()
+    if len(files) != 1:  # one technology
+        raise ConfigurationError("ca.simulated_anchors: one file, the simulated Intel root")
+    try:
+        der = x509.load_pem_x509_certificate(files[0].read_bytes()).public_bytes(Encoding.DER)
+        return Anchors(intel_sgx_root=Anchor.from_der(der), simulated=True)
+    except (OSError, ValueError, VerificationError) as error:
+        raise ConfigurationError(f"ca.simulated_anchors: {files[0]}: {error}") from error
+
+
+def key_id(certificate: x509.Certificate) -> bytes:
+    """SubjectKeyIdentifier of one of our CA certificates."""
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+
+def ca_id(root: x509.Certificate) -> bytes:
+    """SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes."""
+    spki = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(spki).digest()

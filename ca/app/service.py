@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration -> adapters -> use cases: everything that listeners and jobs work with, opened and closed in order."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ca import jobs
+from ca.app.keys import Keys, anchors_of, ca_id, key_id
+from ca.config import Config, read_passphrase
+from ca.enrollment import Authority, Issuing
+from ca.errors import ConfigurationError
+from ca.fetch.cache import CacheLimits, CollateralCache
+from ca.fetch.client import ClientLimits, FetchClient, tls_context
+from ca.fetch.endorser import CachingEndorser
+from ca.http import DoorLimits, Doors
+from ca.issuance import ear
+from ca.policy_admin import ActivePolicies
+from ca.store.sql import SqlStore
+from verifiers.registry import Sources
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from ca.signers.folder import Held
+
+_log = structlog.get_logger("attestca")
+
+
+def clock() -> datetime:
+    """Now, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running service: what its listeners and jobs work with."""
+
+    config: Config
+    keys: Keys
+    store: SqlStore
+    endorser: CachingEndorser
+    authority: Authority
+
+    def doors(self) -> Doors:
+        """What the two applications are given."""
+        limits, config = self.config.limits, self.config
+        return Doors(
+            authority=self.authority,
+            clock=clock,
+            limits=DoorLimits(
+                body_bytes=limits.body_bytes,
+                requests_per_minute=limits.requests_per_minute,
+                burst=limits.burst,
+                tracked_addresses=limits.tracked_addresses,
+                verification_queue=limits.verification_queue,
+                workers=limits.workers,
+                refusal_ring=config.retention.refusal_ring,
+            ),
+            trusted_proxies=config.server.trusted_proxies,
+            chain_pem=self.chain_pem,
+            crl=self.crl,
+            jwks=lambda: ear.jwks([held.certificate for held in self.keys.ear], clock()),
+            check_ready=self.check_ready,
+            fetch_counters=self.endorser.counters,
+        )
+
+    def chain_pem(self) -> bytes:
+        """Issuing CA in force, then the root."""
+        held = self.keys.current(clock())
+        return held.certificate.public_bytes(Encoding.PEM) + self.keys.root.public_bytes(
+            Encoding.PEM
+        )
+
+    async def crl(self, issuer_key_id: str) -> bytes | None:
+        """DER of the newest CRL of one of our CAs, the root among them."""
+        wanted = bytes.fromhex(issuer_key_id)
+        if wanted == key_id(self.keys.root):
+            return self.keys.folder.root_crl()
+        record = await self.store.latest_crl(wanted)
+        return None if record is None else record.der
+
+    async def check_ready(self) -> None:
+        """Raises Unavailable or ConfigurationError: the database answers and an issuing CA is valid."""
+        await self.store.ping()
+        self.keys.current(clock())
+
+    def jobs(self, tls: ssl.SSLContext) -> list[jobs.Job]:
+        """Everything that is done by the clock."""
+        retention = self.config.retention
+        refusals = timedelta(days=retention.refusal_days)
+        nonces = timedelta(hours=retention.nonce_hours)
+
+        async def own(now: datetime) -> None:
+            self.keys.reload()
+            if await self.keys.renew_service(now):
+                load_tls(tls, self.keys, now)
+            self.keys.folder.forget_service("tls", now)
+            self.keys.folder.forget_service("ear", now)
+
+        async def abandon(now: datetime) -> None:
+            for serial in await jobs.abandon_intents(self.store, now):
+                _log.warning("intent.abandoned", serial=f"{serial:x}")
+
+        async def crls(now: datetime) -> None:
+            for held in self.keys.issuing_cas:
+                if held.valid(now):
+                    await jobs.publish_crl(self.store, self.keys.signer(held), now)
+
+        async def forget(now: datetime) -> None:
+            await jobs.forget(self.store, now, refusals, nonces)
+
+        async def refresh(_now: datetime) -> None:
+            await self.endorser.refresh()
+
+        minute = timedelta(minutes=1)
+        return [
+            jobs.Job("service-certificates", minute, own),
+            jobs.Job("abandoned-intents", minute, abandon),
+            jobs.Job("crls", minute, crls),
+            jobs.Job("retention", timedelta(hours=1), forget),
+            jobs.Job("collateral", timedelta(minutes=5), refresh),
+        ]
+
+
+def load_tls(context: ssl.SSLContext, keys: Keys, now: datetime) -> None:
+    """Have `context` present the newest TLS certificate from the next handshake on."""
+    held = [one for one in keys.tls if one.valid(now)][-1]
+    certificate, key = keys.folder.paths("tls", held)
+    context.load_cert_chain(certificate, key, password=keys.folder.passphrase)
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Service]:
+    """Everything that listeners and jobs need, open.
+
+    Raises:
+        ConfigurationError, LintFailed: keys, anchors, schema. Unavailable: the database.
+    """
+    keys = Keys.open(config, read_passphrase(config))
+    anchors = anchors_of(config)
+    now = clock()
+    await keys.renew_service(now)
+    async with AsyncExitStack() as stack:
+        store = await SqlStore.open(config.database.url.get_secret_value())
+        stack.push_async_callback(store.close)
+        collateral = config.collateral
+        client = FetchClient(
+            collateral.origins,
+            ClientLimits(
+                total=collateral.timeout_seconds, connect=collateral.connect_timeout_seconds
+            ),
+            tls_context(collateral.extra_ca_file),
+        )
+        await stack.enter_async_context(client)
+        cache = CollateralCache(
+            client,
+            store,
+            CacheLimits(
+                refresh_after=collateral.refresh_after,
+                hard_age=timedelta(hours=collateral.stale_hours),
+            ),
+            clock,
+        )
+        endorser = CachingEndorser(cache, budget=collateral.budget_seconds)
+
+        def issuing() -> Issuing:
+            held = keys.current(clock())
+            newest = keys.ear[-1]
+            ear_key = ear.EarKey(newest.key, newest.certificate, _issuer_der(keys, newest))
+            return Issuing(keys.issuer(held), keys.signer(held), ear_key)
+
+        yield Service(
+            config,
+            keys,
+            store,
+            endorser,
+            Authority(
+                store=store,
+                endorser=endorser,
+                policies=ActivePolicies(store),
+                anchors=anchors,
+                sources=Sources(intel=collateral.source),
+                ca_id=ca_id(keys.root),
+                nonce_keys=(keys.folder.secret("nonce"),),
+                chip_key=keys.folder.secret("chip"),
+                entropy=secrets.token_bytes,
+                issuing=issuing,
+            ),
+        )
+
+
+def _issuer_der(keys: Keys, held: Held) -> bytes:
+    """The issuing CA that signed a certificate of the service."""
+    for candidate in keys.issuing_cas:
+        if candidate.certificate.subject == held.certificate.issuer:
+            return candidate.certificate.public_bytes(Encoding.DER)
+    raise ConfigurationError("the issuing CA of the service's own certificate is not in the folder")

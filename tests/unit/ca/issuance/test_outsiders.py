@@ -101,7 +101,7 @@ def need(program: str) -> str:
 
 def run(*command: str | Path) -> str:
     words = [str(part) for part in command]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)  # noqa: S603 - found above
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)  # noqa: S603 - found above
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

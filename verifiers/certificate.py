@@ -1,64 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
 """One certificate, parsed, for PKIs that are all P-256 with SHA-256; trusted by nobody yet.
 
-The library reads it; where bytes are compared or signed, the exact slices of the DER are kept beside, so that what is
-checked is what stands there. Source: RFC 5280 sections 4.1 and 4.2.
+The library checks the structure and reads the dates; names, key, serial number and extensions are exact slices of the
+DER, so that what is compared and checked is what stands there. Of the extensions only those are read that a chain is
+judged by: an unknown one that is critical refuses the certificate, another is kept as it is. Source: RFC 5280 sections
+4.1 and 4.2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID
 
 from verifiers import der
 from verifiers.errors import Reason, VerificationError
+from verifiers.signatures import p256_point
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-# What the library raises on bad DER; nothing else escapes it (fuzzed).
-FOREIGN: Final = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-)
-_COMMON_NAME: Final = bytes.fromhex("0603550403")
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+FOREIGN: Final = (ValueError, x509.InvalidVersion)  # what the library and `der` raise on bad DER
+
+# Content octets of object identifiers.
+SUBJECT_KEY_IDENTIFIER: Final = bytes.fromhex("551d0e")
+KEY_USAGE: Final = bytes.fromhex("551d0f")
+BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
+_UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
+
+# SubjectPublicKeyInfo content of a P-256 key (RFC 5480) up to its 64-byte point x || y, which is uncompressed.
+_P256_SPKI: Final = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d03010703420004")
+_COMMON_NAME: Final = bytes.fromhex("0603550403")  # the whole element
+_TRUE: Final = (der.BOOLEAN, b"\xff")
+# version, serial number, algorithm, issuer, validity, subject, key, extensions; no unique identifiers
+_FIELDS: Final = (der.CONTEXT_0, der.INTEGER, *(der.SEQUENCE,) * 5, der.CONTEXT_3)
+_KEY_CERT_SIGN: Final = 0x04  # bits 5 and 6 of KeyUsage, counted from the most significant
+_CRL_SIGN: Final = 0x02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Certificate:
     """One parsed certificate with what chain building needs of it; trusted by nobody yet.
 
-    `tbs`, `issuer`, `subject` and `spki` are exact slices of `der`: what is compared and checked is what stands there.
-    Equal bytes are the same certificate.
+    `tbs` is the signed slice of `der`; `issuer`, `subject` and `spki` are the contents of those fields. `extensions`
+    maps the content of an OID to the bytes in its OCTET STRING. `path_length` is None where nothing limits it. Equal
+    bytes are the same certificate.
     """
 
     der: bytes
-    x509: x509.Certificate
-    public_key: ec.EllipticCurvePublicKey
     tbs: bytes
     signature: bytes
     issuer: bytes
     subject: bytes
     spki: bytes
+    public_key: ec.EllipticCurvePublicKey
     common_name: str
     serial_number: int
     not_before: datetime
     not_after: datetime
+    extensions: dict[bytes, bytes]
     is_ca: bool
     path_length: int | None
     may_sign_certificates: bool
     may_sign_crls: bool
-    subject_key_id: bytes | None
+
+    @property
+    def subject_key_id(self) -> bytes | None:
+        """The key identifier that CRLs of this certificate must name."""
+        value = self.extensions.get(SUBJECT_KEY_IDENTIFIER)
+        return None if value is None else der.only(value, der.OCTET_STRING)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -67,7 +80,6 @@ class Certificate:
         return hash(self.der)
 
 
-@lru_cache(maxsize=4096)
 def parse_certificate(data: bytes) -> Certificate:
     """Parse one certificate. Raises `chain` for anything that is not P-256, SHA-256 and plain RFC 5280."""
     try:
@@ -77,32 +89,35 @@ def parse_certificate(data: bytes) -> Certificate:
 
 
 def _parse_certificate(data: bytes) -> Certificate:
-    certificate = x509.load_der_x509_certificate(data)
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise ValueError("key is not P-256")
     tbs, signature, fields = signed_fields(data)
-    if len(fields) < 8 or fields[0][0] != der.CONTEXT_0:
-        raise ValueError("not a version 3 certificate")
-    usage = _Usage(certificate.extensions)
+    tags, contents = zip(*fields, strict=True)
+    if tags != _FIELDS:
+        raise ValueError("not the fields of a version 3 certificate with extensions")
+    _, serial, _, issuer, _, subject, spki, extensions = contents
+    serial_number = der.unsigned(serial)
+    if not serial_number:
+        raise ValueError("serial number is not positive")
+    certificate = x509.load_der_x509_certificate(data)
+    found = parse_extensions(extensions, understood=_UNDERSTOOD)
+    is_ca, path_length = _basic_constraints(found.get(BASIC_CONSTRAINTS))
+    usage = _key_usage(found.get(KEY_USAGE))
     return Certificate(
         der=data,
-        x509=certificate,
-        public_key=key,
         tbs=tbs,
         signature=signature,
-        issuer=fields[3][1],
-        subject=fields[5][1],
-        spki=fields[6][1],
-        common_name=_common_name(fields[5][1]),
-        serial_number=certificate.serial_number,
+        issuer=issuer,
+        subject=subject,
+        spki=spki,
+        public_key=_public_key(spki),
+        common_name=_common_name(subject),
+        serial_number=serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        is_ca=usage.is_ca,
-        path_length=usage.path_length,
-        may_sign_certificates=usage.certificates,
-        may_sign_crls=usage.crls,
-        subject_key_id=usage.subject_key_id,
+        extensions=found,
+        is_ca=is_ca,
+        path_length=path_length,
+        may_sign_certificates=bool(usage & _KEY_CERT_SIGN),
+        may_sign_crls=bool(usage & _CRL_SIGN),
     )
 
 
@@ -119,31 +134,54 @@ def signed_fields(data: bytes) -> tuple[bytes, bytes, tuple[tuple[int, bytes], .
     return tbs, signature, fields
 
 
+def parse_extensions(content: bytes, understood: frozenset[bytes]) -> dict[bytes, bytes]:
+    """OID -> value of the Extensions in `content`. Refuses repeated ones, and critical ones that are not understood."""
+    found: dict[bytes, bytes] = {}
+    for _, extension in der.elements(der.only(content, der.SEQUENCE)):
+        match der.elements(extension):
+            case ((der.OID, oid), (der.OCTET_STRING, value)) if oid not in found:
+                found[oid] = value
+            case ((der.OID, oid), critical, (der.OCTET_STRING, value)) if (
+                critical == _TRUE and oid in understood and oid not in found
+            ):
+                found[oid] = value
+            case _:
+                raise ValueError("an extension that is repeated, unknown and critical, or none")
+    return found
+
+
+def _basic_constraints(value: bytes | None) -> tuple[bool, int | None]:
+    """(whether a CA, path length)."""
+    match () if value is None else der.elements(der.only(value, der.SEQUENCE)):
+        case ():
+            return False, None
+        case (critical,) if critical == _TRUE:
+            return True, None
+        case (critical, (der.INTEGER, number)) if critical == _TRUE:
+            return True, der.unsigned(number)
+    raise ValueError("BasicConstraints is not what RFC 5280 says")
+
+
+def _key_usage(value: bytes | None) -> int:
+    """The first octet of bits; what the others say matters to nobody here."""
+    bits = b"\x00\x00" if value is None else der.only(value, der.BIT_STRING)
+    if len(bits) < 2:
+        raise ValueError("KeyUsage is empty")
+    return bits[1]
+
+
+def _public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
+    point = spki.removeprefix(_P256_SPKI)
+    key = p256_point(point) if len(point) == 64 else None
+    if key is None:
+        raise ValueError("key is not P-256")
+    return key
+
+
 def _common_name(subject: bytes) -> str:
     """The common name in the content of a Name, or "" unless there is exactly one, alone in its RDN."""
     names = [rdn for _, rdn in der.elements(subject) if rdn[2:7] == _COMMON_NAME]
     if len(names) != 1:
         return ""
-    _, value = der.elements(der.only(names[0], der.SEQUENCE))
-    return value[1].decode("utf-8")
-
-
-class _Usage:
-    """What the extensions allow. Raises ValueError for a critical extension that is not understood."""
-
-    def __init__(self, extensions: x509.Extensions) -> None:
-        self.is_ca = self.certificates = self.crls = False
-        self.path_length: int | None = None
-        self.subject_key_id: bytes | None = None
-        for extension in extensions:
-            oid, value = extension.oid, extension.value
-            if oid == ExtensionOID.BASIC_CONSTRAINTS:
-                basic = cast("x509.BasicConstraints", value)
-                self.is_ca, self.path_length = basic.ca, basic.path_length
-            elif oid == ExtensionOID.KEY_USAGE:
-                usage = cast("x509.KeyUsage", value)
-                self.certificates, self.crls = usage.key_cert_sign, usage.crl_sign
-            elif oid == ExtensionOID.SUBJECT_KEY_IDENTIFIER:
-                self.subject_key_id = cast("x509.SubjectKeyIdentifier", value).digest
-            elif extension.critical:
-                raise ValueError(f"unknown critical extension {oid.dotted_string}")
+    _, (_, value) = der.elements(der.only(names[0], der.SEQUENCE))
+    return value.decode("utf-8")

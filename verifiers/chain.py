@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificate chains and CRLs of vendors whose whole PKI is P-256 with SHA-256.
 
-Everything here that costs a signature is a pure function of exact bytes, free of time, and remembered (`lru_cache`:
-the bytes themselves are the key, only successes are kept). Dates and revocation are judged by `check_validity` and
-`check_not_revoked` at every use. Source: RFC 5280 sections 5 and 6.1.
+Chains are judged from the pinned root down, so that nothing below a certificate is read as signed before that
+certificate is authentic. What was authenticated is remembered (`lru_cache`: the exact bytes are the key, only successes
+are kept, so that nobody can fill the memory with certificates of his own). No date is looked at here but by
+`check_validity`, no revocation but by `check_not_revoked`: both are asked at every use. Source: RFC 5280 sections 5 and
+6.1.
 """
 
 from __future__ import annotations
@@ -11,13 +13,18 @@ from __future__ import annotations
 import binascii
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from verifiers import der
-from verifiers.certificate import FOREIGN, Certificate, parse_certificate, signed_fields
+from verifiers.certificate import (
+    FOREIGN,
+    Certificate,
+    parse_certificate,
+    parse_extensions,
+    signed_fields,
+)
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_signed
 
@@ -29,8 +36,10 @@ if TYPE_CHECKING:
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
-_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
 _CRL_VERSION_2: Final = (der.INTEGER, b"\x01")
+_CRL_NUMBER: Final = bytes.fromhex("551d14")  # content octets of the OID
+_AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
+_KEY_IDENTIFIER: Final = 0x80  # its first member: [0] IMPLICIT OCTET STRING
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,14 @@ def split_pem(pem: bytes, count: int, what: str) -> tuple[bytes, ...]:
 
 def _pem_body(block: bytes, what: str) -> bytes:
     body = block.removeprefix(_BEGIN)
-    if body is block or body.translate(None, _BASE64):
+    if body is block:
         raise VerificationError(Reason.CHAIN, f"{what}: something that is no PEM certificate")
     try:
-        return binascii.a2b_base64(body)
+        return binascii.a2b_base64(body.translate(None, b"\r\n"), strict_mode=True)
     except binascii.Error as error:
-        raise VerificationError(Reason.CHAIN, f"{what}: bad Base64") from error
+        raise VerificationError(Reason.CHAIN, f"{what}: bad Base64: {error}") from error
 
 
-@lru_cache(maxsize=4096)
 def verify_chain(
     ders: tuple[bytes, ...],
     names: tuple[frozenset[str], ...],
@@ -82,45 +90,35 @@ def verify_chain(
     Raises:
         VerificationError: `untrusted-root`, or `chain` for any other fault.
     """
-    chain = tuple(
-        anchor.certificate if data == anchor.certificate.der else parse_certificate(data)
-        for data in ders
-    )
-    root = chain[-1]
-    for certificate, allowed in zip(chain, names, strict=True):
-        if certificate.common_name not in allowed:
-            raise VerificationError(
-                Reason.CHAIN,
-                f"subject is {certificate.common_name!r}, not {' or '.join(sorted(allowed))}",
-            )
+    chain = [_root(ders[-1], names[-1], anchor)]
+    for below in reversed(range(len(ders) - 1)):
+        _check_may_issue(chain[-1], intermediates_below=below)
+        chain.append(_issued(ders[below], chain[-1]))
+        _check_name(chain[-1], names[below])
+    if chain[-1].is_ca is not first_is_ca:
+        kind = "no CA" if first_is_ca else "a CA"
+        raise VerificationError(Reason.CHAIN, f"{chain[-1].common_name} is {kind}")
+    return tuple(reversed(chain))
+
+
+def _root(data: bytes, names: frozenset[str], anchor: Anchor) -> Certificate:
+    """The anchor, or another self-signed certificate of its name and key."""
+    if data == anchor.certificate.der:
+        return anchor.certificate
+    root = parse_certificate(data)
+    _check_name(root, names)
     if root.spki != anchor.certificate.spki:
         raise VerificationError(
             Reason.UNTRUSTED_ROOT,
             f"the chain ends at another key than the pinned {root.common_name}",
         )
-    if chain[0].is_ca is not first_is_ca:
-        kind = "a CA" if chain[0].is_ca else "no CA"
-        raise VerificationError(Reason.CHAIN, f"{chain[0].common_name} is {kind}")
-    for below, certificate in enumerate(chain):
-        issuer = chain[min(below + 1, len(chain) - 1)]
-        _check_may_issue(issuer, intermediates_below=min(below, len(chain) - 2))
-        if certificate is not anchor.certificate:
-            _check_issued_by(certificate, issuer)
-    return chain
-
-
-def _check_may_issue(issuer: Certificate, intermediates_below: int) -> None:
-    if not issuer.is_ca or not issuer.may_sign_certificates:
-        raise VerificationError(Reason.CHAIN, f"{issuer.common_name} may not issue certificates")
-    if issuer.path_length is not None and intermediates_below > issuer.path_length:
-        raise VerificationError(
-            Reason.CHAIN, f"{issuer.common_name} allows {issuer.path_length} CAs below it"
-        )
+    return _issued(data, anchor.certificate)
 
 
 @lru_cache(maxsize=4096)
-def _check_issued_by(certificate: Certificate, issuer: Certificate) -> None:
-    """Names and one signature; remembered, for CAs stand in several chains."""
+def _issued(data: bytes, issuer: Certificate) -> Certificate:
+    """Parse a certificate and check that `issuer`, which is authentic, is named by it and has signed it."""
+    certificate = parse_certificate(data)
     if certificate.issuer != issuer.subject:
         raise VerificationError(
             Reason.CHAIN,
@@ -129,6 +127,24 @@ def _check_issued_by(certificate: Certificate, issuer: Certificate) -> None:
     if not p256_signed(issuer.public_key, certificate.signature, certificate.tbs):
         raise VerificationError(
             Reason.CHAIN, f"{certificate.common_name} is not signed by {issuer.common_name}"
+        )
+    return certificate
+
+
+def _check_name(certificate: Certificate, allowed: frozenset[str]) -> None:
+    if certificate.common_name not in allowed:
+        raise VerificationError(
+            Reason.CHAIN,
+            f"subject is {certificate.common_name!r}, not {' or '.join(sorted(allowed))}",
+        )
+
+
+def _check_may_issue(issuer: Certificate, intermediates_below: int) -> None:
+    if not issuer.is_ca or not issuer.may_sign_certificates:
+        raise VerificationError(Reason.CHAIN, f"{issuer.common_name} may not issue certificates")
+    if issuer.path_length is not None and intermediates_below > issuer.path_length:
+        raise VerificationError(
+            Reason.CHAIN, f"{issuer.common_name} allows {issuer.path_length} CAs below it"
         )
 
 
@@ -160,36 +176,30 @@ def verify_crl(data: bytes, issuer: Certificate, what: str) -> Crl:
 
 
 def _verify_crl(data: bytes, issuer: Certificate) -> Crl:
-    crl = x509.load_der_x509_crl(data)
     tbs, signature, fields = signed_fields(data)
     if len(fields) < 3 or fields[0] != _CRL_VERSION_2 or fields[2][1] != issuer.subject:
         raise ValueError(f"not a version 2 CRL issued by {issuer.common_name}")
     if not issuer.may_sign_crls:
         raise ValueError(f"{issuer.common_name} may not sign CRLs")
-    number, key_id = _crl_extensions(crl)
-    if key_id != issuer.subject_key_id:
-        raise ValueError(f"authority key identifier is not {issuer.common_name}'s")
-    if crl.next_update_utc is None:
-        raise ValueError("nextUpdate is missing")
     if not p256_signed(issuer.public_key, signature, tbs):
         raise ValueError(f"not signed by {issuer.common_name}")
+    number = _crl_number(fields[-1], issuer)
+    crl = x509.load_der_x509_crl(data)
+    if crl.next_update_utc is None:
+        raise ValueError("nextUpdate is missing")
     return Crl(crl, number, crl.last_update_utc, crl.next_update_utc)
 
 
-def _crl_extensions(crl: x509.CertificateRevocationList) -> tuple[int, bytes]:
-    """CRL number and authority key identifier; both must be there, and nothing critical beside them."""
-    number: int | None = None
-    key_id: bytes | None = None
-    for extension in crl.extensions:
-        if extension.oid == ExtensionOID.CRL_NUMBER:
-            number = cast("x509.CRLNumber", extension.value).crl_number
-        elif extension.oid == ExtensionOID.AUTHORITY_KEY_IDENTIFIER:
-            key_id = cast("x509.AuthorityKeyIdentifier", extension.value).key_identifier
-        elif extension.critical:
-            raise ValueError(f"unknown critical extension {extension.oid.dotted_string}")
-    if number is None or key_id is None:
+def _crl_number(extensions: tuple[int, bytes], issuer: Certificate) -> int:
+    """The CRL number; the authority key identifier must be there too, and be the issuer's (RFC 5280 5.2.1, 5.2.3)."""
+    tag, content = extensions
+    found = parse_extensions(content, understood=frozenset()) if tag == der.CONTEXT_0 else {}
+    if _CRL_NUMBER not in found or _AUTHORITY_KEY_IDENTIFIER not in found:
         raise ValueError("CRL number or authority key identifier is missing")
-    return number, key_id
+    authority = der.elements(der.only(found[_AUTHORITY_KEY_IDENTIFIER], der.SEQUENCE))
+    if authority[:1] != ((_KEY_IDENTIFIER, issuer.subject_key_id),):
+        raise ValueError(f"authority key identifier is not {issuer.common_name}'s")
+    return der.unsigned(der.only(found[_CRL_NUMBER], der.INTEGER))
 
 
 def check_not_revoked(certificate: Certificate, crl: Crl) -> None:

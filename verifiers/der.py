@@ -9,12 +9,13 @@ from __future__ import annotations
 
 BOOLEAN = 0x01
 INTEGER = 0x02
+BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OID = 0x06
 ENUMERATED = 0x0A
 SEQUENCE = 0x30
 CONTEXT_0 = 0xA0
-
+CONTEXT_3 = 0xA3
 
 # AlgorithmIdentifier content of ecdsa-with-SHA256: the OID 1.2.840.10045.4.3.2 and no parameters (RFC 5758, 3.2).
 ECDSA_WITH_SHA256 = bytes.fromhex("06082a8648ce3d040302")

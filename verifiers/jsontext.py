@@ -57,6 +57,14 @@ def member_texts(text: bytes) -> dict[str, bytes]:
     return members
 
 
+def string(text: bytes) -> str:
+    """The JSON string that `text`, a value given by `member_texts`, is."""
+    value: Json = _DECODER.decode(text.decode("utf-8"))
+    if not isinstance(value, str):
+        raise ValueError("not a string")  # noqa: TRY004 - one exception type for bad text
+    return value
+
+
 def _skip(source: str, position: int) -> int:
     while source[position] in _SPACE:
         position += 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_verifies
+from verifiers.tdx.endorsements import TdxEndorsements, digest
 from verifiers.tdx.pck import CA_KINDS, ROOT_NAME
 from verifiers.tdx.statements import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from verifiers.anchors import Anchor
     from verifiers.certificate import Certificate
-    from verifiers.tdx.endorsements import TdxEndorsements
 
 T = TypeVar("T")
 
@@ -64,67 +64,53 @@ def authenticate(endorsements: TdxEndorsements, anchor: Anchor) -> Collateral:
         raise VerificationError(
             Reason.INCOMPLETE, f"collateral is missing: {', '.join(endorsements.missing)}"
         )
-    return _authenticate(endorsements, anchor)
+    return _authenticate(tuple(part for part in endorsements.parts if part is not None), anchor)
 
 
 @lru_cache(maxsize=256)
-def _authenticate(parts: TdxEndorsements, anchor: Anchor) -> Collateral:
-    crl_ders = split_pem(_there(parts.pck_crl_issuer_chain), 2, "PCK CRL issuer chain")
+def _authenticate(parts: tuple[bytes, ...], anchor: Anchor) -> Collateral:
+    """All nine parts, in the order of `TdxEndorsements`."""
+    crl_pem, root_crl, pck_crl, info_pem, info, info_signature, qe_pem, qe, qe_signature = parts
+    crl_ders = split_pem(crl_pem, 2, "PCK CRL issuer chain")
     crl_chain = verify_chain(crl_ders, _CRL_ISSUER_NAMES, anchor, first_is_ca=True)
-    root_ca_crl = verify_crl(_there(parts.root_ca_crl), crl_chain[-1], "root CRL")
-    pck_crl = verify_crl(_there(parts.pck_crl), crl_chain[0], "PCK CRL")
-    info_chain = _signer_chain(parts.tcb_info_issuer_chain, "TCB info chain", anchor)
-    tcb_info = _statement(
-        "TCB info", _there(parts.tcb_info), parts.tcb_info_signature, info_chain[0], parse_tcb_info
-    )
-    qe_chain = _signer_chain(parts.qe_identity_issuer_chain, "QE identity chain", anchor)
-    qe_identity = _statement(
-        "QE identity",
-        _there(parts.qe_identity),
-        parts.qe_identity_signature,
-        qe_chain[0],
-        parse_qe_identity,
-    )
+    root_ca_crl = verify_crl(root_crl, crl_chain[1], "root CRL")
+    verified_pck_crl = verify_crl(pck_crl, crl_chain[0], "PCK CRL")
+    info_chain = _signer_chain(info_pem, "TCB info chain", anchor)
+    tcb_info = _statement("TCB info", info, info_signature, info_chain[0], parse_tcb_info)
+    qe_chain = _signer_chain(qe_pem, "QE identity chain", anchor)
+    qe_identity = _statement("QE identity", qe, qe_signature, qe_chain[0], parse_qe_identity)
     return Collateral(
         tcb_info=tcb_info,
         tcb_info_chain=info_chain,
         qe_identity=qe_identity,
         qe_identity_chain=qe_chain,
-        pck_crl=pck_crl,
+        pck_crl=verified_pck_crl,
         pck_crl_chain=crl_chain,
         root_ca_crl=root_ca_crl,
         certificates_not_after=min(
             one.not_after for chain in (crl_chain, info_chain, qe_chain) for one in chain
         ),
-        sha256=parts.sha256,
+        sha256=digest(parts),
     )
 
 
-def _there(part: bytes | None) -> bytes:
-    """A part that `authenticate` has found to be there."""
-    if part is None:
-        raise AssertionError("checked by authenticate()")
-    return part
-
-
-def _signer_chain(pem: bytes | None, what: str, anchor: Anchor) -> tuple[Certificate, ...]:
-    return verify_chain(split_pem(_there(pem), 2, what), _SIGNER_NAMES, anchor)
+def _signer_chain(pem: bytes, what: str, anchor: Anchor) -> tuple[Certificate, ...]:
+    return verify_chain(split_pem(pem, 2, what), _SIGNER_NAMES, anchor)
 
 
 def _statement(
     what: str,
     text: bytes,
-    signature: bytes | None,
+    signature: bytes,
     signer: Certificate,
     parse: Callable[[bytes], T],
 ) -> T:
     """The statement in `text`, once the signature over its exact bytes holds."""
-    raw = _there(signature)
-    if len(raw) != 64 or not p256_verifies(signer.public_key, raw, text):
+    if len(signature) != 64 or not p256_verifies(signer.public_key, signature, text):
         raise VerificationError(
             Reason.COLLATERAL_SIGNATURE, f"{what}: not signed by {signer.common_name}"
         )
     try:
         return parse(text)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise VerificationError(Reason.COLLATERAL_MALFORMED, f"{what}: {error!r}") from error

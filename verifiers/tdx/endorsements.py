@@ -8,7 +8,6 @@ paths, the root CRL under its own path and as hexadecimal text. The texts that I
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 INTEL_PCS: Final = "https://api.trustedservices.intel.com"
 INTEL_ROOT_CRL: Final = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
 
+MAX_BUNDLE_BYTES: Final = (
+    4 * 1024 * 1024
+)  # a real one has 20 KiB; four bodies of the largest size fit
+
 _HEX_PARTS: Final = frozenset(
     {"root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature"}
 )
@@ -34,7 +37,7 @@ _PCK_CRL_CHAIN: Final = ("sgx-pck-crl-issuer-chain",)
 _STATUS_UNKNOWN: Final = (404, 410)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TdxEndorsements:
     """The parts as received; None where a part is missing. Hashable: equal bytes are the same collateral.
 
@@ -53,25 +56,36 @@ class TdxEndorsements:
     qe_identity_signature: bytes | None = None
 
     @property
+    def parts(self) -> tuple[bytes | None, ...]:
+        """All nine, in the order above."""
+        return tuple(getattr(self, name) for name in PARTS)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Names of the parts that are not there."""
-        return tuple(part.name for part in fields(self) if getattr(self, part.name) is None)
+        return tuple(name for name in PARTS if getattr(self, name) is None)
 
-    @cached_property
+    @property
     def sha256(self) -> bytes:
-        """32 bytes that name this collateral: the hash of its parts' hashes in order (32 zero bytes if missing)."""
-        parts = (getattr(self, part.name) for part in fields(self))
-        digests = (bytes(32) if part is None else sha256(part).digest() for part in parts)
-        return sha256(b"".join(digests)).digest()
+        """32 bytes that name this collateral."""
+        return digest(self.parts)
 
     def to_bundle(self) -> dict[str, str]:
         """The JSON bundle's members, for storing what a verdict was made with."""
-        present = ((part.name, getattr(self, part.name)) for part in fields(self))
         return {
             name: value.hex() if name in _HEX_PARTS else value.decode("utf-8")
-            for name, value in present
+            for name, value in zip(PARTS, self.parts, strict=True)
             if value is not None
         }
+
+
+def digest(parts: tuple[bytes | None, ...]) -> bytes:
+    """SHA-256 over the SHA-256 of each part, in order; 32 zero bytes stand for one that is missing."""
+    digests = (bytes(32) if part is None else sha256(part).digest() for part in parts)
+    return sha256(b"".join(digests)).digest()
+
+
+PARTS: Final = tuple(part.name for part in fields(TdxEndorsements))
 
 
 def parse_bundle(text: bytes) -> TdxEndorsements:
@@ -80,16 +94,20 @@ def parse_bundle(text: bytes) -> TdxEndorsements:
     A member `pck_certificate_chain`, which some tools write, is left aside: the chain in the quote is what counts.
 
     Raises:
-        VerificationError: `collateral-malformed`. A missing part is no error here; `verify` says `incomplete`.
+        VerificationError: `too-large`, `collateral-malformed`. A missing part is no error here; `verify` says
+            `incomplete`.
     """
-    known = {part.name for part in fields(TdxEndorsements)}
+    if len(text) > MAX_BUNDLE_BYTES:
+        raise VerificationError(
+            Reason.TOO_LARGE, f"bundle: {len(text)} bytes, at most {MAX_BUNDLE_BYTES}"
+        )
     try:
         members = jsontext.parse(text)
         members.pop("pck_certificate_chain", None)
         parts = {name: _part(name, value) for name, value in members.items()}
     except ValueError as error:
         raise VerificationError(Reason.COLLATERAL_MALFORMED, f"bundle: {error}") from error
-    if unknown := sorted(parts.keys() - known):
+    if unknown := sorted(parts.keys() - set(PARTS)):
         raise VerificationError(
             Reason.COLLATERAL_MALFORMED, f"bundle: unknown members {', '.join(unknown)}"
         )
@@ -156,13 +174,13 @@ def gather(quote: TdxQuote, source: PcsSource, anchors: Anchors) -> Gather[TdxEn
         "qe_identity", qe_identity, "enclaveIdentity"
     )
     return TdxEndorsements(
-        pck_crl_issuer_chain=_issuer_chain(pck_crl, _PCK_CRL_CHAIN),
+        pck_crl_issuer_chain=_issuer_chain("pck_crl", pck_crl, _PCK_CRL_CHAIN),
         root_ca_crl=_der("root_ca_crl", root_ca_crl.body),
         pck_crl=_der("pck_crl", pck_crl.body),
-        tcb_info_issuer_chain=_issuer_chain(tcb_info, _TCB_INFO_CHAIN),
+        tcb_info_issuer_chain=_issuer_chain("tcb_info", tcb_info, _TCB_INFO_CHAIN),
         tcb_info=tcb_info_text,
         tcb_info_signature=tcb_info_signature,
-        qe_identity_issuer_chain=_issuer_chain(qe_identity, _QE_IDENTITY_CHAIN),
+        qe_identity_issuer_chain=_issuer_chain("qe_identity", qe_identity, _QE_IDENTITY_CHAIN),
         qe_identity=identity_text,
         qe_identity_signature=identity_signature,
     )
@@ -178,19 +196,24 @@ def _signed_member(part: str, response: Response, member: str) -> tuple[bytes, b
     """(exact text of the signed member, 64-byte signature) of a PCS answer."""
     try:
         members = jsontext.member_texts(response.body)
-        signature = bytes.fromhex(members["signature"].decode("ascii").strip('"'))
-        return members[member], signature
+        signature = jsontext.string(members["signature"])
+        return members[member], bytes.fromhex(signature)
     except (ValueError, KeyError) as error:
         raise VerificationError(
             Reason.COLLATERAL_MALFORMED, f"{part}: not Intel's answer format: {error}"
         ) from error
 
 
-def _issuer_chain(response: Response, names: tuple[str, ...]) -> bytes | None:
+def _issuer_chain(part: str, response: Response, names: tuple[str, ...]) -> bytes | None:
     """The PEM chain in the first of the named headers that is there (URL-encoded)."""
     for name in names:
         if name in response.headers:
-            return unquote(response.headers[name]).encode("utf-8")
+            try:
+                return unquote(response.headers[name], errors="strict").encode("ascii")
+            except ValueError as error:
+                raise VerificationError(
+                    Reason.COLLATERAL_MALFORMED, f"{part}: {name} is no PEM text"
+                ) from error
     return None
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-
 from verifiers import der
 from verifiers.chain import split_pem, verify_chain
 from verifiers.errors import Reason, VerificationError
@@ -31,10 +29,8 @@ CA_KINDS: Final = {
 }
 _CHAIN_NAMES: Final = (frozenset({"Intel SGX PCK Certificate"}), frozenset(CA_KINDS), ROOT_NAME)
 
-_SGX_EXTENSION: Final = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
-_ARC: Final = bytes.fromhex(
-    "2a864886f84d010d01"
-)  # content octets of that OID; members follow below
+# Content octets of the extension's OID; its members' OIDs are one octet longer.
+_ARC: Final = bytes.fromhex("2a864886f84d010d01")
 _PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
 _PCESVN, _CPUSVN = 17, 18
 
@@ -63,7 +59,6 @@ class PckChain:
         return self.certificates[2]
 
 
-@lru_cache(maxsize=4096)
 def verify_pck_chain(pem: bytes, anchor: Anchor) -> PckChain:
     """Authenticate the chain inside a quote.
 
@@ -74,23 +69,25 @@ def verify_pck_chain(pem: bytes, anchor: Anchor) -> PckChain:
     Raises:
         VerificationError: `chain`, `untrusted-root`.
     """
-    ders = split_pem(pem, 3, "PCK chain")
+    return _verify_pck_chain(split_pem(pem, 3, "PCK chain"), anchor)
+
+
+@lru_cache(maxsize=4096)
+def _verify_pck_chain(ders: tuple[bytes, ...], anchor: Anchor) -> PckChain:
+    """Remembered by certificates and not by their text, of which a sender can write any number."""
     certificates = verify_chain(ders, _CHAIN_NAMES, anchor)
     leaf, issuer, _ = certificates
     try:
         claims = _parse_sgx_extension(leaf, CA_KINDS[issuer.common_name])
-    except (ValueError, KeyError, x509.ExtensionNotFound) as error:
+    except (ValueError, KeyError) as error:
         raise VerificationError(
-            Reason.CHAIN, f"SGX extension of the PCK certificate cannot be read: {error}"
+            Reason.CHAIN, f"SGX extension of the PCK certificate cannot be read: {error!r}"
         ) from error
     return PckChain(certificates, claims, min(one.not_after for one in certificates))
 
 
 def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
-    extension = leaf.x509.extensions.get_extension_for_oid(_SGX_EXTENSION).value
-    if not isinstance(extension, x509.UnrecognizedExtension):
-        raise ValueError("not an extension of Intel's")  # noqa: TRY004 - bad bytes
-    fields = _members(der.only(extension.value, der.SEQUENCE), _ARC)
+    fields = _members(der.only(leaf.extensions[_ARC], der.SEQUENCE), _ARC)
     tcb = _members(_typed(fields[_TCB], der.SEQUENCE), _ARC + bytes([_TCB]))
     configuration = (
         _members(_typed(fields[_CONFIGURATION], der.SEQUENCE), _ARC + bytes([_CONFIGURATION]))

@@ -10,17 +10,20 @@ from sqlalchemy import Connection, Row, Select, select
 
 from ca.ports import CertificateQuery, CertificateRecord, Outcome, RefusalRecord
 from ca.store import decisions, tables
+from ca.store.dialect import page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST: Final = 1000  # rows of one page
+_SERIALS: Final = 1 << 8 * tables.SERIAL_BYTES
 _CERTIFICATE: Final = tables.certificates.c
 _DECISION: Final = tables.decisions.c
 
 
 def certificate(connection: Connection, serial: int) -> CertificateRecord | None:
-    """See `ca.ports.Store`."""
+    """See `ca.ports.Store`. None for what cannot be a serial number, too."""
+    if not 0 <= serial < _SERIALS:
+        return None
     rows = connection.execute(_certificates().where(_CERTIFICATE.serial == serial)).all()
     records = _records(connection, rows)
     return records[0] if records else None
@@ -28,7 +31,9 @@ def certificate(connection: Connection, serial: int) -> CertificateRecord | None
 
 def certificates(connection: Connection, query: CertificateQuery) -> tuple[CertificateRecord, ...]:
     """See `ca.ports.Store`. By serial; `san` compares without case, and has no pattern characters."""
-    statement = _certificates().order_by(_CERTIFICATE.serial).limit(min(query.limit, _MOST))
+    statement = _certificates().order_by(_CERTIFICATE.serial).limit(page(query.limit))
+    if query.after is not None and not 0 <= query.after < _SERIALS:
+        return ()
     if query.after is not None:
         statement = statement.where(_CERTIFICATE.serial > query.after)
     if query.san is not None:
@@ -57,7 +62,7 @@ def refusals(
         select(tables.decisions, _DECISION.id.label("decision_id"))
         .where(tables.is_refusal)
         .order_by(_DECISION.id.desc())
-        .limit(min(limit, _MOST))
+        .limit(page(limit))
     )
     if before_id is not None:
         statement = statement.where(_DECISION.id < before_id)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PAGE: Final = 1000  # rows
 _MIGRATIONS: Final = 0x6174746573746361  # number of the PostgreSQL advisory lock: "attestca"
 
 
@@ -32,6 +33,11 @@ def _insert_new(dialect: str, table: Table) -> Executable:
     return insert(dialect, table).on_conflict_do_nothing()
 
 
+def page(limit: int) -> int:
+    """LIMIT for one page. SQLite would read a negative one as "all"."""
+    return max(0, min(limit, _PAGE))
+
+
 def lock_table(connection: Connection, table: Table, mode: str) -> None:
     """Keep others from writing `table` until the transaction ends. SQLite's one writer has that."""
     if connection.dialect.name == "postgresql":
@@ -42,3 +48,13 @@ def lock_migrations(connection: Connection) -> None:
     """One process migrates at a time, until the transaction ends. SQLite's one writer has that."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATIONS)))
+
+
+def number_on(connection: Connection, table: Table) -> None:
+    """Let the `id` of `table` go on above the rows that came with theirs. SQLite does so by itself."""
+    if connection.dialect.name == "postgresql":
+        sequence = func.pg_get_serial_sequence(table.name, "id")
+        highest = func.max(table.c.id)
+        connection.execute(
+            select(func.setval(sequence, func.coalesce(highest, 1), highest.is_not(None)))
+        )

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Row, or_, select, update
 from ca.errors import Conflict, NotFound
 from ca.ports import OperatorAction, TokenRecord
 from ca.store import tables
-from ca.store.dialect import add_new
+from ca.store.dialect import add_new, page
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_MOST: Final = 1000  # rows of one page
 _TOKEN: Final = tables.tokens.c
 
 
@@ -89,9 +88,7 @@ def actions(
 ) -> tuple[OperatorAction, ...]:
     """See `ca.ports.Store`."""
     table = tables.operator_actions
-    statement = (
-        select(table).order_by(table.c.done_at.desc(), table.c.id.desc()).limit(min(limit, _MOST))
-    )
+    statement = select(table).order_by(table.c.done_at.desc(), table.c.id.desc()).limit(page(limit))
     if before is not None:
         statement = statement.where(table.c.done_at < before)
     return tuple(

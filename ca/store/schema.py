@@ -72,7 +72,7 @@ async def check(database: Database) -> None:
         raise ConfigurationError(f"database: it has no schema yet; {_HOW}")
     if found == head():
         return
-    if found in _known():
+    if found in known():
         raise ConfigurationError(f"database: its schema {found} is older than {head()}; {_HOW}")
     raise ConfigurationError(_newer(found))
 
@@ -86,7 +86,7 @@ def migrate(connection: Connection, target: str = "head") -> None:
     """Upgrade to `target` inside the transaction of `connection`. Raises ConfigurationError."""
     lock_migrations(connection)
     found = revision(connection)
-    if found is not None and found not in _known():
+    if found is not None and found not in known():
         raise ConfigurationError(_newer(found))
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
@@ -97,7 +97,8 @@ def migrate(connection: Connection, target: str = "head") -> None:
         raise ConfigurationError(f"database: {error}") from error
 
 
-def _known() -> set[str]:
+def known() -> set[str]:
+    """Every revision up to `head`."""
     return {script.revision for script in ScriptDirectory(str(scripts())).walk_revisions()}
 
 

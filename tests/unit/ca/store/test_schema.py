@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migrations: they make exactly what `ca.store.tables` says, as a whole or not at all, from the wheel too."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from ca.errors import AuthorityError, ConfigurationError
+from ca.store import schema
+from ca.store.database import Database
+from ca.store.sql import SqlStore
+from ca.store.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[4]
+
+
+async def on(url: str, work: Callable[[Connection], Any]) -> Any:  # noqa: ANN401 (what work returns)
+    database = Database(url)
+    try:
+        await database.create()
+        return await database.write(work)
+    finally:
+        await database.close()
+
+
+def describe(connection: Connection) -> dict[str, Any]:
+    """All that the database itself says of its tables, as text without order."""
+    inspector = inspect(connection)
+
+    def plain(found: Any) -> Any:  # noqa: ANN401 (nested)
+        if isinstance(found, dict):
+            return sorted((key, plain(value)) for key, value in found.items())
+        if isinstance(found, list):
+            return sorted(str(plain(entry)) for entry in found)
+        return str(found)
+
+    return {
+        name: plain(
+            [
+                inspector.get_columns(name),
+                inspector.get_pk_constraint(name),
+                inspector.get_foreign_keys(name),
+                inspector.get_unique_constraints(name),
+                inspector.get_check_constraints(name),
+                inspector.get_indexes(name),
+                inspector.get_table_options(name),
+            ]
+        )
+        for name in inspector.get_table_names()
+        if name != "alembic_version"
+    }
+
+
+async def test_alembic_sees_no_difference(database_url: str) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    assert await on(database_url, differences) == []
+
+
+async def test_migrated_is_what_the_tables_say(empty_database_url: str) -> None:
+    """Constraints, partial indexes and table options as well, which alembic does not compare."""
+    await on(empty_database_url, schema.migrate)
+    migrated = await on(empty_database_url, describe)
+    await on(empty_database_url, metadata.drop_all)
+    await on(empty_database_url, metadata.create_all)
+    assert migrated == await on(empty_database_url, describe)
+    assert migrated.keys() == metadata.tables.keys()
+
+
+async def test_open_refuses_what_has_no_schema(empty_database_url: str) -> None:
+    assert await schema.current(empty_database_url) is None
+    with pytest.raises(ConfigurationError, match="attestca db upgrade"):
+        await SqlStore.open(empty_database_url)
+    assert await schema.current(empty_database_url) is None
+
+
+def test_opening_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="attestca db upgrade"):
+        asyncio.run(SqlStore.open(f"sqlite:///{tmp_path}/none.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_open_refuses_an_older_schema(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "head", lambda: "9999")
+    with pytest.raises(ConfigurationError, match=r"older.*attestca db upgrade"):
+        await SqlStore.open(database_url)
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(empty_database_url: str) -> None:
+    def to_the_future(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    await schema.upgrade(empty_database_url)
+    await on(empty_database_url, to_the_future)
+    with pytest.raises(ConfigurationError, match=r"newer.*attestca db upgrade"):
+        await SqlStore.open(empty_database_url)
+    with pytest.raises(ConfigurationError, match="newer"):
+        await schema.upgrade(empty_database_url)
+    assert await schema.current(empty_database_url) == "9999"
+
+
+async def test_upgrade_twice_and_at_the_same_time(empty_database_url: str) -> None:
+    await asyncio.gather(*(schema.upgrade(empty_database_url) for _ in range(3)))
+    await schema.upgrade(empty_database_url)
+    assert await schema.current(empty_database_url) == schema.head()
+    store = await SqlStore.open(empty_database_url)
+    await store.ping()
+    await store.close()
+
+
+async def test_an_upgrade_that_fails_leaves_nothing(empty_database_url: str) -> None:
+    def in_the_way(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE heartbeat (id INTEGER)"))
+
+    def names(connection: Connection) -> list[str]:
+        return inspect(connection).get_table_names()
+
+    await on(empty_database_url, in_the_way)  # the last table that the first revision makes
+    with pytest.raises(AuthorityError):
+        await schema.upgrade(empty_database_url)
+    assert await on(empty_database_url, names) == ["heartbeat"]
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    asyncio.run(schema.upgrade(f"sqlite:///{tmp_path}/new.db"))
+    assert (tmp_path / "new.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file or directory"):
+        await schema.upgrade(f"sqlite:///{tmp_path}/none/new.db")
+
+
+def test_upgrade_from_the_wheel(tmp_path: Path) -> None:
+    """Built, unpacked and run outside the checkout: the migrations are those of the wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    (wheel,) = tmp_path.glob("attestca-*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+
+    # -S: the checkout's own installation (a .pth file) stays out.
+    program = f"""
+import asyncio, sys
+sys.path[:0] = [{str(site)!r}, {str(ROOT / "client")!r}, {sysconfig.get_path("purelib")!r}]
+from ca.store import schema
+asyncio.run(schema.upgrade("sqlite:///{tmp_path}/wheel.db"))
+print(schema.scripts(), asyncio.run(schema.current("sqlite:///{tmp_path}/wheel.db")))
+"""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", "-S", "-c", program],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [str(site / "ca/store/migrations"), schema.head()]

@@ -152,15 +152,15 @@ class FakePcs:
 
 
 @asynccontextmanager
-async def running(intel: FakeIntel) -> AsyncIterator[FakePcs]:
-    """The service on 127.0.0.1 at a port of the system's choice, until the block ends."""
+async def running(intel: FakeIntel, port: int = 0) -> AsyncIterator[FakePcs]:
+    """The service on 127.0.0.1 until the block ends; port 0 is one of the system's choice."""
     pcs = FakePcs(intel)
     runner = web.AppRunner(
         pcs.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.01
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         pcs.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         yield pcs
     finally:

@@ -11,7 +11,7 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attestca_client import __main__ as client
 from attestca_client.wire import Evidence
@@ -39,7 +39,8 @@ class SimulatedQuotes:
 
     def __call__(self, report_data: bytes) -> Sequence[Evidence]:
         """The evidence for this report_data."""
-        quote = bytearray(self.machine.quote(report_data=report_data, **self.fields))
+        fields: dict[str, Any] = {**self.fields, "report_data": report_data}
+        quote = bytearray(self.machine.quote(**fields))
         if self.tamper:
             quote[offsets(4, 2)["mr_td"].start] ^= 1
         return [Evidence("tdx-quote", bytes(quote))]

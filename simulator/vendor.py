@@ -16,9 +16,8 @@ from simulator import pcs
 from simulator.world import World
 
 
-async def serve(path: Path, port: int) -> None:
-    """Serve the world in `path` until SIGTERM or SIGINT."""
-    world = World.load(path) if path.exists() else World.create(path)
+async def serve(world: World, port: int) -> None:
+    """Serve a world until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -33,4 +32,5 @@ if __name__ == "__main__":
     arguments.add_argument("--world", type=Path, required=True)
     arguments.add_argument("--port", type=int, default=0)
     options = arguments.parse_args()
-    asyncio.run(serve(options.world, options.port))
+    path = options.world
+    asyncio.run(serve(World.load(path) if path.exists() else World.create(path), options.port))

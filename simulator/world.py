@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from simulator.intel import FakeIntel
+from simulator.pki import pem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ class World:
         path.write_text(json.dumps(facts), encoding="ascii")
         path.chmod(0o600)
         world = cls.load(path)
-        root_path(path).write_text(world.intel.root.pem, encoding="ascii")
+        root_path(path).write_text(pem(world.intel.root_der), encoding="ascii")
         return world
 
     @classmethod

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names that a certificate may carry, as text: "dns:…" and "uri:spiffe://…".
 
-Rules, stricter than RFC 5280 asks: lower-case letters, digits and hyphens; no wildcard, trailing dot, empty label,
-underscore, address or internationalised label (a label with "--" in its third and fourth place: look-alikes need a
-human's eye); SPIFFE ids by the SPIFFE-ID specification, section 2, at most one (X.509-SVID, section 2). Whether a name
-was granted is not decided here.
+Rules, stricter than RFC 5280 asks: two labels or more of lower-case letters, digits and hyphens; no wildcard, trailing
+dot, empty label, underscore, address or internationalised label (one with "--" in its third and fourth place:
+look-alikes need a human's eye); SPIFFE ids with a path by the SPIFFE-ID specification, section 2, at most one
+(X.509-SVID, section 2). Whether a name was granted is not decided here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DNS = "dns:"
 URI = "uri:"
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)", re.ASCII)
+_SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)+)", re.ASCII)
 _MAX_URI = 2048
 
 
@@ -69,6 +69,8 @@ def _dns_fault(name: str) -> str | None:
     if not 1 <= len(name) <= 253:
         return "a DNS name has 1 to 253 characters"
     labels = name.split(".")
+    if len(labels) < 2:
+        return "a single label"
     if not all(_LABEL.fullmatch(label) for label in labels):
         return "a label is 1 to 63 of a-z, 0-9 and inner hyphens"
     if any(label[2:4] == "--" for label in labels):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIFETIME = timedelta(hours=24)
 MAX_LIFETIME = timedelta(days=7)  # notAfter - notBefore; no configuration raises it
-MIN_LIFETIME = timedelta(minutes=5)
+MIN_LIFETIME = timedelta(minutes=1)  # the shortest that a policy can ask for
 BACKDATE = timedelta(seconds=60)  # for relying parties whose clock is behind
 SERIAL_ENTROPY = 16
 MAX_BYTES = 16 * 1024
@@ -47,7 +47,7 @@ def validity(
     notAfter of the vendor's certificates; the end of the collateral with its stale budget.
 
     Raises:
-        Unavailable: `validity-too-short`: fewer than five minutes are left; the detail names what ends.
+        Unavailable: `validity-too-short`: less than a minute is left; the detail names what ends.
     """
     instant = now.astimezone(UTC).replace(microsecond=0)
     not_before = max(instant - BACKDATE, issuer.not_valid_before_utc)

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from ca.issuance import names
 
 GOOD = [
-    "dns:a",
+    "dns:a.b",
     "dns:node-1.example.org",
     "dns:" + ".".join(["a" * 63] * 3 + ["b" * 61]),
     "dns:0.example",
-    "uri:spiffe://example.org",
     "uri:spiffe://example.org/tdx/Node_1.x-y",
-    "uri:spiffe://" + "a" * 255,
+    "uri:spiffe://" + "a" * 255 + "/x",
 ]
 BAD = [
     "",
     "node.example.org",
     "ip:127.0.0.1",
     "dns:",
+    "dns:localhost",
     "dns:*.example.org",
     "dns:example.org.",
     "dns:.example.org",
@@ -45,6 +45,7 @@ BAD = [
     "dns:" + ".".join(["a" * 63] * 3 + ["b" * 62]),
     "uri:https://example.org/x",
     "uri:spiffe://",
+    "uri:spiffe://example.org",
     "uri:spiffe://Example.org/a",
     "uri:spiffe://example.org/",
     "uri:spiffe://example.org//a",
@@ -57,7 +58,7 @@ BAD = [
     "uri:spiffe://user@example.org/a",
     "uri:spiffe://example.org/ü",
     "uri:spiffe://example.org/a\n",
-    "uri:spiffe://" + "a" * 256,
+    "uri:spiffe://" + "a" * 256 + "/x",
     "uri:spiffe://example.org/" + "a" * 2048,
 ]
 
@@ -75,7 +76,7 @@ def test_bad(name: str) -> None:
 
 def test_faults_of_a_set() -> None:
     assert names.faults(["dns:a.example", "uri:spiffe://a/b", "dns:b.example"]) == ()
-    assert names.faults(["dns:a", "dns:a"]) == ("a name twice",)
+    assert names.faults(["dns:a.b", "dns:a.b"]) == ("a name twice",)
     assert names.faults(["uri:spiffe://a/b", "uri:spiffe://a/c"]) == ("more than one SPIFFE id",)
     assert names.faults([]) == ()
 

@@ -76,7 +76,7 @@ HOSTILE_DNS = [
     "*", "*.example.org", "a.*.example.org", "a/b", "a/../b", "..", "a..b.example", "a\0.example.org", "bücher.example",
     "xn--bcher-kva.example", "a.example.", ".example.org", "A.example.org", "a.EXAMPLE.org", "a b.example",
     "a\n.example", "192.0.2.1", "a_b.example.org", "-a.example.org", "{fmspc}.example.org", "a.example.org:443",
-    "ca.example.org", ]  # fmt: skip
+    "ca.example.org" ]  # fmt: skip
 HOSTILE_SPIFFE = [
     "", "example.org", "example.org/", "example.org//a", "example.org/a/", "example.org/../a", "example.org/./a",
     "example.org/a\0", "example.org/*", "example.org/ü", "example.org/%2e%2e", "example.org/a?b", "example.org/a#b",

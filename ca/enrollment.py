@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from ca.issuance.ear import EarKey
     from ca.issuance.prepare import PreparedCertificate
     from ca.issuance.request import Assurance, Issuer
-    from ca.policy_admin import ActivePolicies
-    from ca.ports import CertificateRecord, Endorser, Signer, Store
+    from ca.ports import CertificateRecord, Endorser, PolicySource, Signer, Store
     from policies.result import AttestationResult
     from policies.result import PolicyRef as AppraisedPolicy
     from verifiers.anchors import Anchors
@@ -97,7 +96,7 @@ class Authority:
 
     store: Store
     endorser: Endorser
-    policies: ActivePolicies
+    policies: PolicySource
     anchors: Anchors
     sources: registry.Sources
     ca_id: bytes

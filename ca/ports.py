@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from policies.loader import LoadedPolicy
     from verifiers.endorsements import Gather
 
 T = TypeVar("T")
@@ -190,6 +191,14 @@ class Endorser(Protocol):
 
     async def run(self, gather: Gather[T]) -> T:
         """The endorsements object of `gather`. Raises Unavailable where a part cannot be had within its budget."""
+        ...
+
+
+class PolicySource(Protocol):
+    """The policies in force."""
+
+    async def current(self) -> tuple[LoadedPolicy, ...]:
+        """The active policies, as the database says it now."""
         ...
 
 

@@ -52,13 +52,13 @@ def load_policy(text: bytes) -> LoadedPolicy:
     """`load`, with the digest that results, certificates and the log name the policy by. Raises PolicyError."""
     tree = parse(text)
     problems = list(tree.problems)
-    known = {problem.path for problem in problems}
+    unread = {show(path) for path in tree.unread}
     try:
         document = PolicyDocument.model_validate_json(json.dumps(tree.value))
     except ValidationError as error:
         for details in error.errors(include_url=False, include_input=False):
             problem = _problem(details, tree.marks)
-            if problem.path not in known:  # said already: what stands there was not even readable
+            if problem.path not in unread:  # said already
                 problems.append(problem)
         raise PolicyError(_sorted(problems)) from error
     problems += [

@@ -86,9 +86,8 @@ def measure(case: Case) -> Measured:
             findings.append(_no_match(name, entries, live, case.claims))
             continue
         matched.append(MatchedEntry(name, good.id, group_digest(good)))
-        for register in good.values:
-            if (value := read(case.claims, register)) is not None:
-                pinned[register] = value
+        seen = ((register, read(case.claims, register)) for register in good.values)
+        pinned |= {register: value for register, value in seen if value is not None}
         findings.append(
             Finding(
                 RuleId.MEASUREMENT,

@@ -57,11 +57,15 @@ def show(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One document: its value, where each path stands, and the faults of its structure."""
+    """One document: its value, where each path stands, and the faults of its structure.
+
+    `unread` holds the paths of values that could not be read; None stands in their place.
+    """
 
     value: Value
     marks: Mapping[Path, Mark]
     problems: tuple[Problem, ...]
+    unread: frozenset[Path]
 
 
 def locate(marks: Mapping[Path, Mark], path: Path) -> Mark:
@@ -97,14 +101,22 @@ def _mark(mark: StringMark | None) -> Mark:
     return (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
 
 
+class _Yaml(YAML):
+    """The scanner without its search for plug-ins, which would list a folder at every construction."""
+
+    def official_plug_ins(self) -> list[str]:
+        return []
+
+
 @dataclass(slots=True)
 class _Reader:
     """Composes one value out of the scanner's events."""
 
     text: str
-    yaml: YAML = field(default_factory=lambda: YAML(typ="safe", pure=True))
+    yaml: YAML = field(default_factory=lambda: _Yaml(typ="safe", pure=True))
     marks: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
     nodes: int = 0
 
     def read(self) -> Tree:
@@ -120,10 +132,14 @@ class _Reader:
         more = next(events)
         if isinstance(more, DocumentStartEvent):
             self.fault((), more, "a second document; a policy is one document")
-        return Tree(value, self.marks, tuple(self.problems))
+        return Tree(value, self.marks, tuple(self.problems), frozenset(self.unread))
 
     def fault(self, path: Path, event: Event, message: str) -> None:
         self.problems.append(Problem(show(path), *_mark(event.start_mark), message))
+
+    def unreadable(self, path: Path, event: Event, message: str) -> None:
+        self.fault(path, event, message)
+        self.unread.add(path)
 
     def node(self, event: _Node, events: Iterator[Any], path: Path) -> Value:
         mark = _mark(event.start_mark)
@@ -134,7 +150,7 @@ class _Reader:
             raise _fatal(f"nested deeper than {MAX_DEPTH}", mark)
         self.marks.setdefault(path, mark)
         if isinstance(event, AliasEvent):
-            self.fault(path, event, "an alias (*name); write the value out")
+            self.unreadable(path, event, "an alias (*name); write the value out")
             return None
         if event.anchor is not None:
             self.fault(path, event, "an anchor (&name) has no place in a policy")
@@ -190,7 +206,7 @@ class _Reader:
         text = str(event.value)
         if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and str(int(text)) == text:
             return int(text)
-        self.fault(path, event, "a number that is no plain decimal integer; text needs quotes")
+        self.unreadable(path, event, "a number that is no plain decimal integer; text needs quotes")
         return None
 
     def text_of(self, event: ScalarEvent, path: Path) -> str:

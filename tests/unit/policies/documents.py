@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from policies.errors import PolicyError
 from policies.loader import load_policy
 from tests.unit.policies.claims_factory import TD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from policies.errors import Problem
     from policies.loader import LoadedPolicy
+
+T = TypeVar("T")
 
 RELEASE: dict[str, Any] = {
     "id": "r1",
@@ -52,13 +56,19 @@ def policy(tdx: dict[str, Any] | None = None, **sections: Any) -> LoadedPolicy: 
     return load_policy(text(tdx, **sections))
 
 
-def problems(data: bytes) -> tuple[Problem, ...]:
-    """What the loader says against `data`; it must say something."""
+def attempt(read: Callable[[bytes], T], data: bytes) -> T | tuple[Problem, ...]:
+    """What `read` gives, or the problems of its PolicyError; any other exception escapes."""
     try:
-        load_policy(data)
+        return read(data)
     except PolicyError as error:
         return error.problems
-    raise AssertionError("the document loads")
+
+
+def problems(data: bytes) -> tuple[Problem, ...]:
+    """What the loader says against `data`; it must say something."""
+    found = attempt(load_policy, data)
+    assert isinstance(found, tuple), "the document loads"
+    return found
 
 
 def faults(data: bytes) -> dict[str, str]:

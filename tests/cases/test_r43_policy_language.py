@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""R-43: the policy language reads no file, opens no connection, runs nothing, and has no regular expressions."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import policies
+from policies.appraise import appraise
+from policies.document import Model
+from policies.lint import lint
+from policies.loader import load_default, load_policy
+from policies.names import render_names
+from policies.result import Decision
+from tests.unit.policies.claims_factory import GOOD, NOW
+from tests.unit.policies.documents import faults, text
+from verifiers.evidence import Tee
+
+(FOLDER,) = (Path(folder) for folder in policies.__path__)
+ALLOWED = {
+    "__future__",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "hashlib",
+    "importlib",  # the default documents of the package, through importlib.resources
+    "json",
+    "policies",
+    "pydantic",
+    "pydantic_core",
+    "ruamel.yaml",
+    "string",
+    "typing",
+    "verifiers.claims",
+    "verifiers.errors",
+    "verifiers.evidence",
+    "verifiers.tcb",
+    "verifiers.tdx.claims",
+}
+
+
+def imports(source: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("source", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.stem)
+def test_a_module_imports_pure_things_only(source: Path) -> None:
+    strange = {
+        name
+        for name in imports(source)
+        if not any(name == allowed or name.startswith(f"{allowed}.") for allowed in ALLOWED)
+    }
+    assert strange == set()
+
+
+def test_only_the_loader_reads_package_data() -> None:
+    assert [path.stem for path in FOLDER.rglob("*.py") if "importlib" in imports(path)] == [
+        "loader"
+    ]
+
+
+def test_judging_touches_nothing_outside() -> None:
+    """Audit events of the interpreter while a policy is loaded, linted, applied and rendered."""
+    events: list[str] = []
+    watching = False
+
+    def watch(event: str, _: tuple[object, ...]) -> None:
+        if watching:
+            events.append(event)
+
+    sys.addaudithook(watch)
+    data = text(not_after="2027-01-01T00:00:00Z")
+
+    def judge() -> Decision:
+        loaded = load_policy(data)
+        lint(loaded, NOW)
+        render_names(loaded.document, GOOD)
+        return appraise(GOOD, loaded, NOW).decision
+
+    judge()  # what is imported on first use is imported now
+    watching = True
+    load_default(Tee.TDX)
+    opened = [event for event in events if event == "open"]
+    events.clear()
+    decision = judge()
+    watching = False
+    outside = ("open", "socket.", "subprocess.", "os.", "exec", "import", "ctypes.", "urllib.")
+    assert [event for event in events if event.startswith(outside)] == []
+    assert decision is Decision.ACCEPTED
+    assert opened == ["open"]  # the hook does see a file being read
+
+
+def test_no_key_takes_a_pattern_a_path_or_an_address() -> None:
+    """Names of all keys of the schema; one that hints at another kind of value must be looked at here."""
+    keys = {key for section in Model.__subclasses__() for key in section.model_fields}
+    active = {
+        "regex",
+        "pattern",
+        "glob",
+        "path",
+        "file",
+        "dir",
+        "url",
+        "host",
+        "command",
+        "exec",
+        "script",
+        "include",
+        "env",
+    }
+    assert not {word for key in keys for word in key.split("_")} & active
+    assert {"name", "version", "measurements", "until", "lifetime"} <= keys
+
+
+@pytest.mark.parametrize(
+    "value",
+    [".*", "^(a+)+$", "/etc/passwd", "file:///x", "${HOME}", "$(id)", "!!python/object:os.system"],
+)
+def test_what_would_be_active_elsewhere_is_refused_or_text(value: str) -> None:
+    values = {"mr_td": value}
+    found = faults(text(reference_sets={"release": [{"id": "r1", "values": values}]}))
+    assert found == {
+        "reference_sets.release[0].values.mr_td[0]": "wants exactly 96 hexadecimal digits in quotes, no 0x, no spaces"
+    }
+    assert load_policy(text(description=value)).document.description == value

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a trusted machine's evidence to a policy that accepts it and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from policies.appraise import appraise
+from policies.capture import capture_entries, capture_policy
+from policies.document import SourceKind
+from policies.errors import PolicyError
+from policies.lint import lint
+from policies.loader import load_policy
+from policies.registers import MUST_PIN, Register
+from policies.result import Decision
+from tests.unit.policies.claims_factory import GOOD, NOW, TD, register, with_service_td, with_td
+
+
+def test_a_captured_policy_accepts_its_machine_and_no_other() -> None:
+    loaded = load_policy(capture_policy([GOOD], name="first", entry_id="web-1", added=NOW).encode())
+    assert appraise(GOOD, loaded, NOW).decision is Decision.ACCEPTED
+    assert not any(remark.is_error for remark in lint(loaded, NOW))
+    for name in MUST_PIN:
+        assert (
+            appraise(with_td(**{name.value: register(9)}), loaded, NOW).decision is Decision.DENIED
+        )
+
+
+def test_an_entry_says_where_it_comes_from() -> None:
+    text = capture_policy(
+        [GOOD], name="first", entry_id="web-1", added=NOW, note='rack "7": top\nof it'
+    )
+    (entry,) = load_policy(text.encode()).document.reference_sets["release"]
+    assert (entry.id, entry.added, entry.note) == ("web-1", NOW, 'rack "7": top\nof it')
+    assert entry.source is not None
+    assert (entry.source.kind, entry.source.sha256) == (SourceKind.CAPTURE, GOOD.evidence_sha256)
+
+
+def test_several_machines_give_one_entry_per_distinct_release() -> None:
+    other = replace(with_td(rtmr0=register(1), rtmr2=register(2)), evidence_sha256=bytes(32))
+    text = capture_policy([GOOD, other, GOOD], name="first", entry_id="web", added=NOW)
+    loaded = load_policy(text.encode())
+    assert [entry.id for entry in loaded.document.reference_sets["release"]] == ["web", "web-2"]
+    assert appraise(GOOD, loaded, NOW).decision is Decision.ACCEPTED
+    assert appraise(other, loaded, NOW).decision is Decision.ACCEPTED
+    mixed = replace(GOOD, td=replace(TD, rtmr0=register(1)))
+    assert appraise(mixed, loaded, NOW).decision is Decision.DENIED
+
+
+def test_entries_can_be_pasted_into_a_policy() -> None:
+    entries = capture_entries([GOOD], entry_id="new", added=NOW)
+    whole = capture_policy([with_td(mr_td=register(1))], name="first", entry_id="old", added=NOW)
+    pasted = load_policy(whole.replace("\ntdx:", entries + "\ntdx:").encode())
+    assert [entry.id for entry in pasted.document.reference_sets["release"]] == ["old", "new"]
+
+
+def test_registers_can_be_chosen() -> None:
+    registers = (*MUST_PIN, Register.MR_CONFIG_ID)
+    text = capture_entries([GOOD], entry_id="x", added=NOW, registers=registers)
+    assert f'mr_config_id: "{TD.mr_config_id.hex()}"' in text
+
+
+def test_an_all_zero_register_is_pointed_out() -> None:
+    text = capture_entries([with_td(rtmr2=bytes(48))], entry_id="x", added=NOW)
+    assert text.count("# all zero: nothing was measured into it") == 1
+
+
+def test_what_cannot_be_captured_is_said() -> None:
+    with pytest.raises(ValueError, match="nothing to capture"):
+        capture_entries([], entry_id="x", added=NOW)
+    registers = (*MUST_PIN, Register.MR_SERVICE_TD)
+    with pytest.raises(ValueError, match="does not report mr_service_td"):
+        capture_entries([GOOD], entry_id="x", added=NOW, registers=registers)
+    bound = with_service_td(register(1))
+    assert "mr_service_td" in capture_entries([bound], entry_id="x", added=NOW, registers=registers)
+
+
+@pytest.mark.parametrize("bad", ["", "a b", 'x"\n    - id: y', "{x}"])
+def test_ids_and_names_cannot_break_out_of_their_place(bad: str) -> None:
+    with pytest.raises(PolicyError):
+        capture_entries([GOOD], entry_id=bad, added=NOW)
+    with pytest.raises(PolicyError):
+        capture_policy([GOOD], name=bad, entry_id="x", added=NOW)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP API: two aiohttp applications over the use cases, for everybody and for operators.
+
+    doors        what the composition root gives      routes       THE table; application: built from it
+    handlers     the public answers                   admin        the operators' answers; auth: their tokens
+    wire         bytes <-> requests and answers       schema       the objects of the API; openapi: its description
+    problems     THE table error -> status            middleware   around every request
+    limiter, admission, refusals, metrics             what is remembered, all of it bounded
+
+Certificates, policies and evidence are judged elsewhere: here are limits, words and statuses.
+"""
+
+from __future__ import annotations
+
+from ca.http.application import admin_application, public_application, runner
+from ca.http.doors import DoorLimits, Doors
+
+__all__ = ["DoorLimits", "Doors", "admin_application", "public_application", "runner"]

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""THE table of routes. Both applications and the API description are built from it; there is no other way in.
+
+`may_sign` marks what can end in a signature. A route of the operators' listener needs a token (`access`), unless it is
+one that both listeners have. Order matters where two templates fit one path: the first wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, Flag, auto
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ca.http import handlers
+from ca.http.metrics import CONTENT_TYPE as METRICS
+from ca.http.schema import (
+    CertificateAnswer,
+    EnrollmentAnswer,
+    EnrollmentBody,
+    JwksAnswer,
+    NonceAnswer,
+    StatusAnswer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp import web
+    from pydantic import BaseModel
+
+    from ca.tokens import Scope
+
+    Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+JSON: Final = "application/json"
+_IMMUTABLE: Final = "public, max-age=86400"
+_MINUTES: Final = "public, max-age=300"
+
+
+class On(Flag):
+    """Which listeners have a route."""
+
+    PUBLIC = auto()
+    ADMIN = auto()
+    BOTH = PUBLIC | ADMIN
+
+
+class Access(Enum):
+    """Who may use a route that needs no particular scope."""
+
+    ANYBODY = "anybody"
+    ANY_TOKEN = "any token"  # noqa: S105 - no password
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One body: its media type and, where it is JSON, the model it follows."""
+
+    media_type: str
+    model: type[BaseModel] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One line of the table.
+
+    Attributes:
+        name: unique, for the API description. access: anybody, any token, or the scope that the token must have.
+        may_sign: whether it can end in a signature.
+        bodies: what is accepted; one of them. answers: by status; errors are problem documents and not listed.
+        query: the model whose fields are the query parameters.
+        cache: Cache-Control of a good answer. limited: takes from the caller's bucket.
+    """
+
+    method: str
+    path: str
+    name: str
+    handler: Handler
+    summary: str
+    answers: Mapping[int, tuple[Content, ...]]
+    on: On = On.PUBLIC
+    access: Access | Scope = Access.ANYBODY
+    may_sign: bool = False
+    bodies: tuple[Content, ...] = ()
+    query: type[BaseModel] | None = None
+    cache: str = "no-store"
+    limited: bool = True
+
+
+def _json(model: type[BaseModel], status: int = 200) -> dict[int, tuple[Content, ...]]:
+    return {status: (Content(JSON, model),)}
+
+
+def _raw(media_type: str) -> dict[int, tuple[Content, ...]]:
+    return {200: (Content(media_type),)}
+
+
+_PUBLIC: Final = (
+    Route(
+        method="GET",
+        path="/v1/nonce",
+        name="nonce",
+        handler=handlers.new_nonce,
+        summary="A fresh nonce for one enrollment",
+        answers=_json(NonceAnswer),
+    ),
+    Route(
+        method="POST",
+        path="/v1/enrollments",
+        name="enroll",
+        handler=handlers.enroll,
+        summary="Evidence and a key in, a certificate out",
+        bodies=(Content(JSON, EnrollmentBody),),
+        answers=_json(EnrollmentAnswer, 201) | _json(EnrollmentAnswer, 200),
+        may_sign=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/ca/chain",
+        name="chain",
+        handler=handlers.chain,
+        summary="The issuing CA certificate in force, then the root",
+        answers=_raw("application/pem-certificate-chain"),
+        cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
+        path="/v1/certificates/{serial}",
+        name="certificate",
+        handler=handlers.certificate,
+        summary="What is on record about an issued certificate",
+        answers=_json(CertificateAnswer),
+        cache=_IMMUTABLE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/certificates/{serial}/ear",
+        name="ear",
+        handler=handlers.ear,
+        summary="The signed attestation result behind a certificate",
+        answers=_raw("application/eat+jwt"),
+        cache=_IMMUTABLE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/crl/{issuer_key_id}.crl",
+        name="crl",
+        handler=handlers.crl,
+        summary="The newest CRL of one CA",
+        answers=_raw("application/pkix-crl"),
+        cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
+        path="/.well-known/jwks.json",
+        name="jwks",
+        handler=handlers.jwks,
+        summary="The keys that sign attestation results",
+        answers={200: (Content("application/jwk-set+json", JwksAnswer),)},
+        cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        name="ready",
+        handler=handlers.ready,
+        summary="Whether the service can do its work",
+        answers=_json(StatusAnswer),
+        limited=False,
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        name="openapi",
+        handler=handlers.document,
+        summary="This description",
+        answers=_raw(JSON),
+        cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
+        path="/healthz",
+        name="alive",
+        handler=handlers.alive,
+        summary="Whether the process answers",
+        answers=_json(StatusAnswer),
+        on=On.BOTH,
+        limited=False,
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        name="metrics",
+        handler=handlers.exposition,
+        summary="Counters for Prometheus",
+        answers=_raw(METRICS),
+        on=On.BOTH,
+        limited=False,
+    ),
+)
+
+ROUTES: Final[tuple[Route, ...]] = _PUBLIC

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The JSON of the HTTP API, version 1: what is accepted and what is answered, one frozen model per object.
+
+The API description is made from these models and every answer is made with them, so neither can say something else
+than the other. Within version 1 answers may gain members and never lose or change one; requests take no member that is
+not listed here. Binary fields are base64 in the standard alphabet with padding, in their one canonical form; digests,
+serial numbers and key ids are lower-case hex; instants are RFC 3339 in UTC with a Z.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ca.http.problems import CODES
+from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
+from ca.issuance.request import Assurance
+from ca.ports import Outcome, PolicyState
+from ca.tokens import Scope
+from verifiers.evidence import MAX_BYTES, EvidenceKind
+
+MAX_DEVICE_REPORTS = 16
+MAX_EVIDENCE = 1 + MAX_DEVICE_REPORTS
+MAX_PAGE = 1000
+
+
+def base64_length(size: int) -> int:
+    """Characters of `size` bytes in base64 with padding."""
+    return math.ceil(size / 3) * 4
+
+
+_BASE64 = r"^[A-Za-z0-9+/]+={0,2}$"
+Instant: TypeAlias = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+KeyId: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+Serial: TypeAlias = Annotated[str, Field(pattern="^[1-9a-f][0-9a-f]{0,39}$")]
+Nonce: TypeAlias = Annotated[str, Field(pattern=_BASE64, max_length=base64_length(64))]
+Pem: TypeAlias = Annotated[str, Field(pattern="^-----BEGIN CERTIFICATE-----\n")]
+Name: TypeAlias = Annotated[str, Field(pattern="^(dns|uri):.")]
+Code: TypeAlias = Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]
+Stands: TypeAlias = Annotated[Assurance, Field(strict=False)]
+
+
+class Model(BaseModel):
+    """Frozen, with no member that is not listed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+# requests
+
+
+class EvidenceBody(Model):
+    """One piece of evidence."""
+
+    kind: Annotated[EvidenceKind, Field(strict=False)]
+    data: str = Field(pattern=_BASE64, max_length=max(map(base64_length, MAX_BYTES.values())))
+
+
+class EnrollmentBody(Model):
+    """A request for a certificate."""
+
+    nonce: Nonce
+    profile: str = Field(min_length=1, max_length=63, pattern="^[a-z0-9-]+$")
+    csr: str = Field(
+        pattern=_BASE64,
+        max_length=base64_length(MAX_CSR_BYTES),
+        description="DER PKCS#10. Its key and signature count, nothing else.",
+    )
+    evidence: list[EvidenceBody] = Field(min_length=1, max_length=MAX_EVIDENCE)
+
+
+# answers to everybody
+
+
+class NonceAnswer(Model):
+    """A fresh nonce of 64 bytes, to be used once."""
+
+    nonce: Nonce
+    expires_at: Instant
+    ca_id: Sha256 = Field(description="SHA-256 of the root's SubjectPublicKeyInfo.")
+
+
+class PolicyName(Model):
+    """The policy document that accepted the evidence."""
+
+    name: str
+    version: int
+    sha256: Sha256
+
+
+class EnrollmentAnswer(Model):
+    """The certificate."""
+
+    serial: Serial
+    certificate: Pem
+    chain: list[Pem] = Field(min_length=2, max_length=2, description="Issuing CA, then the root.")
+    not_before: Instant
+    not_after: Instant
+    policy: PolicyName
+    assurance: Stands
+
+
+class CertificateAnswer(Model):
+    """What the record says of one issued certificate."""
+
+    serial: Serial
+    certificate: Pem
+    issuer_key_id: KeyId
+    not_before: Instant
+    not_after: Instant
+    names: list[Name]
+    policy: PolicyName
+    assurance: Stands
+    tee: str
+    tcb_status: str = Field(description="In the vendor's words, at the time of issuance.")
+    verified_at: Instant
+    evidence_sha256: list[Sha256]
+
+
+class StatusAnswer(Model):
+    """The answer of a health check that went well."""
+
+    status: Literal["ok", "ready"]
+
+
+class FindingAnswer(Model):
+    """One rule that refused, without the values that it would have allowed."""
+
+    rule: str
+    path: str
+    result: str
+    hint: str
+
+
+class ProblemAnswer(Model):
+    """RFC 9457. `code` is the stable word; `incident` names the operator's log line."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int = Field(ge=400, le=599)
+    code: Code
+    detail: str
+    findings: list[FindingAnswer] | None = None
+    incident: str | None = None
+
+
+class Jwk(BaseModel):
+    """One key of RFC 7517; members of other key types may follow."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kty: str
+    use: Literal["sig"]
+    alg: str
+    kid: str
+    x5c: list[str]
+
+
+class JwksAnswer(Model):
+    """The keys that sign attestation results."""
+
+    keys: list[Jwk]
+
+
+# answers to operators
+
+
+class WhoAmI(Model):
+    """The token that asked."""
+
+    id: str
+    name: str
+    scopes: list[Annotated[Scope, Field(strict=False)]]
+    created_at: Instant
+    expires_at: Instant
+
+
+class PolicySummary(Model):
+    """One version of a policy."""
+
+    name: str
+    version: int
+    sha256: Sha256
+    state: Annotated[PolicyState, Field(strict=False)]
+    added_at: Instant
+    added_by: str
+
+
+class PolicyList(Model):
+    """Every version of every policy, by name and version."""
+
+    policies: list[PolicySummary]
+
+
+class CertificateSummary(Model):
+    """One line of a search. `certificate_sha256` is null for an intent without certificate."""
+
+    serial: Serial
+    outcome: Annotated[Outcome, Field(strict=False)]
+    issuer_key_id: KeyId
+    not_before: Instant
+    not_after: Instant
+    names: list[Name]
+    profile: str
+    tee: str
+    tcb_status: str
+    policy: PolicyName | None
+    decided_at: Instant
+    certificate_sha256: Sha256 | None
+
+
+class CertificatePage(Model):
+    """A page of a search; `next` is the `after` of the following one, null at the end."""
+
+    certificates: list[CertificateSummary]
+    next: Serial | None
+
+
+class CertificateExport(Model):
+    """The whole of a search."""
+
+    certificates: list[CertificateSummary]
+
+
+class HandleAnswer(Model):
+    """Something that a revocation can name."""
+
+    kind: str
+    handle: Sha256
+
+
+class EvidenceDigest(Model):
+    """One piece of evidence on record."""
+
+    kind: str
+    sha256: Sha256
+    size: int
+
+
+class DecisionAnswer(Model):
+    """A decision with everything but the blobs. `result`: the whole appraisal, or the verifier's reason."""
+
+    decided_at: Instant
+    profile: str
+    tee: str
+    tcb_status: str
+    policy: PolicyName | None
+    nonce: Nonce
+    request_sha256: Sha256
+    key_sha256: Sha256 = Field(description="SHA-256 of the key's SubjectPublicKeyInfo.")
+    anchors_sha256: Sha256
+    evidence: list[EvidenceDigest]
+    collateral_sha256: list[Sha256]
+    result: JsonValue
+
+
+class CertificateDetail(Model):
+    """Everything on record about one serial number."""
+
+    summary: CertificateSummary
+    certificate: Pem | None
+    handles: list[HandleAnswer]
+    decision: DecisionAnswer
+
+
+class RecordedRefusal(Model):
+    """A refusal of authentic evidence."""
+
+    id: int
+    decision: DecisionAnswer
+
+
+class RecordedRefusals(Model):
+    """Newest first; `next` is the `before` of the following page, null at the end."""
+
+    kind: Literal["recorded"]
+    refusals: list[RecordedRefusal]
+    next: int | None
+
+
+class SampledRefusalAnswer(Model):
+    """A refusal of which nothing is on record."""
+
+    at: Instant
+    code: str
+    detail: str
+    address_prefix: str
+
+
+class SampledRefusals(Model):
+    """A sample of this process's memory, newest first."""
+
+    kind: Literal["sampled"]
+    refusals: list[SampledRefusalAnswer]
+
+
+class ActionAnswer(Model):
+    """One line of the operators' log."""
+
+    done_at: Instant
+    actor: str
+    action: str
+    target: str
+    detail: JsonValue
+
+
+class ActionList(Model):
+    """Newest first; `next` is the `before` of the following page, null at the end."""
+
+    actions: list[ActionAnswer]
+    next: Instant | None

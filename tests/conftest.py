@@ -13,6 +13,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from ca.store import schema
 from ca.store.sql import SqlStore
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BOTH = ("sqlite", "postgresql")
+
+settings.register_profile("attestca", deadline=None)  # time is never asserted: machines are shared
+settings.load_profile("attestca")
 
 
 @pytest.fixture(scope="session")

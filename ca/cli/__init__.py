@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: one module per group of commands; this one assembles them and turns errors into exit codes."""
+"""The command line: one module per group of commands; this one assembles them and ends with the right exit code."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from ca.cli import output
-from ca.cli.exits import Exit
-from ca.cli.inputs import UnreadableError
-from ca.cli.inspect import verify_command
-from ca.errors import AuthorityError, ConfigurationError, Unavailable
+from ca.cli import database, initialize, inspect, output, serve, tokens
+from ca.cli.exits import Exit, explain
+
+
+@dataclass(slots=True)
+class Session:
+    """What holds for one run of the program."""
+
+    traceback: bool = False
+
 
 app = typer.Typer(
     name="attestca",
@@ -22,12 +30,40 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's form of a flag
+    if asked:
+        from importlib.metadata import version
+
+        output.write(f"attestca {version('attestca')}\n")
+        raise typer.Exit
+
+
 @app.callback()
-def _attestca() -> None:
-    """Attestation certification authority: hardware evidence in, short-lived certificates out."""
+def _attestca(
+    context: typer.Context,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="On an error, show where in the program it came up.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does it
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Attestation certification authority: hardware evidence in, short-lived certificates out.
+
+    Exit codes: 0, 1 and 2 are verdicts; 64 wrong usage, 66 unreadable input or configuration, 69 service or database
+    unavailable, 70 internal error.
+    """
+    context.obj.traceback = traceback
 
 
-app.command("verify")(verify_command)
+app.command("verify")(inspect.verify_command)
+app.command("init")(initialize.init_command)
+app.command("serve")(serve.serve_command)
+app.add_typer(tokens.app)
+app.add_typer(database.app)
+app.command("backup")(database.backup_command)
+app.command("restore")(database.restore_command)
 
 
 def main() -> None:
@@ -36,33 +72,14 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; never raises for what a user can do wrong. Returns the exit code."""
+    """Run one command line; never raises, whatever happens in it. Returns the exit code."""
+    session = Session()
     try:
-        result = app(arguments, standalone_mode=False)
-    except (typer.TyperException, typer.Abort, BrokenPipeError) as error:
-        return _usage(error)
-    except UnreadableError as error:
-        return _fail(Exit.UNREADABLE, str(error))
-    except ConfigurationError as error:
-        return _fail(Exit.UNREADABLE, f"configuration:\n{error.detail}")
-    except Unavailable as error:
-        return _fail(Exit.UNAVAILABLE, error.detail)
-    except AuthorityError as error:
-        return _fail(Exit.REFUSED, f"{error.code}: {error.detail}")
+        result = app(arguments, standalone_mode=False, obj=session)
+    except Exception as error:  # noqa: BLE001 - the outermost line of the program
+        code, message = explain(error)
+        if session.traceback:
+            traceback.print_exception(error)
+        output.say(f"attestca: {message}")
+        return code
     return result if isinstance(result, int) else Exit.OK
-
-
-def _fail(code: Exit, message: str) -> int:
-    output.say(f"attestca: {message}")
-    return code
-
-
-def _usage(error: typer.TyperException | typer.Abort | BrokenPipeError) -> int:
-    """A command line that typer did not understand; an interrupted prompt; a reader that went away."""
-    match error:
-        case typer.TyperException():
-            return _fail(Exit.USAGE, f"{error}\nTry --help.")
-        case BrokenPipeError():
-            return Exit.OK
-        case _:
-            return _fail(Exit.USAGE, "interrupted")

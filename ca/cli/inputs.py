@@ -1,24 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading what the command line names: files (bounded), instants; a command reads the clock here alone."""
+"""Reading what the command line names: files (bounded), instants, durations; commands read the clock here alone."""
 
 from __future__ import annotations
 
+import os
+import pwd
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+from ca.cli.exits import UnreadableError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 MAX_INPUT = 4 * 1024 * 1024
 
 
-class UnreadableError(Exception):
-    """An input that cannot be read; ends the process with exit code 66."""
+def now() -> datetime:
+    """The clock, UTC."""
+    return datetime.now(UTC)
 
 
-def read_input(name: str) -> bytes:
+def actor() -> str:
+    """Who runs this, for the operators' log: the user of the process, whatever its environment says."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"cli:{os.getuid()}"
+
+
+def read_input(name: str | Path) -> bytes:
     """The bytes of a file, or of standard input for "-"; at most 4 MiB."""
     try:
-        with Path("/dev/stdin" if name == "-" else name).open("rb") as file:
+        with Path("/dev/stdin" if str(name) == "-" else name).open("rb") as file:
             data = file.read(MAX_INPUT + 1)
     except OSError as error:
         raise UnreadableError(f"{name}: {error.strerror}") from error
@@ -30,11 +47,24 @@ def read_input(name: str) -> bytes:
 def parse_instant(text: str | None) -> datetime:
     """`text` as RFC 3339 with an offset, or now."""
     if text is None:
-        return datetime.now(UTC)
+        return now()
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no RFC 3339 time") from error
     if instant.tzinfo is None:
         raise typer.BadParameter(f"{text!r} needs an offset, e.g. 2026-01-31T12:00:00Z")
-    return instant
+    return instant.astimezone(UTC)
+
+
+def parse_duration(text: str) -> timedelta:
+    """A duration such as "30d", "12h" or "P30D"; more than nothing."""
+    from policies.scalars import read_duration
+
+    try:
+        duration = read_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}") from error
+    if not duration:
+        raise typer.BadParameter(f"{text!r} is no time at all")
+    return duration

@@ -58,7 +58,7 @@ def verify_command(
     files: FilesArgument,
     collateral: CollateralOption = None,
     at: AtOption = None,
-    json_: JsonOption = False,  # noqa: FBT002 - typer's form of a flag
+    json_: JsonOption = False,
 ) -> None:
     """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
     found = inspect(files, collateral, at)

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands print: one JSON object for machines, tables for people. Errors go to standard error."""
+"""What commands print: one JSON object for machines, tables for people. Errors and progress go to standard error.
+
+A reader that went away (`| head`) changes no exit code: what is printed after that is lost, and nothing else happens.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,34 +20,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+def write(text: str) -> None:
+    """Text on standard output, at once."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered must go somewhere when the program ends.
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def say(line: str) -> None:
     """One line of progress or advice, on standard error."""
-    sys.stderr.write(line + "\n")
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def say_blank() -> None:
     """An empty line on standard output."""
-    sys.stdout.write("\n")
-    sys.stdout.flush()
-
-
-def _console() -> Console:
-    """Standard output; where it is no terminal, wide enough that nothing is folded or cut."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200, no_color=True)
+    write("\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
     """A table; an empty one says so."""
-    table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    _console().print(table if table.row_count else f"{title or 'nothing'}: none")
+    _render(table if table.row_count else f"{title or 'nothing'}: none")
 
 
 def print_facts(facts: Mapping[str, str], title: str = "") -> None:
@@ -53,4 +69,20 @@ def print_facts(facts: Mapping[str, str], title: str = "") -> None:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(name, value)
-    _console().print(table)
+    _render(table)
+
+
+def _render(table: Table | str) -> None:
+    """As wide as the terminal; where there is none, wide enough that nothing is folded or cut."""
+    text = io.StringIO()
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=text,
+        force_terminal=terminal,
+        width=Console().width if terminal else 200,
+        highlight=False,
+        emoji=False,
+    )
+    # Values come from evidence, policies and other people's requests: they are text, never markup.
+    console.print(table, markup=False)
+    write("".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines()))

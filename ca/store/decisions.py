@@ -91,6 +91,8 @@ def expire_refusals(connection: Connection, decided_before: datetime, limit: int
         .order_by(tables.decisions.c.decided_at)
         .limit(limit)
     ).all()
+    if not old:
+        return 0
     ids = [row.id for row in old]
     candidates = set(
         connection.execute(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select, union_all
+from sqlalchemy import Connection, func, select, union
 
 from ca.ports import CrlRecord
 from ca.store import tables
@@ -24,29 +24,35 @@ def revoked_serials(
     connection: Connection, issuer_key_id: bytes, now: datetime
 ) -> tuple[tuple[int, datetime], ...]:
     """See `ca.ports.Store`. The instant is the first of those at which one of the certificate's handles was revoked."""
-    revocations, certificates = tables.revocations, tables.certificates
-    handles = tables.certificate_handles
-    live = (certificates.c.issuer_key_id == issuer_key_id, certificates.c.not_after > now)
-    by_itself = (
-        select(certificates.c.serial, revocations.c.revoked_at)
-        .select_from(revocations)
-        .join(certificates, certificates.c.handle == revocations.c.handle)
-        .where(*live)
+    revoked = select(tables.revocations.c.handle)
+    handles, certificates = tables.certificate_handles, tables.certificates
+    # Indexed look-ups of the revoked handles; a join would leave it to the planner where to begin.
+    serials = union(
+        select(certificates.c.serial).where(certificates.c.handle.in_(revoked)),
+        select(handles.c.serial).where(handles.c.handle.in_(revoked)),
+    )
+    by_itself = select(tables.revocations.c.revoked_at).where(
+        tables.revocations.c.handle == certificates.c.handle
     )
     by_handle = (
-        select(certificates.c.serial, revocations.c.revoked_at)
-        .select_from(revocations)
-        .join(handles, handles.c.handle == revocations.c.handle)
-        .join(certificates, certificates.c.serial == handles.c.serial)
-        .where(*live)
+        select(func.min(tables.revocations.c.revoked_at))
+        .join(handles, handles.c.handle == tables.revocations.c.handle)
+        .where(handles.c.serial == certificates.c.serial)
     )
-    both = union_all(by_itself, by_handle).subquery()
     rows = connection.execute(
-        select(both.c.serial, func.min(both.c.revoked_at).label("revoked_at"))
-        .group_by(both.c.serial)
-        .order_by(both.c.serial)
+        select(
+            certificates.c.serial,
+            by_itself.scalar_subquery().label("by_itself"),
+            by_handle.scalar_subquery().label("by_handle"),
+        )
+        .where(
+            certificates.c.serial.in_(serials),
+            certificates.c.issuer_key_id == issuer_key_id,
+            certificates.c.not_after > now,
+        )
+        .order_by(certificates.c.serial)
     )
-    return tuple((row.serial, row.revoked_at) for row in rows)
+    return tuple((row.serial, min(filter(None, (row.by_itself, row.by_handle)))) for row in rows)
 
 
 def latest_crl(connection: Connection, issuer_key_id: bytes) -> CrlRecord | None:

@@ -217,8 +217,8 @@ nonces: Final = Table(
     Column("expires_at", Instant, nullable=False),
     Column("decided_at", Instant, nullable=False),
     _digest("request_sha256"),
-    # Deferred: the nonce is spent before the certificate's row is written.
-    Column("serial", ForeignKey("certificates.serial", deferrable=True, initially="DEFERRED")),
+    # Of `certificates`, whose row is written later in the same transaction.
+    Column("serial", Serial),
     sqlite_with_rowid=False,
 )
 is_of_refusal: Final = nonces.c.serial.is_(None)

@@ -199,13 +199,6 @@ def create_nonces_and_revocations() -> None:
         sa.Column("decided_at", INSTANT, nullable=False),
         sa.Column("request_sha256", sa.LargeBinary(), nullable=False),
         sa.Column("serial", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["serial"],
-            ["certificates.serial"],
-            name=op.f("fk_nonces_serial"),
-            deferrable=True,
-            initially="DEFERRED",
-        ),
         sa.PrimaryKeyConstraint("nonce", name=op.f("pk_nonces")),
         sqlite_with_rowid=False,
     )

@@ -103,7 +103,8 @@ class Keys:
                 kind, key.public_key(), names, issuer, now=now, entropy=secrets.token_bytes(16)
             )
             signature = await signer.sign(prepared.tbs)
-            self.folder.add_service(name, key, authorities.complete_service(prepared, signature))
+            own = authorities.complete_service(prepared, signature)
+            self.folder.add_service(name, key, own, held.certificate)
             made = True
         self.reload()
         return made

@@ -17,7 +17,7 @@ from ca import jobs
 from ca.app.keys import BUILD
 from ca.app.service import clock, load_tls, opened
 from ca.errors import AuthorityError, ConfigurationError
-from ca.http import admin_application, public_application
+from ca.http import admin_application, public_application, runner
 from ca.issuance.request import Assurance
 
 if TYPE_CHECKING:
@@ -76,15 +76,15 @@ def _report(name: str, error: Exception) -> None:
 async def _listen(
     stack: AsyncExitStack, application: web.Application, listen: Listen, tls: ssl.SSLContext | None
 ) -> str:
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, listen.host, listen.port, ssl_context=tls)
+    serving = runner(application)
+    await serving.setup()
+    stack.push_async_callback(serving.cleanup)
+    site = web.TCPSite(serving, listen.host, listen.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {listen}: {error.strerror}") from error
-    host, port = runner.addresses[0][:2]
+    host, port = serving.addresses[0][:2]
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 

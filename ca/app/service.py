@@ -66,7 +66,9 @@ class Service:
                 refusal_ring=config.retention.refusal_ring,
             ),
             trusted_proxies=config.server.trusted_proxies,
+            admin_trusted_proxies=config.admin.trusted_proxies,
             chain_pem=self.chain_pem,
+            former_chain=self.former_chain,
             crl=self.crl,
             jwks=lambda: ear.jwks([held.certificate for held in self.keys.ear], clock()),
             check_ready=self.check_ready,
@@ -79,6 +81,13 @@ class Service:
         return held.certificate.public_bytes(Encoding.PEM) + self.keys.root.public_bytes(
             Encoding.PEM
         )
+
+    def former_chain(self, issuer_key_id: bytes) -> tuple[bytes, ...] | None:
+        """DER of the issuing CA with that key id, in force or not, and of the root."""
+        for held in self.keys.issuing_cas:
+            if key_id(held.certificate) == issuer_key_id:
+                return self.keys.signer(held).chain_der
+        return None
 
     async def crl(self, issuer_key_id: str) -> bytes | None:
         """DER of the newest CRL of one of our CAs, the root among them."""

@@ -5,8 +5,8 @@
                                       taken offline after `init`
     root-<number>.crl                 CRLs of the root; the highest number counts
     issuing-<key id>.key/.csr/.pem    issuing CAs; a key without certificate waits for `issuer install`
-    tls-<key id>.key/.pem             the service's TLS certificates
-    ear-<key id>.key/.pem             signers of attestation results
+    tls-<key id>.key/.pem             the service's TLS certificates, each with the issuing CA behind it
+    ear-<key id>.key/.pem             signers of attestation results, likewise
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
 
 Keys are encrypted PKCS#8. Nothing is ever overwritten: what is newer has another name, so a crash between two files
@@ -173,12 +173,19 @@ class KeyFolder:
     # the service's own
 
     def add_service(
-        self, kind: str, key: ec.EllipticCurvePrivateKey, own: x509.Certificate
+        self,
+        kind: str,
+        key: ec.EllipticCurvePrivateKey,
+        own: x509.Certificate,
+        issuer: x509.Certificate,
     ) -> None:
-        """Keep a certificate of the service with its key; `kind` is "tls" or "ear"."""
+        """Keep a certificate of the service with its key; `kind` is "tls" or "ear".
+
+        The issuing CA follows in the same file: a TLS server sends both, for clients have the root alone.
+        """
         name = _name(kind, key)
         self._save_key(name, key)
-        self._save_certificate(name, own)
+        self._save_certificate(name, own, issuer)
 
     def service(self, kind: str) -> tuple[Held, ...]:
         """Certificates of the service of one kind, the one that ends last at the end."""
@@ -217,8 +224,8 @@ class KeyFolder:
         entropy = self.entropy(_KEY_ENTROPY)
         save_key(self.path / f"{name}.key", key, self.passphrase, entropy=entropy)
 
-    def _save_certificate(self, name: str, certificate: x509.Certificate) -> None:
-        pem = certificate.public_bytes(Encoding.PEM)
+    def _save_certificate(self, name: str, *certificates: x509.Certificate) -> None:
+        pem = b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
         files.write_new(self.path / f"{name}.pem", pem, mode=0o644)
 
 

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from ca.cli import database, initialize, inspect, output, serve, tokens
+from ca.cli import (
+    appraise,
+    database,
+    initialize,
+    inspect,
+    output,
+    policy,
+    refvalues,
+    serve,
+    tokens,
+)
 from ca.cli.exits import Exit, explain
 
 
@@ -58,6 +68,9 @@ def _attestca(
 
 
 app.command("verify")(inspect.verify_command)
+app.command("appraise")(appraise.appraise_command)
+app.add_typer(policy.app)
+app.add_typer(refvalues.app)
 app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(tokens.app)

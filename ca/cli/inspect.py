@@ -7,7 +7,7 @@ for no nonce was given out. Collateral past its next update is a refusal here, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - a dataclass field
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +70,12 @@ def verify_command(
 
 
 def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspection:
-    """Read the files and verify, to the end or to the first fault."""
+    """Read the files and verify, to the end or to the first fault. Collateral past its dates is one."""
+    return _judge_dates(verify_files(files, collateral, at))
+
+
+def verify_files(files: list[str], collateral: str | None, at: str | None) -> Inspection:
+    """As `inspect`, but collateral past its next update is left to whoever asks a policy."""
     now = parse_instant(at)
     if len(files) != 1:
         raise typer.BadParameter("one TDX quote is one attester's evidence: give exactly one file")
@@ -89,19 +94,18 @@ def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspect
     except VerificationError as error:
         detail = error.detail + _text_hint(data, error.reason)
         return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
-    return _judge_dates(claims, now)
+    return Inspection(Verdict.VERIFIED, tee, None, "", claims, claims.tcb, now)
 
 
-def _judge_dates(claims: Claims, now: datetime) -> Inspection:
+def _judge_dates(found: Inspection) -> Inspection:
     """No policy is asked here, so nobody tolerates collateral past its next update."""
-    tee = claims.tee
-    if not claims.expired_parts:
-        return Inspection(Verdict.VERIFIED, tee, None, "", claims, claims.tcb, now)
+    if found.claims is None or not found.claims.expired_parts:
+        return found
     detail = "expired: " + ", ".join(
-        f"{part.part} since {part.next_update.isoformat()}" for part in claims.expired_parts
+        f"{part.part} since {part.next_update.isoformat()}" for part in found.claims.expired_parts
     )
     reason = Reason.COLLATERAL_EXPIRED
-    return Inspection(reason.verdict, tee, reason, detail, claims, claims.tcb, now)
+    return replace(found, verdict=reason.verdict, reason=reason, detail=detail)
 
 
 def _text_hint(data: bytes, reason: Reason) -> str:

@@ -8,6 +8,7 @@ them. Claims of several machines give one entry per distinct set of values, neve
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from policies.loader import load_policy
@@ -79,7 +80,7 @@ def _lines(
         for register, value in zip(registers, values, strict=True):
             empty = "" if any(value) else "  # all zero: nothing was measured into it"
             yield f'        {register}: "{value.hex()}"{empty}'
-        yield f"      added: {added:%Y-%m-%dT%H:%M:%SZ}"
+        yield f"      added: {added.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         if note:
             yield f"      note: {json.dumps(note)}"
         yield f'      source: {{kind: capture, sha256: "{one.evidence_sha256.hex()}"}}'

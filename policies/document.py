@@ -146,7 +146,7 @@ class Attributes(Model):
 class Xfam(Model):
     """Masks over XFAM as a 64-bit number, 16 hexadecimal digits, most significant first."""
 
-    required: Hex8 = XFAM_REQUIRED
+    required: Hex8 = XFAM_REQUIRED  # x87 and SSE are required besides
     allowed: Hex8 = XFAM_ALLOWED
 
 

@@ -55,7 +55,6 @@ WARNABLE = frozenset(
     {
         RuleId.SEPT_VE_DISABLE_CLEAR,
         RuleId.ATTRIBUTES,
-        RuleId.XFAM,
         RuleId.TCB_OUT_OF_DATE,
         RuleId.ADVISORY,
         RuleId.TCB_EVALUATION_NUMBER,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.case import names_of, passed
+from policies.document import XFAM_REQUIRED
 from policies.result import Finding
 from policies.rules import RuleId
 from verifiers.tdx.claims import TdAttribute
@@ -123,9 +124,10 @@ def check_attributes(case: Case) -> Iterator[Finding]:
 
 
 def check_xfam(case: Case) -> Iterator[Finding]:
-    """`xfam`: x87 and SSE on, and no extended feature beyond the allowed mask."""
+    """`xfam`: x87 and SSE on whatever the policy says, and no feature beyond its allowed mask."""
     masks = case.document.tdx.xfam
-    required, allowed = int.from_bytes(masks.required, "big"), int.from_bytes(masks.allowed, "big")
+    required = int.from_bytes(masks.required, "big") | int.from_bytes(XFAM_REQUIRED, "big")
+    allowed = int.from_bytes(masks.allowed, "big")
     xfam = int.from_bytes(case.claims.td.xfam, "little")
     absent, excess = required & ~xfam, xfam & ~allowed
     hints = ["required features are off"] if absent else []

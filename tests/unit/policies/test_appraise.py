@@ -180,7 +180,7 @@ def test_a_warning_ends_with_its_date() -> None:
 
 
 def test_a_rule_that_passes_is_not_touched_by_softening() -> None:
-    softened = policy(relax={"sept-ve-disable-clear": "our cloud"}, warn={"xfam": "2027-01-01"})
+    softened = policy(relax={"sept-ve-disable-clear": "our cloud"}, warn={"fmspc": "2027-01-01"})
     result = appraise(GOOD, softened, NOW)
     assert result.tolerated == ()
     assert result.valid_until == COLLATERAL[0].next_update
@@ -205,6 +205,7 @@ def test_softening_everything_leaves_what_must_hold() -> None:
     assert set(denying(WORST, everything)) == {
         RuleId.MEASUREMENT,
         RuleId.RESERVED_ATTRIBUTE,
+        RuleId.XFAM,
         RuleId.TCB_UNUSABLE,
         RuleId.COLLATERAL_STALE,
         RuleId.REVOCATION_UNKNOWN,

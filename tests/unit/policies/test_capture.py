@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 
 import pytest
 
@@ -36,6 +37,12 @@ def test_an_entry_says_where_it_comes_from() -> None:
     assert (entry.id, entry.added, entry.note) == ("web-1", NOW, 'rack "7": top\nof it')
     assert entry.source is not None
     assert (entry.source.kind, entry.source.sha256) == (SourceKind.CAPTURE, GOOD.evidence_sha256)
+
+
+def test_the_date_is_written_in_utc() -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=5)))
+    text = capture_entries([GOOD], entry_id="x", added=east)
+    assert "added: 2026-06-01T12:00:00Z" in text
 
 
 def test_several_machines_give_one_entry_per_distinct_release() -> None:

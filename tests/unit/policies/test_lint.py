@@ -49,7 +49,7 @@ def test_the_default_is_refused_until_it_pins_something() -> None:
 
 
 def test_a_remark_has_its_place() -> None:
-    (remark,) = lint(policy(warn={"xfam": "2020-01-01"}), NOW)
+    (remark,) = lint(policy(warn={"fmspc": "2020-01-01"}), NOW)
     assert remark.problem.line == 1
     assert remark.problem.column > 1
     assert str(remark) == f"warning: {remark.problem}"
@@ -167,8 +167,8 @@ def test_a_set_without_an_entry_in_force_is_an_error() -> None:
             "has ended",
         ),
         (policy(relax={"migratable": "our cluster"}), "relax.migratable", "is off"),
-        (policy(warn={"xfam": "2026-06-01T12:00:00Z"}), "warn.xfam", "has ended"),
-        (policy(warn={"xfam": "2026-06-01T12:00:01Z"}), "warn.xfam", "only warns"),
+        (policy(warn={"fmspc": "2026-06-01T12:00:00Z"}), "warn.fmspc", "has ended"),
+        (policy(warn={"fmspc": "2026-06-01T12:00:01Z"}), "warn.fmspc", "only warns"),
         (
             policy(issue={"lifetime": "25h", "san": {"dns": ["{mr_owner_32}.example.org"]}}),
             "issue.lifetime",

@@ -161,8 +161,15 @@ def test_xfam_masks_of_the_policy() -> None:
         (0x7 | 1 << 63, ""),
         (0x3, "required features are off"),
         (0x17, "features that are not allowed are on: 10"),
+        (0x4, "required features are off"),
         (0x10, "required features are off; features that are not allowed are on: 10"),
     ):
         found = finding(with_td(xfam=xfam.to_bytes(8, "little")), RuleId.XFAM, masks)
         assert found.hint == hint
         assert found.result is (FAIL if hint else PASS)
+
+
+def test_a_policy_cannot_do_without_x87_and_sse() -> None:
+    masks = policy({"xfam": {"required": "00" * 8, "allowed": "ff" * 8}})
+    assert denying(with_td(xfam=(0x2).to_bytes(8, "little")), masks) == {RuleId.XFAM: FAIL}
+    assert denying(with_td(xfam=(0xFFFF).to_bytes(8, "little")), masks) == {}

@@ -60,7 +60,10 @@ def faults(tmp_path: Path) -> Callable[..., list[str]]:
         path = write(tmp_path, text)
         with pytest.raises(ConfigurationError) as caught:
             load(path, environ)
-        assert caught.value.__cause__ is None  # the library's own error repeats what it read
+        assert caught.value.__cause__ is None
+        assert SECRET not in str(
+            caught.value.__context__
+        )  # the library's error, in a debugger's view
         return caught.value.detail.replace(str(path), "FILE").splitlines()
 
     return faults

@@ -327,6 +327,16 @@ async def test_renew_leaves_out_what_nobody_asked_for_in_two_days(bench: Bench) 
     assert bench.vendor.count == 1 + 9  # every five hours for two days
 
 
+async def test_renew_keeps_what_is_asked_for_now_and_then(bench: Bench) -> None:
+    await bench.body()
+    for _ in range(4):
+        for _ in range(5):
+            bench.clock.advance(hours=5)
+            await bench.cache.renew()
+        await bench.body()  # from memory, every 25 hours
+    assert bench.vendor.count == 1 + 20
+
+
 async def test_renew_survives_failures_and_counts_them(bench: Bench) -> None:
     await bench.body("/a")
     await bench.body("/b")

@@ -170,7 +170,7 @@ async def test_slow_headers(lab: Lab) -> None:
     "headers",
     [
         b"X-Long: " + b"a" * 20_000 + b"\r\n",
-        b"".join(b"X-%d: a\r\n" % number for number in range(200)),
+        b"".join(b"X-%d: a\r\n" % number for number in range(100)),
         b"".join(b"X-%d: %s\r\n" % (number, b"a" * 8000) for number in range(10)),
     ],
     ids=["one-too-long", "too-many", "too-much-together"],

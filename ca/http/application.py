@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from ca.http import problems
-from ca.http.handlers import DOORS, READINESS, Readiness
-from ca.http.middleware import Listener, answering
-from ca.http.routes import ROUTES, On, Route
+from ca.http import openapi, problems
+from ca.http.auth import actor_of, authenticate
+from ca.http.handlers import DOCUMENT, DOORS, READINESS, Readiness
+from ca.http.middleware import ACTOR, TOKEN, Listener, answering
+from ca.http.routes import ROUTES, Access, On, Route
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -78,15 +79,19 @@ def _application(doors: Doors, on: On, listener: Listener) -> web.Application:
     application = web.Application(middlewares=[answering(doors, listener)])
     application[DOORS] = doors
     application[READINESS] = Readiness(doors)
+    application[DOCUMENT] = openapi.document_bytes()
     for route in routes:
-        application.router.add_route(route.method, route.path, _handler(route))
+        application.router.add_route(route.method, route.path, _handler(doors, route))
     return application
 
 
-def _handler(route: Route) -> Handler:
+def _handler(doors: Doors, route: Route) -> Handler:
     """The route's handler with what the table says around it."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if route.access is not Access.ANYBODY:
+            token = await authenticate(request, doors, route.access)
+            request[TOKEN], request[ACTOR] = token, actor_of(token)
         response = await route.handler(request)
         if not response.prepared:
             response.headers.setdefault("Cache-Control", route.cache)

@@ -27,6 +27,7 @@ from ca.http import problems
 from ca.http.limiter import bucket_key, client_address
 from ca.http.metrics import UNMATCHED
 from ca.http.problems import Problem, RateLimited, problem_of
+from ca.ports import TokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from ca.http.limiter import RateLimiter
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
-ACTOR: Final = web.RequestKey("actor", str)
+TOKEN: Final = web.RequestKey("token", TokenRecord)  # at the operators' listener
+ACTOR: Final = web.RequestKey("actor", str)  # likewise
 _HEADERS: Final = {
     "Server": "attestca",
     "X-Content-Type-Options": "nosniff",

@@ -11,24 +11,32 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ca.http import handlers
+from ca.http import admin, export, handlers
 from ca.http.metrics import CONTENT_TYPE as METRICS
+from ca.http.queries import ActionQuery, CertificateSearch, ExportQuery, RefusalQuery
 from ca.http.schema import (
+    ActionList,
     CertificateAnswer,
+    CertificateDetail,
+    CertificateExport,
+    CertificatePage,
     EnrollmentAnswer,
     EnrollmentBody,
     JwksAnswer,
     NonceAnswer,
+    PolicyList,
+    PolicySummary,
+    RefusalsAnswer,
     StatusAnswer,
+    WhoAmI,
 )
+from ca.tokens import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
     from pydantic import BaseModel
-
-    from ca.tokens import Scope
 
     Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -199,4 +207,122 @@ _PUBLIC: Final = (
     ),
 )
 
-ROUTES: Final[tuple[Route, ...]] = _PUBLIC
+_OPERATORS: Final = (
+    Route(
+        method="GET",
+        path="/v1/admin/whoami",
+        name="whoami",
+        handler=admin.whoami,
+        summary="The token that asks",
+        answers=_json(WhoAmI),
+        on=On.ADMIN,
+        access=Access.ANY_TOKEN,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/policies",
+        name="policies",
+        handler=admin.list_policies,
+        summary="Every version of every policy",
+        answers=_json(PolicyList),
+        on=On.ADMIN,
+        access=Scope.POLICIES_READ,
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/policies",
+        name="add-policy",
+        handler=admin.add_policy,
+        summary="Keep one more version of a policy, as a draft",
+        bodies=tuple(Content(media_type) for media_type in admin.POLICY_TYPES),
+        answers=_json(PolicySummary, 201),
+        on=On.ADMIN,
+        access=Scope.POLICIES_WRITE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/policies/{name}/{version}",
+        name="policy",
+        handler=admin.policy_text,
+        summary="The text of one version, byte for byte",
+        answers=_raw("application/yaml"),
+        on=On.ADMIN,
+        access=Scope.POLICIES_READ,
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/policies/{name}/{version}/activate",
+        name="activate-policy",
+        handler=admin.activate_policy,
+        summary="Put one version into force; the one before is retired",
+        answers=_json(PolicySummary),
+        on=On.ADMIN,
+        access=Scope.POLICIES_WRITE,
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/policies/{name}/{version}/retire",
+        name="retire-policy",
+        handler=admin.retire_policy,
+        summary="Take one version out of force",
+        answers=_json(PolicySummary),
+        on=On.ADMIN,
+        access=Scope.POLICIES_WRITE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/certificates",
+        name="certificates",
+        handler=admin.search_certificates,
+        summary="A page of certificates",
+        query=CertificateSearch,
+        answers=_json(CertificatePage),
+        on=On.ADMIN,
+        access=Scope.CERTIFICATES_READ,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/certificates/export",
+        name="export-certificates",
+        handler=export.export_certificates,
+        summary="All certificates that a search finds, as a stream",
+        query=ExportQuery,
+        answers={200: (Content(JSON, CertificateExport), Content("text/csv"))},
+        on=On.ADMIN,
+        access=Scope.CERTIFICATES_READ,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/certificates/{serial}",
+        name="show-certificate",
+        handler=admin.show_certificate,
+        summary="Everything on record about one serial number",
+        answers=_json(CertificateDetail),
+        on=On.ADMIN,
+        access=Scope.CERTIFICATES_READ,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/refusals",
+        name="refusals",
+        handler=admin.list_refusals,
+        summary="Refusals with all findings, or a sample of those not on record",
+        query=RefusalQuery,
+        answers={200: (Content(JSON, RefusalsAnswer),)},
+        on=On.ADMIN,
+        access=Scope.REFUSALS_READ,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/actions",
+        name="actions",
+        handler=admin.list_actions,
+        summary="What operators did, newest first",
+        query=ActionQuery,
+        answers=_json(ActionList),
+        on=On.ADMIN,
+        access=Scope.AUDIT_READ,
+    ),
+)
+
+ROUTES: Final[tuple[Route, ...]] = (*_PUBLIC, *_OPERATORS)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from ca.http.problems import CODES
 from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
@@ -295,6 +295,10 @@ class SampledRefusals(Model):
 
     kind: Literal["sampled"]
     refusals: list[SampledRefusalAnswer]
+
+
+class RefusalsAnswer(RootModel[RecordedRefusals | SampledRefusals]):
+    """The one or the other, by `kind`."""
 
 
 class ActionAnswer(Model):

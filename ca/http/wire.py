@@ -126,7 +126,7 @@ def _check_structure(body: bytes) -> None:
 
 
 def _refusal(faults: Sequence[ErrorDetails]) -> Exception:
-    said = "; ".join(map(_told, faults[:_TOLD]))
+    said = "; ".join(map(told, faults[:_TOLD]))
     kinds = {fault["type"] for fault in faults}
     if kinds & {"string_too_long", "too_long"}:
         return _too_large(said)
@@ -135,7 +135,8 @@ def _refusal(faults: Sequence[ErrorDetails]) -> Exception:
     return RequestRefused(said)
 
 
-def _told(fault: ErrorDetails) -> str:
+def told(fault: ErrorDetails) -> str:
+    """One fault that a model found, without anything of what was sent."""
     location = fault["loc"]
     if fault["type"] == "extra_forbidden":  # the last part is the caller's own word
         return f"{_path(location[:-1])}: a member that version 1 does not have"

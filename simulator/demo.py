@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make demo`: what attestca does, shown in under a minute on one machine, with the commands that do it.
 
-A real quote is appraised where the vectors are at hand; everything else happens on loopback between a simulated Intel, a
-simulated machine and a real authority, in a temporary folder that is removed at the end. Exit code 0 if all went as told.
+A real quote is appraised where the vectors are at hand; everything else happens on loopback between a simulated Intel,
+a simulated machine and a real authority, in a temporary folder that goes at the end. Exit code 0 if all went as told.
 """
 
 from __future__ import annotations

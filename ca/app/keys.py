@@ -116,14 +116,19 @@ def authority_of(config: Config, root: x509.Certificate) -> authorities.Authorit
     Raises:
         ConfigurationError: simulated anchors for a real authority, or none for a simulated one.
     """
-    assurance = _assurance(root)
-    if (assurance is Assurance.SIMULATED) != bool(config.ca.simulated_anchors):
+    description = description_of(config, root)
+    if (description.assurance is Assurance.SIMULATED) != bool(config.ca.simulated_anchors):
         raise ConfigurationError(
             "ca.simulated_anchors: only an authority made by `init --simulated` has them, and it needs them"
         )
+    return description
+
+
+def description_of(config: Config, root: x509.Certificate) -> authorities.Authority:
+    """As `authority_of`, where no anchors are needed: the machine that holds the root key verifies no evidence."""
     (organization,) = root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     return authorities.Authority(
-        str(organization.value), assurance, config.server.public_url, config.ca.oid_arc
+        str(organization.value), _assurance(root), config.server.public_url, config.ca.oid_arc
     )
 
 

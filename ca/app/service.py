@@ -179,6 +179,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             ),
             clock,
         )
+        stack.push_async_callback(cache.close)
         endorser = CachingEndorser(cache, budget=collateral.budget_seconds)
 
         def issuing() -> Issuing:

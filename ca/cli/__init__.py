@@ -15,6 +15,7 @@ from ca.cli import (
     database,
     initialize,
     inspect,
+    issuer,
     output,
     policy,
     refvalues,
@@ -73,6 +74,7 @@ app.add_typer(policy.app)
 app.add_typer(refvalues.app)
 app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
+app.add_typer(issuer.app)
 app.add_typer(tokens.app)
 app.add_typer(database.app)
 app.command("backup")(database.backup_command)

@@ -35,17 +35,29 @@ def default_path(environ: Mapping[str, str] | None = None) -> Path:
     return Path((os.environ if environ is None else environ).get(PATH_VARIABLE) or DEFAULT_FILE)
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
-    """Read `path`, overridden by `environ` (the process's own where None). Raises ConfigurationError."""
-    tree = _read(path)
+def load(
+    path: Path | None,
+    environ: Mapping[str, str] | None = None,
+    said: Mapping[str, Mapping[str, object]] | None = None,
+) -> Config:
+    """Read `path`, overridden by `environ` (the process's own where None), overridden by what a command line `said`.
+
+    Without a path there is no file, and paths are relative to the working directory. Raises ConfigurationError.
+    """
+    tree = {} if path is None else _read(path)
     variables = _override(tree, os.environ if environ is None else environ)
     for section in Config.model_fields:
         tree.setdefault(section, {})  # so that its defaults, too, are relative to the file
+    for section, values in (said or {}).items():
+        if isinstance(tree[section], dict):
+            tree[section].update(values)
+    folder = Path.cwd() if path is None else path.absolute().parent
     try:
-        return Config.model_validate(tree, context={"folder": path.absolute().parent})
+        return Config.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = (_line(fault, path, variables) for fault in faults)
+        where = "command line" if path is None else str(path)
+        lines = (_line(fault, where, variables) for fault in faults)
         raise ConfigurationError("\n".join(lines)) from None
 
 
@@ -78,7 +90,7 @@ def _override(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[tuple[st
     return variables
 
 
-def _line(fault: ErrorDetails, path: Path, variables: Mapping[tuple[str, ...], str]) -> str:
+def _line(fault: ErrorDetails, where: str, variables: Mapping[tuple[str, ...], str]) -> str:
     key = tuple(str(part) for part in fault["loc"])
     places = [  # a variable's own key or an item of it, or the unknown section that it opened
         name for own, name in variables.items() if key[: len(own)] == own or own[: len(key)] == key
@@ -86,4 +98,4 @@ def _line(fault: ErrorDetails, path: Path, variables: Mapping[tuple[str, ...], s
     what = {"extra_forbidden": "unknown", "missing": "required"}.get(
         fault["type"], fault["msg"].removeprefix("Value error, ")
     )
-    return f"{places[0] if places else path}: {'.'.join(key)}: {what}"
+    return f"{places[0] if places else where}: {'.'.join(key)}: {what}"

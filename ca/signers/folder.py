@@ -156,15 +156,23 @@ class KeyFolder:
         self._save_key(_name("issuing", key), key)
         return authority.issuer_request(key)
 
+    def waiting(self, certificate: x509.Certificate) -> Held:
+        """A certificate with the key that waits here for it. Raises NotFound if the key is not here."""
+        return Held(certificate, load_key(self._key_of(certificate), self.passphrase))
+
     def install_issuing(self, certificate: x509.Certificate) -> None:
         """Put a certificate beside its key. Raises NotFound if the key is not here."""
+        self._save_certificate(self._key_of(certificate).stem, certificate)
+
+    def _key_of(self, certificate: x509.Certificate) -> Path:
         public = certificate.public_key()
         name = _name("issuing", public) if isinstance(public, ec.EllipticCurvePublicKey) else "-"
-        if not (self.path / f"{name}.key").exists():
+        path = self.path / f"{name}.key"
+        if not path.exists():
             raise NotFound(
                 f"{self.path} holds no key for this certificate: make one with `attestca issuer request`"
             )
-        self._save_certificate(name, certificate)
+        return path
 
     def issuing(self) -> tuple[Held, ...]:
         """The issuing CAs, the one that ends last at the end."""

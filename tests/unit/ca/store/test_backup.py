@@ -172,7 +172,7 @@ async def test_a_backup_of_a_restored_database_keeps_its_floor(
 async def test_consistent_while_in_use(store: SqlStore, database_url: str, tmp_path: Path) -> None:
     """Writers go on; what is in the file is of one instant: each nonce with its certificate and decision."""
     await records.activate(store)
-    done = asyncio.Event()
+    begun, done = asyncio.Event(), asyncio.Event()
 
     async def write() -> int:
         count = 0
@@ -181,16 +181,17 @@ async def test_consistent_while_in_use(store: SqlStore, database_url: str, tmp_p
             await store.record_intent(intent)
             await store.record_certificate(intent.serial, b"der", "ear")
             count += 1
+            begun.set()
         return count
 
     writer = asyncio.create_task(write())
-    await asyncio.sleep(0.1)
+    await begun.wait()
     manifest = await backup(database_url, tmp_path / "backup.zip", records.NOW)
     done.set()
-    assert await writer > 0
+    written = await writer
     rows = {part.table: part.rows for part in manifest.parts}
     assert rows["nonces"] == rows["certificates"] == rows["decisions"] == rows["decision_evidence"]
-    assert rows["certificates"] > 0
+    assert 0 < rows["certificates"] <= written
 
 
 def test_the_file_is_new_and_its_owners_alone(sqlite_url: str, tmp_path: Path) -> None:

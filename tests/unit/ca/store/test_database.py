@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 from blockbuster import BlockBuster
 from sqlalchemy import Connection, select, text
@@ -243,20 +243,15 @@ async def test_postgres_connection_lost_in_a_transaction(
 
 
 async def test_postgres_lock_held_by_another(postgres_url: str) -> None:
-    def hold(connection: Connection) -> None:
-        connection.execute(text("LOCK TABLE certificates IN ACCESS EXCLUSIVE MODE"))
-        connection.execute(text("SELECT pg_sleep(0.6)"))
-
     store = await SqlStore.open(postgres_url, IMPATIENT)
-    other = await SqlStore.open(postgres_url)
-    holding = asyncio.create_task(other._database.write(hold))
-    await asyncio.sleep(0.2)
-    with pytest.raises(Unavailable):
-        await store.certificates(CertificateQuery())
-    await holding
+    other = await asyncpg.connect(postgres_url)
+    async with other.transaction():
+        await other.execute("LOCK TABLE certificates IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Unavailable):
+            await store.certificates(CertificateQuery())
     assert await store.certificates(CertificateQuery()) == ()
-    await store.close()
     await other.close()
+    await store.close()
 
 
 async def test_postgres_statement_that_takes_too_long(postgres_url: str) -> None:
@@ -299,18 +294,23 @@ async def test_nobody_listens() -> None:
 
 async def test_a_queue_that_is_too_long(impatient: SqlStore) -> None:
     """Whoever cannot have a connection in time is told so; the one before is not disturbed."""
+    loop = asyncio.get_running_loop()
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
     def slow(connection: Connection) -> str:
-        if connection.dialect.name == "sqlite":
-            time.sleep(0.6)
-        else:
-            connection.execute(text("SELECT pg_sleep(0.6)"))
+        if connection.dialect.name == "sqlite":  # in a thread
+            loop.call_soon_threadsafe(begun.set)
+            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(30)
+        else:  # in a greenlet: it lends the loop
+            begun.set()
+            await_only(go_on.wait())
         return "done"
 
     first = asyncio.create_task(impatient._database.write(slow))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     with pytest.raises(Unavailable):
         await impatient.ping()
+    go_on.set()
     assert await first == "done"
     await impatient.ping()
 
@@ -318,6 +318,7 @@ async def test_a_queue_that_is_too_long(impatient: SqlStore) -> None:
 async def test_cancelled_callers_leave_the_store_working(store: SqlStore) -> None:
     """A client that went away: its answer is written whole or not at all."""
     await records.activate(store)
+    await asyncio.gather(*(store.ping() for _ in range(20)))  # connections are there
     intents = [records.intent() for _ in range(20)]
     tasks = [asyncio.create_task(store.record_intent(intent)) for intent in intents]
     await asyncio.sleep(0.01)

@@ -14,7 +14,7 @@ import itertools
 import json
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ from verifiers.tdx.endorsements import PcsSource
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from ca.issuance.ear import EarKey
     from simulator.machine import Platform
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 GENEROUS = DoorLimits(requests_per_minute=60_000, burst=10_000)
 NONCE_KEY, CHIP_KEY = bytes(range(32)), bytes(range(32, 64))
+_TLS = tls_context()  # reading the system's authorities takes a while
 _names = itertools.count(1)
 
 
@@ -79,7 +80,7 @@ class Reply:
     """One answer, read to its end."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> dict[str, Any]:
@@ -137,9 +138,7 @@ class Service:
     @property
     def ca_id(self) -> bytes:
         key = self.lab.root.public_key()
-        return sha256(
-            key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        ).digest()
+        return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
     @property
     def anchors(self) -> Anchors:
@@ -149,7 +148,7 @@ class Service:
 
     async def send(self, method: str, url: str, **options: Any) -> Reply:  # noqa: ANN401 - aiohttp's
         async with self.session.request(method, url, **options) as response:
-            return Reply(response.status, dict(response.headers), await response.read())
+            return Reply(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **options: Any) -> Reply:  # noqa: ANN401 - aiohttp's
         return await self.send("GET", self.public + path, **options)
@@ -211,16 +210,19 @@ class Service:
         return made.text
 
     async def operate(
-        self, token: str, path: str, *, method: str = "GET", **options: Any  # noqa: ANN401 - aiohttp's
+        self,
+        token: str,
+        path: str,
+        *,
+        method: str = "GET",
+        **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> Reply:
         headers = {"Authorization": f"Bearer {token}"} | options.pop("headers", {})
         return await self.send(method, self.admin + path, headers=headers, **options)
 
     def policy_text(self, name: str = "demo", **fields: Any) -> str:  # noqa: ANN401 - of the quote
         """A policy that accepts what the usual machine runs."""
-        parsed = registry.parse(
-            Evidence(EvidenceKind.TDX_QUOTE, self.machine.quote(**fields))
-        )
+        parsed = registry.parse(Evidence(EvidenceKind.TDX_QUOTE, self.machine.quote(**fields)))
         bundle = json.dumps(self.intel.bundle(self.machine)).encode()
         endorsements = registry.parse_bundle(parsed, bundle)
         claims = registry.verify(parsed, endorsements, self.anchors, None, self.clock())
@@ -233,13 +235,36 @@ class Service:
         record = await policy_admin.add_version(text, self.store, "cli:test", now)
         await policy_admin.activate(record.name, record.version, self.store, "cli:test", now)
 
+    def counters(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Every sample of /metrics but those of the process, by name and labels."""
+        registry = self.doors.state.metrics.registry
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if not family.name.startswith("process_") and not sample.name.endswith("_created")
+        }
+
+    def count(self, name: str, **labels: str) -> float:
+        """One of them."""
+        return self.counters()[name, tuple(sorted(labels.items()))]
+
     # listeners
 
     async def add_replica(self, database_url: str, **doors: Any) -> Replica:  # noqa: ANN401 - of Doors
         """One more process on the same database; `doors` replaces fields of its Doors."""
         store = await SqlStore.open(database_url)
         self.stack.push_async_callback(store.close)
-        replica = Replica(await self._doors(store, doors), store)
+        return await self._serve(Replica(await self._doors(store, doors), store))
+
+    async def add_variant(self, **authority: Any) -> Replica:  # noqa: ANN401 - of Authority
+        """One more, on the first one's store, whose Authority has other fields."""
+        changed = replace(self.doors.authority, **authority)
+        return await self._serve(
+            Replica(await self._doors(self.store, {"authority": changed}), self.store)
+        )
+
+    async def _serve(self, replica: Replica) -> Replica:
         self.replicas.append(replica)
         replica.public = await self.listen(public_application(replica.doors))
         replica.admin = await self.listen(admin_application(replica.doors))
@@ -254,9 +279,7 @@ class Service:
 
     async def _doors(self, store: SqlStore, changes: dict[str, Any]) -> Doors:
         url = self.pcs.base_url
-        client = FetchClient(
-            [Origin.of(url, private_hosts=("127.0.0.1",))], ClientLimits(), tls_context()
-        )
+        client = FetchClient([Origin.of(url, private_hosts=("127.0.0.1",))], ClientLimits(), _TLS)
         await self.stack.enter_async_context(client)
         cache = CollateralCache(
             client, store, CacheLimits({"tcb_info": timedelta(hours=6)}), self.clock
@@ -356,5 +379,7 @@ async def open_service(
             await service.add_replica(database_url, **doors)
         if accepting:
             await service.accept_machine()
-        await jobs.publish_crl(service.store, FileSigner(lab.issuer_key, lab.issuer.certificate, lab.root), NOW)
+        await jobs.publish_crl(
+            service.store, FileSigner(lab.issuer_key, lab.issuer.certificate, lab.root), NOW
+        )
         yield service

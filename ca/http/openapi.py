@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pydantic.json_schema import models_json_schema
@@ -65,6 +66,7 @@ def document() -> Json:
     }
 
 
+@lru_cache(maxsize=1)
 def document_bytes() -> bytes:
     """The same as it is served."""
     return json.dumps(document(), sort_keys=True).encode()
@@ -129,7 +131,18 @@ def _query_parameters(route: Route, schemas: Json) -> Iterator[Json]:
     if route.query is None:
         return
     for name, schema in schemas[route.query.__name__]["properties"].items():
-        yield {"name": name, "in": "query", "required": False, "schema": schema}
+        yield {"name": name, "in": "query", "required": False, "schema": _given(schema)}
+
+
+def _given(schema: Json) -> Json:
+    """The schema of a parameter that is there: null is how a model says that it is not."""
+    kept = {key: value for key, value in schema.items() if key not in {"title", "anyOf"}}
+    for choice in schema.get("anyOf", ()):
+        if choice.get("type") != "null":
+            kept |= choice
+    if kept.get("default", "") is None:
+        del kept["default"]
+    return kept
 
 
 def _contents(contents: tuple[Content, ...]) -> Json:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""R-06: every reason of the verifiers is produced by a case, and every refusal in their source is reached.
+
+The second half is what the coverage gate of the test run demands: all branches of verifiers/.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cases.tdx.index import CORPUS
+from tests.tdx_lab import Lab
+from verifiers.endorsements import Response
+from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.tcb import TcbStatus
+from verifiers.tdx.endorsements import PcsSource, gather
+from verifiers.tdx.quote import parse_quote
+
+# Not a verifier's: what `attestca verify` says, which asks no policy, where the claims show expired collateral.
+OF_THE_COMMAND_LINE = {Reason.COLLATERAL_EXPIRED}
+
+
+def of_gather() -> Reason:
+    """The one reason that is found while collateral is asked for."""
+    exhibit = Lab.create().exhibit()
+    asking = gather(parse_quote(exhibit.quote), PcsSource(), exhibit.anchors)
+    fetches = next(asking)
+    with pytest.raises(VerificationError) as caught:
+        asking.send(tuple(Response(404, b"", {}) for _ in fetches))
+    return caught.value.reason
+
+
+def test_every_reason_is_produced() -> None:
+    """`test_tdx_corpus` shows that each case really ends with the reason it names."""
+    produced = {case.expect for case in CORPUS if isinstance(case.expect, Reason)}
+    missing = set(Reason) - produced - OF_THE_COMMAND_LINE - {of_gather(), _unknown_status()}
+    assert not missing
+    assert not produced & OF_THE_COMMAND_LINE
+
+
+def _unknown_status() -> Reason:
+    lab = Lab.create()
+    lab.level(tcbStatus="Splendid")
+    outcome = lab.exhibit().outcome()
+    assert isinstance(outcome, Reason)
+    return outcome
+
+
+def test_every_acceptable_status_is_produced() -> None:
+    produced = {case.expect for case in CORPUS if isinstance(case.expect, TcbStatus)}
+    assert produced == set(TcbStatus) - {TcbStatus.REVOKED, TcbStatus.UNKNOWN}
+
+
+def test_only_missing_collateral_is_undetermined() -> None:
+    assert {reason for reason in Reason if reason.verdict is not Verdict.REJECTED} == {
+        Reason.INCOMPLETE
+    }
+    assert Reason.INCOMPLETE.verdict is Verdict.UNDETERMINED

@@ -18,6 +18,7 @@ from ca.cli import (
     issuer,
     output,
     policy,
+    records,
     refvalues,
     serve,
     tokens,
@@ -72,6 +73,9 @@ app.command("verify")(inspect.verify_command)
 app.command("appraise")(appraise.appraise_command)
 app.add_typer(policy.app)
 app.add_typer(refvalues.app)
+app.add_typer(records.certs)
+app.add_typer(records.refusals)
+app.add_typer(records.actions)
 app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(issuer.app)

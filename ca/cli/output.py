@@ -17,14 +17,28 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def write(text: str) -> None:
     """Text on standard output, at once."""
-    try:
+    with _reader_may_leave():
         sys.stdout.write(text)
         sys.stdout.flush()
+
+
+def write_bytes(data: bytes) -> None:
+    """Bytes on standard output, as they are."""
+    with _reader_may_leave():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         # What is still buffered must go somewhere when the program ends.
         with contextlib.suppress(OSError, ValueError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ca.cli import output
+from ca.cli import options, output, remote
 from ca.cli.exits import Exit
 from ca.cli.inputs import now, read_input
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 app = typer.Typer(name="policy", help="Policies.", no_args_is_help=True)
 
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", min=1)]
+
+POLICIES = "/v1/admin/policies"
 
 
 @app.command("lint")
@@ -44,3 +49,82 @@ def _remarks(text: bytes) -> Iterator[tuple[bool, str]]:
         yield from ((True, f"error: {problem}") for problem in error.problems)
     else:
         yield from ((remark.is_error, str(remark)) for remark in lint(loaded, now()))
+
+
+@app.command("list")
+def list_command(
+    url: remote.UrlOption = remote.DEFAULT_URL,
+    token_file: remote.TokenFileOption = None,
+    ca_root: remote.CaRootOption = None,
+    json_: options.JsonOption = False,
+) -> None:
+    """Show every version of every policy, and which are in force."""
+    found = remote.connect(url, token_file, ca_root).get(POLICIES)
+    if json_:
+        output.print_json(found)
+        return
+    columns = ("name", "version", "state", "added at", "added by", "sha256")
+    rows = ([str(one[column.replace(" ", "_")]) for column in columns] for one in found["policies"])
+    output.print_table(columns, rows, "Policies")
+
+
+@app.command("get")
+def get_command(
+    name: NameArgument,
+    version: VersionArgument,
+    url: remote.UrlOption = remote.DEFAULT_URL,
+    token_file: remote.TokenFileOption = None,
+    ca_root: remote.CaRootOption = None,
+) -> None:
+    """Print the text of one version, byte for byte."""
+    asked = remote.connect(url, token_file, ca_root)
+    output.write_bytes(asked.get_bytes(_path(name, version)))
+
+
+@app.command("add")
+def add_command(
+    file: FileArgument,
+    url: remote.UrlOption = remote.DEFAULT_URL,
+    token_file: remote.TokenFileOption = None,
+    ca_root: remote.CaRootOption = None,
+) -> None:
+    """Add a version, as a draft. It is not in force before it is activated."""
+    text = read_input(file)
+    added = remote.connect(url, token_file, ca_root).post(POLICIES, text)
+    _show(added)
+    if added["state"] == "draft":
+        output.say(f"Next: attestca policy activate {added['name']} {added['version']}")
+
+
+@app.command("activate")
+def activate_command(
+    name: NameArgument,
+    version: VersionArgument,
+    url: remote.UrlOption = remote.DEFAULT_URL,
+    token_file: remote.TokenFileOption = None,
+    ca_root: remote.CaRootOption = None,
+) -> None:
+    """Put a version into force; the version before it is retired."""
+    asked = remote.connect(url, token_file, ca_root)
+    _show(asked.post(f"{_path(name, version)}/activate"))
+
+
+@app.command("retire")
+def retire_command(
+    name: NameArgument,
+    version: VersionArgument,
+    url: remote.UrlOption = remote.DEFAULT_URL,
+    token_file: remote.TokenFileOption = None,
+    ca_root: remote.CaRootOption = None,
+) -> None:
+    """Take a version out of force, for good."""
+    asked = remote.connect(url, token_file, ca_root)
+    _show(asked.post(f"{_path(name, version)}/retire"))
+
+
+def _path(name: str, version: int) -> str:
+    return f"{POLICIES}/{remote.segment(name)}/{version}"
+
+
+def _show(record: dict[str, object]) -> None:
+    output.print_facts({name: str(record[name]) for name in ("name", "version", "state", "sha256")})

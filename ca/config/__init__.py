@@ -16,6 +16,7 @@ from ca.config.model import Config
 from ca.config.passphrase import read_passphrase
 from ca.config.source import default_path, load
 from ca.config.template import template
+from ca.config.token import read_token
 
 __all__ = [
     "Config",
@@ -24,5 +25,6 @@ __all__ = [
     "default_path",
     "load",
     "read_passphrase",
+    "read_token",
     "template",
 ]

@@ -31,7 +31,7 @@ def read_passphrase(config: Config, environ: Mapping[str, str] | None = None) ->
         if source.kind == "env":
             text = os.fsencode((os.environ if environ is None else environ)[source.value])
         else:
-            text = _read_file(source.value) if source.kind == "file" else _read(int(source.value))
+            text = read_private(source.value) if source.kind == "file" else _read(int(source.value))
     except KeyError:
         raise ConfigurationError(f"{where}: that variable is not set") from None
     except OSError as error:
@@ -44,7 +44,8 @@ def read_passphrase(config: Config, environ: Mapping[str, str] | None = None) ->
     return passphrase
 
 
-def _read_file(path: str) -> bytes:
+def read_private(path: str) -> bytes:
+    """A file's first 1025 bytes. Raises OSError, or ConfigurationError where others than owner and group can use it."""
     # Not blocking: a FIFO without a writer must not stop the start. Checked after opening: it is what was opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode

@@ -33,13 +33,16 @@ def check_usable(case: Case) -> Iterator[Finding]:
     tcb = case.claims.tcb
     parts = (tcb.status, tcb.platform_status, tcb.qe_status, tcb.module_status)
     bad = not _UNUSABLE.isdisjoint(parts)
+    result = RuleResult.MISSING if tcb.status is None and not bad else passed(not bad)
     yield Finding(
         RuleId.TCB_UNUSABLE,
         "tcb.status",
-        RuleResult.MISSING if tcb.status is None and not bad else passed(not bad),
+        result,
         expected="a status that is neither Revoked nor Unknown",
         actual=_statuses(tcb),
-        hint="the platform's TCB is revoked or its status unknown" if bad else "",
+        hint=""
+        if result is RuleResult.PASS
+        else "the platform's TCB is revoked or its status unknown",
     )
 
 
@@ -185,7 +188,13 @@ def check_collateral(case: Case) -> Iterator[Finding]:
     for name in CollateralPart:
         part = parts.get(name)
         if part is None:
-            yield Finding(RuleId.COLLATERAL_STALE, f"collateral.{name}", RuleResult.MISSING)
+            yield Finding(
+                RuleId.COLLATERAL_STALE,
+                f"collateral.{name}",
+                RuleResult.MISSING,
+                expected="its next update",
+                hint=f"{name} is not part of the collateral",
+            )
             continue
         budget = case.document.tdx.tolerate_stale.get(name, timedelta())
         late = max(instant - part.next_update, timedelta())
@@ -209,14 +218,14 @@ def check_revocation(case: Case) -> Iterator[Finding]:
         "tcb_signing_chain": case.claims.tcb_signing_chain_revocation,
     }
     for chain, state in chains.items():
-        unknown = state is Revocation.NOT_CHECKED
+        good, unknown = state is Revocation.GOOD, state is Revocation.NOT_CHECKED
         yield Finding(
             RuleId.REVOCATION_UNKNOWN,
             f"revocation.{chain}",
-            RuleResult.MISSING if unknown else passed(state is Revocation.GOOD),
+            RuleResult.MISSING if unknown else passed(good),
             expected="good",
             actual=state.value,
-            hint="revocation of the chain was not checked" if unknown else "",
+            hint="" if good else f"revocation of the chain: {state}",
         )
 
 

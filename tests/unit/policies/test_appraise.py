@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,10 +28,13 @@ from tests.unit.policies.claims_factory import (
     with_td,
 )
 from tests.unit.policies.documents import RELEASE, policy
-from tests.unit.policies.findings import denying
+from tests.unit.policies.findings import denying, finding
 from verifiers.evidence import Tee
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import Revocation, TdAttribute, TdxClaims
+
+if TYPE_CHECKING:
+    from policies.loader import LoadedPolicy
 
 ALWAYS = [
     RuleId.MATCH,
@@ -108,6 +111,26 @@ def test_all_rules_run_and_each_denies() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        WORST,
+        replace(GOOD, collateral=()),
+        replace(GOOD, tcb=replace(TCB, status=None, evaluation_data_number=None)),
+        replace(GOOD, pck_chain_revocation=Revocation.REVOKED),
+    ],
+    ids=["worst", "no collateral", "no status", "revoked"],
+)
+@pytest.mark.parametrize("by", [STRICT, load_default(Tee.TDX)], ids=["strict", "default"])
+def test_every_denial_says_what_was_expected_and_what_to_do(
+    claims: TdxClaims, by: LoadedPolicy
+) -> None:
+    result = appraise(claims, by, NOW)
+    assert result.denying
+    assert all(finding.expected and finding.hint for finding in result.denying)
+    assert not any(f.hint for f in result.findings if f.result is RuleResult.PASS)
+
+
 @pytest.mark.parametrize("rule", RuleId)
 def test_one_finding_that_denies_is_enough(rule: RuleId) -> None:
     accepted = appraise(GOOD, policy(), NOW)
@@ -143,6 +166,8 @@ def test_the_strict_default_says_nothing_but_that_pins_are_missing() -> None:
 def test_a_policy_holds_between_its_dates(dates: dict[str, Any], accepted: bool) -> None:  # noqa: FBT001  a table
     found = denying(GOOD, policy(**dates))
     assert found == ({} if accepted else {RuleId.POLICY_VALIDITY: RuleResult.FAIL})
+    said = finding(GOOD, RuleId.POLICY_VALIDITY, policy(**dates)).expected
+    assert all(day.partition("T")[0] in said for day in dates.values())
 
 
 def test_a_policy_about_other_evidence_denies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +175,9 @@ def test_a_policy_about_other_evidence_denies(monkeypatch: pytest.MonkeyPatch) -
     assert denying(GOOD, direct) == {}
     monkeypatch.setattr(TdxClaims, "provider", "paravisor")
     assert denying(GOOD, direct) == {RuleId.MATCH: RuleResult.FAIL}
+    other = finding(GOOD, RuleId.MATCH, direct)
+    assert (other.expected, other.actual) == ("tdx from direct", "tdx from paravisor")
+    assert other.hint == "the policy is about other evidence"
     assert denying(GOOD, policy()) == {}
     monkeypatch.setattr(TdxClaims, "tee", "other")
     assert denying(GOOD, policy()) == {RuleId.MATCH: RuleResult.FAIL}

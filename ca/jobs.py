@@ -80,7 +80,7 @@ async def publish_crl(store: Store, signer: Signer, now: datetime) -> bool:
     prepared = crl.prepare(
         issuer,
         revoked,
-        number=1 if last is None else last.number + 1,
+        number=await store.next_crl_number(key_id),
         this_update=now,
         next_update=now + CRL_LIFETIME,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_OURS: Final = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
+_OURS: Final = (exc.IntegrityError, exc.ProgrammingError, exc.DataError)
 _SAYABLE: Final = {"database is locked", "database or disk is full", "disk I/O error"}
 
 

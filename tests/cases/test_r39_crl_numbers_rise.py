@@ -8,12 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
+from ca.jobs import publish_crl
+from ca.signers.file import FileSigner
+from ca.store.backup import backup, restore
 from ca.store.sql import SqlStore
-from tests import records
+from tests import authority_lab, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -73,3 +78,38 @@ async def test_a_late_replica_replaces_nothing(replicas: list[SqlStore]) -> None
     stale = records.crl(newer.number + 1, this_update=newer.this_update - timedelta(minutes=1))
     assert not await slow.add_crl(stale)
     assert await slow.latest_crl(records.ISSUER) == newer
+
+
+async def test_the_job_goes_on_above_what_a_restore_forgot(
+    store: SqlStore, database_url: str, tmp_path: Path
+) -> None:
+    """The second CRL is out in the world, but not in the backup: the next one must not have its number."""
+    lab = authority_lab.make_lab()
+    signer = FileSigner(lab.issuer_key, lab.issuer.certificate, lab.root)
+    now = authority_lab.NOW
+    assert await publish_crl(store, signer, now)
+    await backup(database_url, tmp_path / "backup.zip", now)
+    assert await publish_crl(store, signer, now + timedelta(days=2))
+    lost = await store.latest_crl(key_id(lab.issuer.certificate))
+
+    url = f"sqlite:///{tmp_path}/restored.db"
+    after = now + timedelta(days=3)
+    await restore(tmp_path / "backup.zip", url, after)
+    restored = await SqlStore.open(url)
+    try:
+        assert await publish_crl(restored, signer, after)
+        newest = await restored.latest_crl(key_id(lab.issuer.certificate))
+    finally:
+        await restored.close()
+    assert lost is not None
+    assert newest is not None
+    assert crl_number(newest.der) > crl_number(lost.der) > 1
+
+
+def key_id(certificate: x509.Certificate) -> bytes:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+
+def crl_number(der: bytes) -> int:
+    crl = x509.load_der_x509_crl(der)
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number

@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifiers.certificate import Certificate, parse_certificate
+from verifiers.errors import Reason, VerificationError
+from verifiers.signatures import p256_signed
 
 INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
 INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
@@ -33,8 +35,13 @@ class Anchor:
 
     @classmethod
     def from_der(cls, certificate_der: bytes) -> Anchor:
-        """Pin the key of a certificate. Raises VerificationError if it is none that we can use."""
-        return cls(parse_certificate(certificate_der))
+        """Pin the key of a self-signed certificate. Raises VerificationError (`chain`) if it is none."""
+        root = parse_certificate(certificate_der)
+        if root.issuer != root.subject or not p256_signed(
+            root.public_key, root.signature, root.tbs
+        ):
+            raise VerificationError(Reason.CHAIN, f"{root.common_name} is not self-signed")
+        return cls(root)
 
 
 @dataclass(frozen=True, slots=True)

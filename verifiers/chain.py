@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
+_SPACE: Final = b" \t\r\n"
 _CRL_VERSION_2: Final = (der.INTEGER, b"\x01")
 _CRL_NUMBER: Final = bytes.fromhex("551d14")  # content octets of the OID
 _AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
@@ -54,22 +55,25 @@ class Crl:
 
 def split_pem(pem: bytes, count: int, what: str) -> tuple[bytes, ...]:
     """The DER of exactly `count` PEM certificates and nothing else but white space and trailing NULs."""
-    blocks = pem.rstrip(b"\x00 \t\r\n").split(_END)
+    blocks = pem.rstrip(b"\x00" + _SPACE).split(_END)
     if len(blocks) != count + 1 or blocks.pop():
         raise VerificationError(
             Reason.CHAIN, f"{what}: not exactly {count} PEM certificates and nothing else"
         )
-    return tuple(_pem_body(block.lstrip(), what) for block in blocks)
+    return tuple(_pem_body(block.lstrip(_SPACE), what) for block in blocks)
 
 
 def _pem_body(block: bytes, what: str) -> bytes:
+    """One block up to its END line. The Base64 is the one that encodes these bytes, in lines of any length."""
     body = block.removeprefix(_BEGIN)
-    if body is block:
-        raise VerificationError(Reason.CHAIN, f"{what}: something that is no PEM certificate")
+    text = body.translate(None, b"\r\n")
     try:
-        return binascii.a2b_base64(body.translate(None, b"\r\n"), strict_mode=True)
-    except binascii.Error as error:
-        raise VerificationError(Reason.CHAIN, f"{what}: bad Base64: {error}") from error
+        data = binascii.a2b_base64(text)
+    except binascii.Error:
+        data = b""
+    if body is block or not data or binascii.b2a_base64(data, newline=False) != text:
+        raise VerificationError(Reason.CHAIN, f"{what}: something that is no PEM certificate")
+    return data
 
 
 def verify_chain(

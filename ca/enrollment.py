@@ -9,7 +9,7 @@ What anonymous callers can make us keep is only what needed a genuine machine th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -100,8 +100,8 @@ class Authority:
     anchors: Anchors
     sources: registry.Sources
     ca_id: bytes
-    nonce_keys: tuple[bytes, ...]
-    chip_key: bytes
+    nonce_keys: tuple[bytes, ...] = field(repr=False)
+    chip_key: bytes = field(repr=False)
     entropy: Callable[[int], bytes]
     issuing: Callable[[], Issuing]
 
@@ -148,6 +148,8 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
     try:
         claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
     except VerificationError as error:
+        if not error.authentic:
+            raise
         raise await _refusal_of_platform(case, error, store) from error
     # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
@@ -259,9 +261,7 @@ def _blob(data: bytes) -> Blob:
 
 
 async def _refusal_of_platform(case: _Case, error: VerificationError, store: Store) -> Exception:
-    """What is raised for evidence that does not verify; an authentic platform that Intel's rules refuse is recorded."""
-    if not error.authentic:
-        return error
+    """What is raised for authentic evidence that does not verify; a platform that Intel's rules refuse is recorded."""
     if error.reason not in _PLATFORM_FAULTS:
         return Unavailable(
             f"the vendor's collateral cannot be used: {error.reason}: {error.detail}",

@@ -7,7 +7,7 @@ Whether an authority is simulated is its root's word; the configuration must agr
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from importlib.metadata import version
@@ -46,6 +46,7 @@ class Keys:
     issuing_cas: tuple[Held, ...] = ()
     ear: tuple[Held, ...] = ()
     tls: tuple[Held, ...] = ()
+    _issuers: dict[x509.Certificate, Issuer] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, config: Config, passphrase: bytes) -> Keys:
@@ -64,14 +65,17 @@ class Keys:
         self.tls = self.folder.service("tls")
 
     def issuer(self, held: Held) -> Issuer:
-        """One issuing CA, linted."""
-        return authorities.load_issuer(
-            held.certificate,
-            self.root,
-            self.of,
-            build=BUILD,
-            reserved_names=frozenset(name.lower() for name in self.config.server.names),
-        )
+        """One issuing CA, linted; once, for every enrollment asks and a certificate does not change."""
+        issuer = self._issuers.get(held.certificate)
+        if issuer is None:
+            issuer = self._issuers[held.certificate] = authorities.load_issuer(
+                held.certificate,
+                self.root,
+                self.of,
+                build=BUILD,
+                reserved_names=frozenset(name.lower() for name in self.config.server.names),
+            )
+        return issuer
 
     def current(self, now: datetime) -> Held:
         """The issuing CA in force: of those valid now the one that ends last."""

@@ -108,7 +108,11 @@ class Service:
         refusals = timedelta(days=retention.refusal_days)
         nonces = timedelta(hours=retention.nonce_hours)
 
-        async def own(now: datetime) -> None:
+        async def certificates(now: datetime) -> None:
+            # A leaf names its CRL, so a new issuing CA is taken when that can be had and not before.
+            for held in self.keys.folder.issuing():
+                if held.valid(now):
+                    await jobs.publish_crl(self.store, self.keys.signer(held), now)
             self.keys.reload()
             if await self.keys.renew_service(now):
                 load_tls(tls, self.keys, now)
@@ -119,11 +123,6 @@ class Service:
             for serial in await jobs.abandon_intents(self.store, now):
                 _log.warning("intent.abandoned", serial=f"{serial:x}")
 
-        async def crls(now: datetime) -> None:
-            for held in self.keys.issuing_cas:
-                if held.valid(now):
-                    await jobs.publish_crl(self.store, self.keys.signer(held), now)
-
         async def forget(now: datetime) -> None:
             await jobs.forget(self.store, now, refusals, nonces)
 
@@ -132,9 +131,8 @@ class Service:
 
         minute = timedelta(minutes=1)
         return [
-            jobs.Job("service-certificates", minute, own),
             jobs.Job("abandoned-intents", minute, abandon),
-            jobs.Job("crls", minute, crls),
+            jobs.Job("certificates", minute, certificates),
             jobs.Job("retention", timedelta(hours=1), forget),
             jobs.Job("collateral", timedelta(minutes=5), refresh),
         ]

@@ -102,7 +102,7 @@ class KernelFiles:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             data = b""
-            while len(data) <= limit and (piece := os.read(fd, limit + 1 - len(data))):
+            while piece := os.read(fd, limit + 1 - len(data)):
                 data += piece
             return data
         finally:

@@ -65,8 +65,9 @@ def test_a_set(tmp_path: Path) -> None:
     assert matching(directory).certificate == written.certificate
 
 
-def test_the_umask_changes_nothing(tmp_path: Path) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_the_umask_changes_nothing(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
         directory = KeyDirectory.open(tmp_path / "d")
         directory.write(new_set())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import ssl
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ from attestca_client.errors import BadAnswer, ClientError, Misconfigured, Unavai
 from attestca_client.protocol import OID_PE_CMW
 from attestca_client.runtime import Runtime
 from attestca_client.transport import MAX_ANSWER, Address, Transport, parse_retry_after
-from tests.unit.client.fake_authority import FakeAuthority, Pki, Reply, serve
+from tests.unit.client.fake_authority import FakeAuthority, Pki, Reply, serve, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,22 +108,19 @@ def test_a_server_certificate_that_only_openssl_can_read() -> None:
         to(authority).get("/v1/nonce")
 
 
-def test_old_tls_is_refused() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-
-    def accept() -> None:
-        connection, _ = listener.accept()
-        with connection, pytest.raises(ssl.SSLError):
-            context.wrap_socket(connection, server_side=True)
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    address = Address.parse(f"https://127.0.0.1:{listener.getsockname()[1]}")
-    with listener, pytest.raises(Unavailable):
-        Transport(address, PKI.root).get("/")
-    thread.join()
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_old_tls_is_refused(version: ssl.TLSVersion) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = (x509.IPAddress(ipaddress.ip_address("127.0.0.1")),)
+    context = server_context(PKI.leaf(key.public_key(), names=names), key, PKI.issuer)
+    context.maximum_version = version
+    with serve(FakeAuthority(PKI), context=context) as authority:
+        if version is ssl.TLSVersion.TLSv1_3:
+            assert to(authority).get("/v1/nonce").status == 200
+            return
+        with pytest.raises(Unavailable):
+            to(authority).get("/v1/nonce")
+    assert authority.seen == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

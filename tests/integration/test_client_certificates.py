@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 
 import pytest
@@ -72,11 +73,18 @@ def test_the_service_by_its_own_certificate(lab: Lab) -> None:
     assert answer.status == 200
 
 
-def test_a_leaf_never_passes_as_the_service(lab: Lab) -> None:
+def test_a_leaf_never_passes_as_the_service(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The network leads the client to an attested machine, and its name is even the one the client asks for.
     key = ec.generate_private_key(ec.SECP256R1())
-    context = server_context(issue(lab, key, names=("dns:localhost",)), key, lab.issuer.certificate)
-    with serve(FakeAuthority(), context=context) as server:
-        address = Address.parse(server.url.replace("127.0.0.1", "localhost"))
+    leaf = issue(lab, key, names=("dns:node1.example.org",))
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _host, *rest, **named: real("127.0.0.1", *rest, **named)
+    )
+    with serve(
+        FakeAuthority(), context=server_context(leaf, key, lab.issuer.certificate)
+    ) as server:
+        address = Address.parse(server.url.replace("127.0.0.1", "node1.example.org"))
         with pytest.raises(Untrusted, match="issued to an attester"):
             Transport(address, lab.root).get("/v1/nonce")
     assert server.seen == []

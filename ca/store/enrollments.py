@@ -3,7 +3,7 @@
 
 Rules:
 - The nonce is spent by the first statement of the transaction that answers it; the UNIQUE column decides between
-  replicas, and nothing but that column is ever reported as NonceUsed.
+  replicas. NonceUsed means that column, or a nonce of the time that a restored backup does not know; nothing else.
 - States of a certificate: intent -> issued, or intent -> abandoned; both are conditional updates, so that one wins.
 - An abandoned serial is revoked in the transaction that abandons it, for its signature may exist somewhere.
 """

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
@@ -126,11 +125,11 @@ async def _result_claims(service: Service, token: str) -> dict[str, object]:
     return claims
 
 
-@pytest.mark.parametrize("serial", ["1234", "0", "01", "ABC", "f" * 41, "zz", "%00", "-1"])
-async def test_serials_that_name_no_certificate(service: Service, serial: str) -> None:
-    for path in (f"/v1/certificates/{serial}", f"/v1/certificates/{serial}/ear"):
-        reply = await service.get(path)
-        assert (reply.status, reply.code) == (404, "not-found")
+async def test_serials_that_name_no_certificate(service_on_both: Service) -> None:
+    for serial in ("1234", "0", "01", "ABC", "f" * 40, "f" * 41, "zz", "%00", "-1"):
+        for path in (f"/v1/certificates/{serial}", f"/v1/certificates/{serial}/ear"):
+            reply = await service_on_both.get(path)
+            assert (reply.status, reply.code) == (404, "not-found"), path
 
 
 async def test_denial_tells_the_rule_and_not_what_is_allowed(service: Service) -> None:
@@ -206,29 +205,27 @@ async def test_collateral_that_is_garbage_is_not_the_callers_fault(service: Serv
     assert int(reply.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "code"),
-    [
-        ("GET", "/", 404, "not-found"),
-        ("GET", "/v2/nonce", 404, "not-found"),
-        ("GET", "/v1/nonce/", 404, "not-found"),
-        ("POST", "/v1/nonce", 405, "method-not-allowed"),
-        ("DELETE", "/v1/enrollments", 405, "method-not-allowed"),
-        ("HEAD", "/v1/nonce", 405, None),
-        ("GET", "/v1/admin/whoami", 404, "not-found"),
-        ("GET", "/v1/admin/policies", 404, "not-found"),
-    ],
+NO_ROUTE = (
+    ("GET", "/", 404, "not-found"),
+    ("GET", "/v2/nonce", 404, "not-found"),
+    ("GET", "/v1/nonce/", 404, "not-found"),
+    ("POST", "/v1/nonce", 405, "method-not-allowed"),
+    ("DELETE", "/v1/enrollments", 405, "method-not-allowed"),
+    ("HEAD", "/v1/nonce", 405, None),
+    ("GET", "/v1/admin/whoami", 404, "not-found"),
+    ("GET", "/v1/admin/policies", 404, "not-found"),
 )
-async def test_what_no_route_answers(
-    service: Service, method: str, path: str, status: int, code: str | None
-) -> None:
-    reply = await service.send(method, service.public + path)
-    assert reply.status == status
-    if code is not None:
+
+
+async def test_what_no_route_answers(service: Service) -> None:
+    for method, path, status, code in NO_ROUTE:
+        reply = await service.send(method, service.public + path)
+        assert reply.status == status, path
         assert reply.headers["Content-Type"] == "application/problem+json"
-        assert reply.code == code
-    if status == 405:
-        assert reply.headers["Allow"] in {"GET", "POST"}
+        if code is not None:  # an answer to HEAD has no body
+            assert reply.code == code
+        if status == 405:
+            assert reply.headers["Allow"] in {"GET", "POST"}
 
 
 async def test_health_and_readiness(sqlite_url: str) -> None:

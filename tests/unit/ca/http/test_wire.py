@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ca.errors import RequestRefused
 from ca.http import wire
-from ca.http.schema import MAX_CSR_BYTES, MAX_EVIDENCE, EnrollmentBody
+from ca.http.schema import MAX_EVIDENCE, EnrollmentBody
+from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import MAX_BYTES, Evidence, EvidenceKind
 

@@ -55,7 +55,7 @@ def print_json(value: object) -> None:
 def say(line: str) -> None:
     """One line of progress or advice, on standard error."""
     with contextlib.suppress(BrokenPipeError):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(_plain(line) + "\n")
         sys.stderr.flush()
 
 
@@ -65,13 +65,15 @@ def say_blank() -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """A table; an empty one says so."""
+    """A table; an empty one says so. What is one word (a digest, a time) is not broken over lines."""
+    lines = [tuple(map(_plain, row)) for row in rows]
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    _render(table if table.row_count else f"{title or 'nothing'}: none")
+    for index, column in enumerate(columns):
+        words = all(len(line[index].split()) <= 1 for line in lines)
+        table.add_column(column, overflow="fold", no_wrap=words and len(columns) > 1)
+    for line in lines:
+        table.add_row(*line)
+    _render(table if lines else f"{title or 'nothing'}: none")
 
 
 def print_facts(facts: Mapping[str, str], title: str = "") -> None:
@@ -82,12 +84,20 @@ def print_facts(facts: Mapping[str, str], title: str = "") -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(name, _plain(value))
     _render(table)
 
 
+def _plain(text: str) -> str:
+    """Without characters that a terminal would obey: some of what is shown was written by strangers."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\ufffd"
+        for character in text
+    )
+
+
 def _render(table: Table | str) -> None:
-    """As wide as the terminal; where there is none, wide enough that nothing is folded or cut."""
+    """As wide as the terminal, or 200 columns where there is none."""
     text = io.StringIO()
     terminal = sys.stdout.isatty()
     console = Console(

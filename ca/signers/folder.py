@@ -76,13 +76,15 @@ class KeyFolder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ConfigurationError(f"{self.path} is not empty; an authority is never replaced")
         staging = replace(self, path=self.path.with_name(f".{self.path.name}.incomplete"))
+        shutil.rmtree(staging.path, ignore_errors=True)  # of an init that was killed
         try:
-            shutil.rmtree(staging.path, ignore_errors=True)  # of an init that did not end
             staging.path.mkdir(mode=0o700, parents=True)
             staging.fill(of, now)
             staging.path.rename(self.path)
         except OSError as error:
             raise ConfigurationError(f"cannot make {self.path}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(staging.path, ignore_errors=True)
 
     def fill(self, of: Authority, now: datetime) -> None:
         """What `create` does, in a folder that exists; use `create`."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ca.http.doors import Doors
 
 _KEEP_ALIVE: Final = 75.0  # seconds that a connection may be idle
-_LINGER: Final = 2.0  # seconds that the rest of an unread body is read and dropped
+_LINGER: Final = 1.0  # seconds that the rest of an unread body is read and dropped
 
 
 def public_application(doors: Doors) -> web.Application:

@@ -57,9 +57,7 @@ _TOLD: Final = 5  # faults of one body that are told
 # requests
 
 
-async def read_body(
-    request: web.Request, media_types: Collection[str], limit: int, *, seconds: float = BODY_SECONDS
-) -> bytes:
+async def read_body(request: web.Request, media_types: Collection[str], limit: int) -> bytes:
     """The body, at most `limit` bytes, as it came.
 
     Raises:
@@ -74,13 +72,13 @@ async def read_body(
         raise _too_large(f"the body may have {limit} bytes")
     body = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(f"the body may have {limit} bytes")
     except TimeoutError:
-        raise RequestRefused(f"no whole body in {seconds:g} s", code="body-timeout") from None
+        raise RequestRefused(f"no whole body in {BODY_SECONDS:g} s", code="body-timeout") from None
     except web.RequestPayloadError:
         raise RequestRefused("the body cannot be read to its end") from None
     return bytes(body)

@@ -81,8 +81,11 @@ async def test_in_the_middle_of_an_enrollment(
 
 
 async def test_the_log_says_where(sqlite_url: str) -> None:
+    def jwks() -> dict[str, object]:
+        raise KeyError(CANARY)
+
     async with open_service(sqlite_url, accepting=False) as service:
-        broken = await service.add_replica(sqlite_url, jwks=lambda: {}[CANARY])
+        broken = await service.add_replica(sqlite_url, jwks=jwks)
         with capture_logs() as logs:
             reply = await service.send("GET", broken.public + "/.well-known/jwks.json")
         assert (reply.status, reply.code) == (500, "internal")

@@ -33,9 +33,9 @@ class Vector:
     at: datetime
 
 
-def names() -> list[Any]:
+def names(prefix: str = "") -> list[Any]:
     """Names of all folders, as parameters of a test; one that will be skipped where there are none."""
-    folders = sorted(path.parent.name for path in (ROOT / "tdx").glob("*/quote.bin"))
+    folders = sorted(path.parent.name for path in (ROOT / "tdx").glob(f"{prefix}*/quote.bin"))
     return folders or [pytest.param("absent", id="absent")]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from verifiers import jsontext
@@ -20,6 +20,8 @@ from verifiers.tdx.pck import verify_pck_chain
 if TYPE_CHECKING:
     from verifiers.anchors import Anchors
     from verifiers.tdx.quote import TdxQuote
+
+Update: TypeAlias = Literal["standard", "early"]
 
 INTEL_PCS: Final = "https://api.trustedservices.intel.com"
 INTEL_ROOT_CRL: Final = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der"
@@ -134,10 +136,10 @@ class PcsSource:
 
     base_url: str = INTEL_PCS
     root_crl_url: str = INTEL_ROOT_CRL
-    update: str = "standard"
+    update: Update = "standard"
 
     @classmethod
-    def pccs(cls, base_url: str, update: str = "standard") -> PcsSource:
+    def pccs(cls, base_url: str, update: Update = "standard") -> PcsSource:
         """A PCCS by its base URL, e.g. https://pccs.example:8081."""
         base = base_url.rstrip("/")
         return cls(base, f"{base}/sgx/certification/v4/rootcacrl", update)

@@ -53,11 +53,6 @@ class PckChain:
         """The PCK Platform or Processor CA."""
         return self.certificates[1]
 
-    @property
-    def root(self) -> Certificate:
-        """The Intel SGX Root CA as the quote carries it."""
-        return self.certificates[2]
-
 
 def verify_pck_chain(pem: bytes, anchor: Anchor) -> PckChain:
     """Authenticate the chain inside a quote.

@@ -65,7 +65,9 @@ class TcbInfo:
     module: ModuleIdentity | None
     module_identities: tuple[ModuleIdentity, ...]
     levels: tuple[PlatformLevel, ...]
-    names: dict[str, tuple[str, str]]  # "sgxtcbcomponents[0]" -> Intel's (category, type)
+    names: dict[
+        str, tuple[tuple[str, str], ...]
+    ]  # "sgxtcbcomponents" -> Intel's 16 (category, type)
 
     def identity(self, version: int) -> ModuleIdentity:
         """What Intel states of TDX module `version` (tee_tcb_svn[1]). Raises `tdx-module-mismatch`."""
@@ -159,16 +161,19 @@ def _svns(value: jsontext.Json) -> bytes:
     return svns
 
 
-def _component_names(levels: list[jsontext.Json]) -> dict[str, tuple[str, str]]:
+def _component_names(levels: list[jsontext.Json]) -> dict[str, tuple[tuple[str, str], ...]]:
     """Intel's words for the components; they are the same in every level, so the first level's serve."""
-    names: dict[str, tuple[str, str]] = {}
-    for level in levels[:1]:
-        tcb = _object(_object(level)["tcb"])
-        for kind in ("sgxtcbcomponents", "tdxtcbcomponents"):
-            for index, component in enumerate(map(_object, _list(tcb[kind]))):
-                category, type_ = component.get("category", ""), component.get("type", "")
-                names[f"{kind}[{index}]"] = (_text(category), _text(type_))
-    return names
+    if not levels:
+        return {}
+    tcb = _object(_object(levels[0])["tcb"])
+    return {
+        kind: tuple(_words(_object(component)) for component in _list(tcb[kind]))
+        for kind in ("sgxtcbcomponents", "tdxtcbcomponents")
+    }
+
+
+def _words(component: dict[str, jsontext.Json]) -> tuple[str, str]:
+    return _text(component.get("category", "")), _text(component.get("type", ""))
 
 
 def _module(module: dict[str, jsontext.Json]) -> ModuleIdentity:

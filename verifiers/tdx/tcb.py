@@ -159,8 +159,8 @@ def _component_shortfalls(
         return
     for index in range(first, COMPONENTS):
         if have[index] < need[index]:
-            name = f"{kind}[{index}]"
-            yield Shortfall(name, have[index], need[index], *info.names[name])
+            words = info.names[kind][index]
+            yield Shortfall(f"{kind}[{index}]", have[index], need[index], *words)
 
 
 def _svn_shortfall(

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built-in root is Intel's, by bytes and by key; any other set of roots is a simulated one and says so."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import pytest
+
+from simulator import pki
+from simulator.pki import Key, pem
+from tests.tdx_lab import Lab
+from verifiers import anchors
+from verifiers.anchors import Anchor, Anchors, builtin
+from verifiers.errors import Reason, VerificationError
+
+if TYPE_CHECKING:
+    from simulator.pki import Entity
+
+
+def test_builtin() -> None:
+    root = builtin().intel_sgx_root.certificate
+    assert root.common_name == "Intel SGX Root CA"
+    assert hashlib.sha256(root.der).hexdigest() == anchors.INTEL_SGX_ROOT_CA_SHA256
+    assert root.spki.hex().endswith(anchors.INTEL_SGX_ROOT_CA_KEY)
+    assert not builtin().simulated
+    assert builtin() is builtin()
+
+
+def test_another_set_is_simulated() -> None:
+    lab = Lab.create()
+    other = lab.exhibit().anchors
+    assert other.simulated
+    assert other.sha256 != builtin().sha256
+    key = other.intel_sgx_root.certificate.spki
+    assert other.sha256 == hashlib.sha256(hashlib.sha256(key).digest()).digest()
+
+
+def test_the_name_of_a_set_is_its_keys() -> None:
+    """Two certificates of one key are one anchor."""
+    lab = Lab.create()
+    first = Anchors(Anchor.from_der(lab.intel.root_der))
+    lab.intel.root.alter(serial=9)
+    second = Anchors(Anchor.from_der(lab.intel.root_der))
+    assert first != second
+    assert first.sha256 == second.sha256
+
+
+def test_a_changed_package_file_stops_the_program() -> None:
+    pem_text = pem(Lab.create().intel.root_der).encode()
+    with pytest.raises(RuntimeError, match="not the pinned one"):
+        anchors._pinned(pem_text)
+    shipped = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
+    assert anchors._pinned(shipped) == builtin().intel_sgx_root
+
+
+def by_a_stranger(root: Entity) -> None:
+    root.signer = Key.derive(b"anchors", "stranger")
+
+
+@pytest.mark.parametrize(
+    "spoil", [by_a_stranger, lambda root: root.alter(issuer=pki.name("Another Root"))]
+)
+def test_a_root_that_is_not_self_signed(spoil: object) -> None:
+    root = replace(Lab.create().intel.root)
+    assert callable(spoil)
+    spoil(root)
+    with pytest.raises(VerificationError, match="not self-signed") as caught:
+        Anchor.from_der(root.der)
+    assert caught.value.reason is Reason.CHAIN
+
+
+def test_no_certificate() -> None:
+    with pytest.raises(VerificationError):
+        Anchor.from_der(b"no certificate")

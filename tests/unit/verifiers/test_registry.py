@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of technologies leads to the functions of each, and adds nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.tdx_lab import Lab
+from verifiers import registry
+from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import Evidence, EvidenceKind, Tee
+from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
+
+
+def test_a_quote_from_end_to_end() -> None:
+    exhibit = Lab.create().exhibit()
+    evidence = registry.identify(exhibit.quote)
+    assert evidence == Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote)
+    parsed = registry.parse(evidence)
+    endorsements = registry.parse_bundle(parsed, json.dumps(exhibit.bundle).encode())
+    assert endorsements == exhibit.endorsements
+    claims = registry.verify(parsed, endorsements, exhibit.anchors, None, exhibit.at)
+    assert claims == exhibit.verify()
+
+
+def test_no_endorsements() -> None:
+    exhibit = Lab.create().exhibit()
+    parsed = registry.parse(registry.identify(exhibit.quote))
+    assert registry.no_endorsements(parsed) == TdxEndorsements()
+    with pytest.raises(VerificationError) as caught:
+        registry.verify(parsed, registry.no_endorsements(parsed), exhibit.anchors, None, exhibit.at)
+    assert caught.value.reason is Reason.INCOMPLETE
+
+
+def test_gather_asks_the_configured_source() -> None:
+    exhibit = Lab.create().exhibit()
+    parsed = registry.parse(registry.identify(exhibit.quote))
+    source = PcsSource.pccs("https://pccs.example")
+    fetches = next(registry.gather(parsed, registry.Sources(source), exhibit.anchors))
+    assert all(fetch.url.startswith("https://pccs.example/") for fetch in fetches)
+    assert registry.Sources().intel == PcsSource()
+
+
+def test_every_kind_has_a_technology() -> None:
+    assert {kind: registry.tee_of(kind) for kind in EvidenceKind} == {
+        EvidenceKind.TDX_QUOTE: Tee.TDX
+    }

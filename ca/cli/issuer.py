@@ -208,6 +208,25 @@ def _check(keys: Keys, certificate: x509.Certificate) -> None:
         check_install(keys.issuer(new), keys.issuer(current), new.key.public_key(), inputs.now())
     except LintFailed as error:  # the file's fault here, not ours
         raise Conflict(error.detail, code="not-installed") from error
+    _check_crl_url(keys, certificate)
+
+
+def _check_crl_url(keys: Keys, certificate: x509.Certificate) -> None:
+    """Where the offline machine was told another address, relying parties would ask there. Raises Conflict."""
+    from cryptography import x509
+
+    from ca.app.keys import key_id
+    from ca.errors import Conflict
+    from ca.issuance.profile import crl_distribution
+    from ca.issuance.request import crl_url
+
+    wanted = crl_url(keys.of.public_url, key_id(keys.root))
+    found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    if found != crl_distribution(wanted):
+        raise Conflict(
+            f"its CRL address is not {wanted}: sign it again with --public-url {keys.of.public_url}",
+            code="not-installed",
+        )
 
 
 def _newer_crl(keys: Keys, der: bytes) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from policies.result import AttestationResult, Decision
+from policies.document import Match
+from policies.result import AttestationResult, Decision, RuleResult
 from policies.rules import RuleId
 from policies.select import overlaps, select
 from tests.unit.policies.claims_factory import GOOD, NOW
@@ -40,7 +41,7 @@ def test_the_one_that_matches() -> None:
 def test_none_is_a_denial(active: list[str]) -> None:
     result = denial([about(name, name) for name in active])
     assert result.decision is Decision.DENIED
-    assert [finding.rule for finding in result.findings] == [RuleId.NO_POLICY]
+    assert [(f.rule, f.result) for f in result.findings] == [(RuleId.NO_POLICY, RuleResult.MISSING)]
     assert (result.policy, result.valid_until, result.evidence_sha256) == (
         None,
         None,
@@ -54,7 +55,8 @@ def test_several_are_a_denial() -> None:
     result = denial([about("web"), about("db")])
     assert result.decision is Decision.DENIED
     (only,) = result.findings
-    assert (only.rule, only.actual) == (RuleId.SEVERAL_POLICIES, "db, web")
+    assert (only.rule, only.result) == (RuleId.SEVERAL_POLICIES, RuleResult.FAIL)
+    assert only.actual == "db, web"
     assert "web" not in str(result.public_findings())
 
 
@@ -81,3 +83,12 @@ def test_overlaps() -> None:
     assert overlaps(direct, any_)
     assert overlaps(direct, direct)
     assert not overlaps(any_, other)
+
+
+def test_different_ways_of_reporting_do_not_overlap() -> None:
+    any_, direct = about("a").document, about("b", provider="direct").document
+    elsewhere = Match.model_construct(tee=direct.match.tee, provider="paravisor")
+    paravisor = direct.model_copy(update={"match": elsewhere})
+    assert not overlaps(direct, paravisor)
+    assert not overlaps(paravisor, direct)
+    assert overlaps(paravisor, any_)

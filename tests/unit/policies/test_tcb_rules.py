@@ -55,6 +55,11 @@ def test_no_status_is_missing() -> None:
     }
 
 
+def test_a_revoked_part_is_a_failure_even_without_a_status() -> None:
+    tcb = replace(TCB, status=None, qe_status=TcbStatus.REVOKED)
+    assert denying(with_tcb(tcb))[RuleId.TCB_UNUSABLE] is FAIL
+
+
 def test_no_module_level_is_fine() -> None:
     assert denying(with_tcb(replace(TCB, module_status=None))) == {}
 
@@ -114,13 +119,16 @@ def test_an_out_of_date_platform_is_told_what_to_update() -> None:
             Shortfall("tdxtcbcomponents[2]", 6, 7, "OS/VMM", "SEAM loader"),
             Shortfall("tdxModule.isvsvn", 4, 5, "OS/VMM", "TDX Module"),
             Shortfall("sgxtcbcomponents[9]", 0, 1),
+            Shortfall("pcesvn", 10, 11, "OS/VMM", "PCE"),
+            Shortfall("qe.isvsvn", 3, 4, "OS/VMM", "Quoting Enclave"),
         ),
     )
     hint = finding(with_tcb(tcb), RuleId.TCB_OUT_OF_DATE).hint
     assert hint == (
         "TCB status OutOfDate: not tolerated; below Intel's newest level: sgxtcbcomponents[0] 10 < 11, "
-        "tdxtcbcomponents[2] 6 < 7, tdxModule.isvsvn 4 < 5, sgxtcbcomponents[9] 0 < 1; "
-        "update: BIOS, OS/VMM, TDX Module, platform firmware"
+        "tdxtcbcomponents[2] 6 < 7, tdxModule.isvsvn 4 < 5, sgxtcbcomponents[9] 0 < 1, "
+        "pcesvn 10 < 11, qe.isvsvn 3 < 4; "
+        "update: BIOS, OS/VMM, PCE, Quoting Enclave, TDX Module, platform firmware"
     )
 
 
@@ -136,6 +144,8 @@ def test_a_refused_advisory_denies_whatever_the_status() -> None:
     assert denying(with_status(TcbStatus.UP_TO_DATE, "SA-9"), by) == {RuleId.ADVISORY: FAIL}
     assert denying(with_status(TcbStatus.OUT_OF_DATE, "SA-9"), by) == {RuleId.ADVISORY: FAIL}
     assert denying(with_status(TcbStatus.UP_TO_DATE, "SA-8"), by) == {}
+    assert finding(GOOD, RuleId.ADVISORY, by).expected == "none of SA-9"
+    assert finding(GOOD, RuleId.ADVISORY).expected == "any"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +197,7 @@ def test_minimums_component_by_component(
 def test_higher_elsewhere_does_not_make_up_for_lower() -> None:
     found = finding(GOOD, RuleId.SVN_MINIMUM, minimum(sgx_tcb_components=[12, 0, 4, 0]))
     assert found.hint == "too low at index 0, 2"
+    assert finding(GOOD, RuleId.SVN_MINIMUM, minimum(pcesvn=12)).hint == "too low"
 
 
 def test_a_shorter_list_of_components_does_not_pass() -> None:
@@ -218,6 +229,15 @@ def test_each_part_of_the_collateral_has_its_own_budget(part: str) -> None:
     assert denying(stale, policy({"tolerate_stale": {part: "1d"}})) == {}
     others = {other: "1d" for other in PARTS if other != part}
     assert denying(stale, policy({"tolerate_stale": others})) == {RuleId.COLLATERAL_STALE: FAIL}
+
+
+@pytest.mark.parametrize(("budget", "result"), [({}, FAIL), ({"pck_crl": "1s"}, WARNED)])
+def test_what_the_verifier_calls_expired_is_stale_to_the_second(
+    budget: dict[str, str], result: RuleResult
+) -> None:
+    by = policy({"tolerate_stale": budget})
+    found = findings(late(pck_crl=0), RuleId.COLLATERAL_STALE, by)
+    assert {f.path: f.result for f in found}["collateral.pck_crl"] is result
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -277,6 +297,12 @@ def test_one_list_does_not_stand_for_the_other() -> None:
 
 def test_either_list_is_enough() -> None:
     assert denying(GOOD, platforms(ppid=[PCK.ppid.hex()], platform_instance_id=["77" * 16])) == {}
+
+
+def test_the_operator_sees_which_machine_it_is() -> None:
+    assert PCK.platform_instance_id is not None
+    actual = finding(GOOD, RuleId.CHIP_LIST, platforms(ppid=["77" * 16])).actual
+    assert actual == f"platform_instance_id {PCK.platform_instance_id.hex()}, ppid {PCK.ppid.hex()}"
 
 
 def test_a_platform_without_instance_id_is_not_listed() -> None:

@@ -5,14 +5,17 @@
     handlers     the public answers                   admin        the operators' answers; auth: their tokens
     wire         bytes <-> requests and answers       schema       the objects of the API; openapi: its description
     problems     THE table error -> status            middleware   around every request
+    queries, records, export                          the operators' searches and what they are shown
     limiter, admission, refusals, metrics             what is remembered, all of it bounded
+    serving      how both are served
 
 Certificates, policies and evidence are judged elsewhere: here are limits, words and statuses.
 """
 
 from __future__ import annotations
 
-from ca.http.application import admin_application, public_application, runner
+from ca.http.application import admin_application, public_application
 from ca.http.doors import DoorLimits, Doors
+from ca.http.serving import runner
 
 __all__ = ["DoorLimits", "Doors", "admin_application", "public_application", "runner"]

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two aiohttp applications, built from the table of routes and nothing else, and how they must be served.
+"""The two aiohttp applications, built from the table of routes and nothing else.
 
 The operators' listener has none of the public routes and the public one none of theirs, but for health and metrics.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from ca.http.doors import Doors
-
-_KEEP_ALIVE: Final = 75.0  # seconds that a connection may be idle
-_LINGER: Final = 1.0  # seconds that the rest of an unread body is read and dropped
 
 
 def public_application(doors: Doors) -> web.Application:
@@ -42,33 +38,6 @@ def admin_application(doors: Doors) -> web.Application:
     return _application(doors, On.ADMIN, listener)
 
 
-def runner(application: web.Application) -> web.AppRunner:
-    """How an application is to be served.
-
-    Bodies are not decompressed, idle connections end, a client that leaves does not end what it began, and the HTTP
-    library's own log names a fault by its type alone: its text may hold what a client sent.
-    """
-    log = logging.getLogger("attestca.http.server")
-    log.addFilter(_without_text)
-    return web.AppRunner(
-        application,
-        access_log=None,
-        logger=log,
-        auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE,
-        lingering_time=_LINGER,
-        handler_cancellation=False,
-    )
-
-
-def _without_text(record: logging.LogRecord) -> bool:
-    """A log filter: lets every record through without the exception that hangs on it."""
-    if record.exc_info and record.exc_info[0]:
-        record.msg = f"{record.msg}: {record.exc_info[0].__qualname__}"
-        record.exc_info = record.exc_text = None
-    return True
-
-
 def _unlimited(on: On) -> frozenset[str]:
     return frozenset(route.path for route in ROUTES if route.on & on and not route.limited)
 
@@ -81,8 +50,14 @@ def _application(doors: Doors, on: On, listener: Listener) -> web.Application:
     application[READINESS] = Readiness(doors)
     application[DOCUMENT] = openapi.document_bytes()
     for route in routes:
-        application.router.add_route(route.method, route.path, _handler(doors, route))
+        application.router.add_route(
+            route.method, route.path, _handler(doors, route), expect_handler=_read_on
+        )
     return application
+
+
+async def _read_on(_request: web.Request) -> None:
+    """Expect: 100-continue is answered by who reads the body, after all that can be refused without it."""
 
 
 def _handler(doors: Doors, route: Route) -> Handler:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 TOKEN: Final = web.RequestKey("token", TokenRecord)  # at the operators' listener
 ACTOR: Final = web.RequestKey("actor", str)  # likewise
-_HEADERS: Final = {
+HEADERS: Final = {
     "Server": "attestca",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -162,7 +162,7 @@ def _described(error: Exception) -> Mapping[str, object]:
 def _finish(request: web.Request, response: web.StreamResponse) -> None:
     if response.prepared:
         return
-    for name, value in (*_HEADERS.items(), ("X-Request-Id", request[REQUEST_ID])):
+    for name, value in (*HEADERS.items(), ("X-Request-Id", request[REQUEST_ID])):
         response.headers[name] = value
     if request.secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"

@@ -61,7 +61,7 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
     """The body, at most `limit` bytes, as it came.
 
     Raises:
-        RequestRefused: `media-type`, `too-large`, `body-timeout`, `malformed` (it ended early).
+        RequestRefused: `media-type`, `expectation`, `too-large`, `body-timeout`, `malformed` (it ended early).
     """
     charset = (request.charset or "utf-8").lower()
     encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
@@ -70,6 +70,7 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
         raise RequestRefused(f"the body must be {wanted}, not compressed", code="media-type")
     if (request.content_length or 0) > limit:
         raise _too_large(f"the body may have {limit} bytes")
+    await _continue(request)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -82,6 +83,17 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
     except web.RequestPayloadError:
         raise RequestRefused("the body cannot be read to its end") from None
     return bytes(body)
+
+
+async def _continue(request: web.Request) -> None:
+    """Tell a client that waits for it to send its body (RFC 9110, section 10.1.1)."""
+    expected = request.headers.get("Expect", "")
+    if not expected:
+        return
+    if expected.lower() != "100-continue":
+        raise RequestRefused("Expect: 100-continue only", code="expectation")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # no part of the answer
 
 
 def decode_enrollment(body: bytes) -> EnrollmentRequest:

@@ -77,7 +77,7 @@ class Stage:
     world: World = field(init=False)
     url: str = field(init=False, default="")
     admin_url: str = field(init=False, default="")
-    _environment: dict[str, str] = field(init=False, default_factory=dict)
+    _environment: dict[str, str] = field(init=False, default_factory=dict, repr=False)
     _processes: list[subprocess.Popen[str]] = field(init=False, default_factory=list)
 
     @property

@@ -5,11 +5,17 @@ database_url        a fresh database with the schema: the test runs twice, on SQ
 empty_database_url  the same without the schema
 store               an open SqlStore on `database_url`
 sqlite_url, postgres_url, postgres    where one of the two is meant
+app                 a service as `serve` puts it together, in this process, on SQLite; app_on_both: on each of the two
+app_clock           its clock
+stage               `attestca serve` and all around it as processes, once per session, on each of the two databases
+sqlite_stage, postgres_stage          where one of the two is meant
 """
 
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +28,10 @@ from tests.databases import NOT_INSTALLED, PostgresServer, find_binaries, run_to
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from simulator.stage import Stage
+    from tests.app_lab import App
+    from tests.vendor_lab import Clock
 
 BOTH = ("sqlite", "postgresql")
 
@@ -96,3 +106,63 @@ async def store(database_url: str) -> AsyncIterator[SqlStore]:
     opened = await SqlStore.open(database_url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def app_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of services in this process, which starts now; passphrases are stretched little."""
+    from tests.vendor_lab import Clock  # noqa: PLC0415 - half a second, for those who ask
+
+    clock = Clock(datetime.now(UTC).replace(microsecond=0))
+    for module in ("ca.app.service", "ca.app.serve"):  # by name: a function hides the second
+        monkeypatch.setattr(import_module(module), "clock", clock)
+    monkeypatch.setattr(import_module("ca.signers.file"), "_N", 2)
+    return clock
+
+
+@pytest.fixture
+async def app(app_clock: Clock, sqlite_url: str, tmp_path: Path) -> AsyncIterator[App]:
+    """A running service."""
+    from tests.app_lab import open_app  # noqa: PLC0415 - as above
+
+    async with open_app(tmp_path, sqlite_url, app_clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def app_on_both(app_clock: Clock, database_url: str, tmp_path: Path) -> AsyncIterator[App]:
+    """A running service, on each of the two databases."""
+    from tests.app_lab import open_app  # noqa: PLC0415 - as above
+
+    async with open_app(tmp_path, database_url, app_clock) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sqlite_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Everything as processes, on SQLite."""
+    from tests.stage_lab import open_stage  # noqa: PLC0415 - as above
+
+    with open_stage(tmp_path_factory.mktemp("stage-sqlite")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres_stage(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """Everything as processes, on PostgreSQL."""
+    from tests.stage_lab import open_stage  # noqa: PLC0415 - as above
+
+    url = postgres.url(postgres.new_database("stage", "template1"))
+    with open_stage(tmp_path_factory.mktemp("stage-postgres"), url) as running:
+        yield running
+
+
+@pytest.fixture(params=BOTH)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Everything as processes, on each of the two databases."""
+    found: Stage = request.getfixturevalue(
+        f"{request.param}_stage".replace("postgresql", "postgres")
+    )
+    return found

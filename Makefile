@@ -20,6 +20,7 @@ $(STAMP): requirements/dev.txt pyproject.toml client/pyproject.toml
 test: install
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --include='verifiers/*,policies/*,ca/issuance/*' --fail-under=100
 
 check: install
 	$(BIN)/ruff check .
@@ -41,6 +42,8 @@ lock:
 		--no-emit-package attestca-client pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		requirements/build.in -o requirements/build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		requirements/ci.in -o requirements/ci.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 		--no-emit-package attestca-client --group test --group lint pyproject.toml -o requirements/dev.txt
 

@@ -113,6 +113,10 @@ def test_half_a_pin_does_not_allow_a_fixed_name(entries: list[dict[str, Any]]) -
     ]
 
 
+def test_an_empty_set_pins_no_instance() -> None:
+    assert "issue.san.dns[0]" in errors(policy(reference_sets={"release": []}, issue=FIXED))
+
+
 def test_the_pin_may_stand_in_another_used_set() -> None:
     sets = {"release": [RELEASE], "owner": [{"id": "o", "values": {"mr_owner": "01" * 48}}]}
     used = policy({"measurements": ["release", "owner"]}, reference_sets=sets, issue=FIXED)

@@ -91,7 +91,7 @@ def _exchange(
         said = {"Content-Type": "application/json"} if body is not None else {}
         connection.request(method, path, body, {**said, **headers})
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        return Answer(response.status, dict(response.headers.items()), response.read())
     finally:
         connection.close()
 

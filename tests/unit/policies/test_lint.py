@@ -145,7 +145,7 @@ def test_a_set_without_an_entry_in_force_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("loaded", "path", "message"),
     [
-        (policy(not_after="2026-06-01"), "not_after", "denies everything"),
+        (policy(not_after="2026-06-01T12:00:00Z"), "not_after", "denies everything"),
         (
             policy(reference_sets={"release": [RELEASE], "old": [entry("x")]}),
             "reference_sets.old",

@@ -113,7 +113,7 @@ def test_the_default_pins_nothing_and_relaxes_nothing() -> None:
 
 def test_all_faults_of_a_text_come_at_once_in_its_order() -> None:
     broken = (
-        b"name: Web\nversion: 0\nverson: 1\nmatch: {tee: tdx, cloud: x}\n"
+        b"name: Web\nversion: 0\nversions: 1\nmatch: {tee: tdx, cloud: x}\n"
         b"reference_sets:\n  r:\n    - id: r1\n      values: {mr_td: 0x12, rtmr9: '00'}\n"
         b"tdx:\n  measurements: r\nname: web\n"
     )
@@ -121,7 +121,7 @@ def test_all_faults_of_a_text_come_at_once_in_its_order() -> None:
     assert found == [
         (1, "name"),
         (2, "version"),
-        (3, "verson"),
+        (3, "versions"),
         (4, "match.cloud"),
         (8, "reference_sets.r[0].values.mr_td"),
         (8, "reference_sets.r[0].values.rtmr9"),

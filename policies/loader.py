@@ -107,6 +107,8 @@ def _whole(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     san = document.issue.san
     if len(san.dns) + len(san.uri) > MAX_NAMES:
         yield ("issue", "san"), f"more than {MAX_NAMES} names"
+    if len(san.uri) > 1:  # an X509-SVID has exactly one SPIFFE id
+        yield ("issue", "san", "uri"), "more than one SPIFFE id"
     for kind, templates in (("dns", san.dns), ("uri", san.uri)):
         for index, template in enumerate(templates):
             try:

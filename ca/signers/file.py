@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from attestca_client.protocol import frame
+from attestca_client.protocol import Label, frame
 from ca.errors import ConfigurationError
 from ca.issuance import tbs
 from ca.signers import files
@@ -48,7 +48,7 @@ MIN_PASSPHRASE = 12
 ENTROPY_LENGTH = 32
 SALT_LENGTH = 16
 GCM_NONCE_LENGTH = 12
-_SECRET_LABEL = b"attestca/1 secret"
+_SECRET_LABEL = Label.SECRET.encode()
 _N, _R, _P = 2**14, 8, 5  # 16 MiB: OpenSSL refuses 32; five passes instead
 _PEM = "ENCRYPTED PRIVATE KEY"
 _PBES2 = x509.ObjectIdentifier("1.2.840.113549.1.5.13")

@@ -279,3 +279,8 @@ def test_a_damaged_document_loads_or_is_refused(data: st.DataObject) -> None:
     damaged = FULL[:position] + piece + FULL[position + data.draw(st.integers(0, 3)) :]
     found = attempt(load, damaged)
     assert isinstance(found, PolicyDocument) or len(found) > 0
+
+
+def test_a_certificate_has_one_spiffe_id() -> None:
+    names = ["spiffe://a.example/{fmspc}", "spiffe://b.example/{fmspc}"]
+    assert list(faults(text(issue={"san": {"uri": names}}))) == ["issue.san.uri"]

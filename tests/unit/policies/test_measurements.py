@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from attestca_client.protocol import Label
 from policies.appraise import appraise
-from policies.measurements import group_digest
+from policies.measurements import GROUP_LABEL, group_digest
 from policies.registers import MUST_PIN, Register
 from policies.result import AttestationResult, Decision, Finding, RuleResult
 from policies.rules import RuleId
@@ -230,3 +231,7 @@ def test_long_lists_of_ids_are_cut() -> None:
     many = [entry(f"r{i:02}", mr_td=register(i)) for i in range(12)]
     result = appraise(GOOD, policy(reference_sets={"release": many}), NOW)
     assert one(result).expected == f"one of {', '.join(f'r{i:02}' for i in range(10))} and 2 more"
+
+
+def test_the_label_is_the_protocols() -> None:
+    assert Label.GROUP.encode() == GROUP_LABEL

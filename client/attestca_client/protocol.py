@@ -28,7 +28,7 @@ class Label(StrEnum):
     ATTACHMENT = "attestca/1 attachment"
     HANDLE = "attestca/1 handle"
     NONCE = "attestca/1 nonce"  # keyed; the authority alone computes it
-    SECRET = "attestca/1 secret"  # what a sealed box is bound to; the authority alone
+    SEALED = "attestca/1 secret"  # what a sealed box is bound to; the authority alone
     GROUP = "attestca/1 group"  # a reference group of a policy; the authority alone
 
 

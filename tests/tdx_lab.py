@@ -19,7 +19,6 @@ from tests.tdx_vectors import load
 from verifiers import chain
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
-from verifiers.tcb import TcbStatus
 from verifiers.tdx import collateral, pck
 from verifiers.tdx import verify as judge
 from verifiers.tdx.endorsements import TdxEndorsements, parse_bundle
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from simulator.machine import Platform
     from simulator.pki import Entity
     from tests.tdx_vectors import Vector
+    from verifiers.tcb import TcbStatus
     from verifiers.tdx.claims import TdxClaims
 
 NOW = datetime(2026, 10, 25, 12, 0, 0, tzinfo=UTC)
@@ -39,6 +39,7 @@ SEED = b"the laboratory of the TDX verifier"
 
 Bundle: TypeAlias = "dict[str, str]"
 Edit: TypeAlias = "str | Callable[[str], str] | None"
+Alteration: TypeAlias = "Callable[[Lab], object]"
 Expectation: TypeAlias = "Reason | TcbStatus"
 
 # Everything in the verifiers that remembers. A test demands that this list is complete.
@@ -107,7 +108,7 @@ class Lab:
 
     @classmethod
     def create(cls, seed: bytes = SEED, **options: str) -> Lab:
-        intel = FakeIntel.create(NOW, seed=seed, **options)  # type: ignore[arg-type] # text options only
+        intel = FakeIntel.create(NOW, seed=seed, **options)
         return cls(intel, intel.platform())
 
     # what a case calls
@@ -196,7 +197,7 @@ class Case:
     line: int
     why: str
     expect: Expectation
-    make: Callable[[Lab], object]
+    make: Alteration
     fact: Callable[[TdxClaims], object] | None = None
     id: str = ""
 
@@ -206,22 +207,37 @@ class Case:
         return lab.exhibit()
 
 
-def quoted(**fields: Any) -> Callable[[Lab], object]:  # noqa: ANN401 - as Platform.quote has them
+def both(*alterations: Alteration) -> Alteration:
+    """A case that alters several things, in this order."""
+
+    def make(lab: Lab) -> None:
+        for alter in alterations:
+            alter(lab)
+
+    return make
+
+
+def shown(name: str) -> Alteration:
+    """A real quote as it is."""
+    return lambda lab: lab.real(name)
+
+
+def quoted(**fields: Any) -> Alteration:  # noqa: ANN401 - as Platform.quote has them
     """A case that alters the quote alone."""
     return lambda lab: lab.quote(**fields)
 
 
-def edited(**parts: Edit) -> Callable[[Lab], object]:
+def edited(**parts: Edit) -> Alteration:
     """A case that alters parts of the bundle after signing."""
     return lambda lab: lab.edit(**parts)
 
 
-def stated(**members: object) -> Callable[[Lab], object]:
+def stated(**members: object) -> Alteration:
     """A case that alters TCB info before signing."""
     return lambda lab: lab.info(**members)
 
 
-def identified(**members: object) -> Callable[[Lab], object]:
+def identified(**members: object) -> Alteration:
     """A case that alters the QE identity before signing."""
     return lambda lab: lab.identity(**members)
 

@@ -8,7 +8,7 @@ itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.evidence import Evidence, EvidenceKind, Tee
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
@@ -40,6 +40,8 @@ def tee_of(kind: EvidenceKind) -> Tee:
     match kind:
         case EvidenceKind.TDX_QUOTE:
             return Tee.TDX
+        case _:
+            assert_never(kind)
 
 
 def identify(data: bytes) -> Evidence:
@@ -52,6 +54,8 @@ def parse(evidence: Evidence) -> ParsedEvidence:
     match evidence.kind:
         case EvidenceKind.TDX_QUOTE:
             return parse_quote(evidence.data)
+        case _:
+            assert_never(evidence.kind)
 
 
 def no_endorsements(_parsed: ParsedEvidence) -> Endorsements:

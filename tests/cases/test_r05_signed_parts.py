@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""R-05, at the verifier: whoever writes unsigned collateral changes nothing, also where the signed one was seen before."""
+"""R-05, at the verifier: whoever writes unsigned collateral changes nothing, though the signed one is remembered."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_hostile_chain(checks: list[int], name: str) -> None:
     assert peak(exhibit.outcome) < 2 * MIB
 
 
-def test_what_strangers_send_is_not_remembered(checks: list[int]) -> None:
+def test_what_strangers_send_is_not_remembered() -> None:
     """Certificates that a stranger signs for himself cost no memory after the refusal."""
     clear_caches()
     mine = Lab.create().exhibit()

@@ -13,7 +13,7 @@ from verifiers import chain
 from verifiers.certificate import parse_certificate
 from verifiers.errors import Reason, VerificationError
 
-KEYS = {
+KEYS: dict[str, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey] = {
     "P-384": ec.generate_private_key(ec.SECP384R1()),
     "P-224": ec.generate_private_key(ec.SECP224R1()),
     "secp256k1": ec.generate_private_key(ec.SECP256K1()),

@@ -4,14 +4,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from simulator import pki
 from simulator.layouts import BODIES, offsets, size
 from simulator.pki import Entity, Key, pem
-from tests.tdx_lab import NOW, SECOND, Case, Lab, edited, expired, flipped, quoted, svn
+from tests.tdx_lab import (
+    NOW,
+    SECOND,
+    Case,
+    Lab,
+    both,
+    edited,
+    expired,
+    flipped,
+    quoted,
+    svn,
+)
 from verifiers.errors import Reason
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import TdAttribute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.tdx_lab import Alteration
+    from verifiers.tdx.claims import TdxClaims
 
 UP_TO_DATE = TcbStatus.UP_TO_DATE
 SEPT = 1 << 28
@@ -34,6 +52,7 @@ NEWER_BITS = {
     62: TdAttribute.TPA,
     63: TdAttribute.PERFMON,
 }
+NO_CA_BELOW = pki.basic_constraints(ca=True, path_len=0)
 MUST_BE_ZERO = sum(
     1 << bit for bit in (*range(1, 4), *range(7, 16), *range(23, 27), *range(32, 62))
 )
@@ -49,11 +68,6 @@ def by_a_stranger(lab: Lab, *, listing: bool) -> None:
         lab.intel.platform_crl.revoke(lab.platform.pck.spec.serial)
 
 
-def path_too_long(lab: Lab) -> None:
-    """A root that allows no authority below it."""
-    lab.intel.root.put(pki.basic_constraints(ca=True, path_len=0))
-
-
 def below_the_ca(lab: Lab) -> None:
     """One authority more than Intel has, below one whose path length is zero."""
     ca, key = lab.platform.ca, Key.derive(b"chapter b", "below")
@@ -62,6 +76,15 @@ def below_the_ca(lab: Lab) -> None:
     lab.platform.pck.alter(issuer=below.spec.subject)
     lab.platform.pck.signer = key
     lab.chain(lab.platform.pck, below, ca, lab.intel.root)
+
+
+def tail_flipped(at: int, bit: int) -> Alteration:
+    """One bit of a quote with the longest body."""
+    return both(quoted(version=5, body_type=4), lambda lab: lab.flip(at, bit))
+
+
+def only_named(name: TdAttribute) -> Callable[[TdxClaims], bool]:
+    return lambda claims: name in claims.attributes and not claims.reserved_attributes
 
 
 def revoked_now(kind: int) -> tuple[Case, Case]:
@@ -158,9 +181,9 @@ LISTS = (
         53,
         "CRLs past their next update are shown to the policy",
         UP_TO_DATE,
-        lambda lab: (
-            lab.intel.platform_crl.alter(next_update=NOW - SECOND),
-            lab.intel.root_crl.alter(next_update=NOW - SECOND),
+        both(
+            lambda lab: lab.intel.platform_crl.alter(next_update=NOW - SECOND),
+            lambda lab: lab.intel.root_crl.alter(next_update=NOW - SECOND),
         ),
         expired("pck_crl", "root_ca_crl"),
     ),
@@ -168,14 +191,20 @@ LISTS = (
         55,
         "-1 in the CRL is not 255",
         UP_TO_DATE,
-        lambda lab: (lab.platform.pck.alter(serial=255), lab.intel.platform_crl.revoke(-1)),
+        both(
+            lambda lab: lab.platform.pck.alter(serial=255),
+            lambda lab: lab.intel.platform_crl.revoke(-1),
+        ),
         lambda claims: claims.pck.serial_number == 255,
     ),
     Case(
         55,
         "255 in the CRL is 255",
         Reason.CERTIFICATE_REVOKED,
-        lambda lab: (lab.platform.pck.alter(serial=255), lab.intel.platform_crl.revoke(-1, 255)),
+        both(
+            lambda lab: lab.platform.pck.alter(serial=255),
+            lambda lab: lab.intel.platform_crl.revoke(-1, 255),
+        ),
     ),
     Case(
         55,
@@ -186,7 +215,7 @@ LISTS = (
 )
 
 CHAINS = (
-    Case(54, "path length of the root", Reason.CHAIN, path_too_long),
+    Case(54, "path length of the root", Reason.CHAIN, lambda lab: lab.intel.root.put(NO_CA_BELOW)),
     Case(54, "path length of the PCK CA", Reason.CHAIN, below_the_ca),
     Case(
         54,
@@ -224,7 +253,7 @@ QUOTES = (
             57,
             f"one bit of {name}",
             Reason.SIGNATURE,
-            lambda lab, at=TAIL[name].start: (lab.quote(version=5, body_type=4), lab.flip(at)),
+            tail_flipped(TAIL[name].start, 1),
         )
         for name in (
             "tee_tcb_svn2",
@@ -241,10 +270,7 @@ QUOTES = (
             57,
             f"last bit of {name}",
             Reason.SIGNATURE,
-            lambda lab, at=TAIL[name].stop - 1: (
-                lab.quote(version=5, body_type=4),
-                lab.flip(at, 0x80),
-            ),
+            tail_flipped(TAIL[name].stop - 1, 0x80),
         )
         for name in (
             "init_cpu_svn",
@@ -262,7 +288,7 @@ QUOTES = (
             f"attribute {name}",
             UP_TO_DATE,
             quoted(td_attributes=SEPT | 1 << bit),
-            lambda claims, name=name: name in claims.attributes and not claims.reserved_attributes,
+            only_named(name),
         )
         for bit, name in NEWER_BITS.items()
     ),

@@ -6,7 +6,8 @@ from __future__ import annotations
 from simulator.intel import FakeIntel
 from simulator.machine import register
 from simulator.pki import Key
-from tests.tdx_lab import NOW, Case, Lab, expired, identified, quoted, stated, svn
+from tests.cases.tdx.chapter_c_tcb import with_status
+from tests.tdx_lab import NOW, Case, Lab, both, expired, identified, quoted, stated, svn
 from verifiers.errors import Reason
 from verifiers.tcb import TcbStatus
 
@@ -90,10 +91,7 @@ CASES = (
         84,
         "the evaluation number is shown to the policy",
         UP_TO_DATE,
-        lambda lab: (
-            lab.info(tcbEvaluationDataNumber=17),
-            lab.identity(tcbEvaluationDataNumber=17),
-        ),
+        both(stated(tcbEvaluationDataNumber=17), identified(tcbEvaluationDataNumber=17)),
         lambda claims: claims.tcb.evaluation_data_number == 17,
     ),
     Case(
@@ -110,7 +108,7 @@ CASES = (
             86,
             f"status {status} is shown to the policy",
             status,
-            lambda lab, status=status: lab.level(tcbStatus=str(status)),
+            with_status(str(status)),
         )
         for status in (
             TcbStatus.OUT_OF_DATE,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 from simulator import der, pki
-from tests.cases.tdx.chapter_a import only_level, resigned
-from tests.tdx_lab import Case, Lab, edited, expired, quoted, svn
+from tests.cases.tdx.chapter_a_collateral import only_level, resigned
+from tests.tdx_lab import Case, Lab, both, edited, expired, quoted, shown, svn
 from verifiers.errors import Reason
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import TdAttribute
@@ -61,10 +61,7 @@ CASES = (
         lambda lab: lab.level(tcbStatus="OutOfDate"),
         lambda claims: claims.tcb.module_status == UP_TO_DATE,
     ),
-    *(
-        Case(90, f"real quote {name}", OUT_OF_DATE, lambda lab, name=name: lab.real(name))
-        for name in REAL_OUT_OF_DATE
-    ),
+    *(Case(90, f"real quote {name}", OUT_OF_DATE, shown(name)) for name in REAL_OUT_OF_DATE),
     Case(91, "PCESVN lower than the newest level's", OUT_OF_DATE, lambda lab: lab.sgx(pcesvn=10)),
     Case(91, "PCESVN higher than the newest level's", UP_TO_DATE, lambda lab: lab.sgx(pcesvn=12)),
     Case(
@@ -81,13 +78,13 @@ CASES = (
         93,
         "from version 1 on the module's SVN is not compared with the platform level",
         UP_TO_DATE,
-        lambda lab: (only_level(lab, (), (12, 2, 4)), lab.quote(tee_tcb_svn=svn(11, 1, 4))),
+        both(lambda lab: only_level(lab, (), (12, 2, 4)), quoted(tee_tcb_svn=svn(11, 1, 4))),
     ),
     Case(
         93,
         "of version 0 it is",
         Reason.TCB_NOT_SUPPORTED,
-        lambda lab: (only_level(lab, (), (6, 0, 4)), lab.quote(tee_tcb_svn=svn(5, 0, 4))),
+        both(lambda lab: only_level(lab, (), (6, 0, 4)), quoted(tee_tcb_svn=svn(5, 0, 4))),
     ),
     Case(
         94,
@@ -191,13 +188,13 @@ CASES = (
         105,
         "platform OutOfDate and a wrong QE",
         Reason.QE_IDENTITY_MISMATCH,
-        lambda lab: (lab.level(tcbStatus="OutOfDate"), lab.quote(qe_mrsigner=bytes(32))),
+        both(lambda lab: lab.level(tcbStatus="OutOfDate"), quoted(qe_mrsigner=bytes(32))),
     ),
     Case(
         105,
         "platform OutOfDate and a wrong module",
         Reason.TDX_MODULE_MISMATCH,
-        lambda lab: (lab.level(tcbStatus="OutOfDate"), lab.quote(mrsigner_seam=b"\1" * 48)),
+        both(lambda lab: lab.level(tcbStatus="OutOfDate"), quoted(mrsigner_seam=b"\1" * 48)),
     ),
     Case(
         106,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from simulator.intel import FakeIntel
-from tests.tdx_lab import NOW, Case, Lab, quoted
+from tests.tdx_lab import NOW, Case, Lab, quoted, shown
 from verifiers.errors import Reason
 from verifiers.tcb import TcbStatus
 
@@ -97,14 +97,14 @@ CASES = (
         113,
         "real quote, evaluation 19",
         UP_TO_DATE,
-        lambda lab: lab.real("tdx4-b0c06f-eval19-uptodate"),
+        shown("tdx4-b0c06f-eval19-uptodate"),
         lambda claims: claims.tcb.evaluation_data_number == 19,
     ),
     Case(
         113,
         "real quote, TCB info of evaluation 20 and QE identity of 19",
         TcbStatus.OUT_OF_DATE,
-        lambda lab: lab.real("tdx4-b0c06f-eval20-outofdate"),
+        shown("tdx4-b0c06f-eval20-outofdate"),
         lambda claims: claims.tcb.evaluation_data_number == 19,
     ),
     Case(
@@ -161,7 +161,7 @@ CASES = (
         116,
         "real quote under the pre-production root",
         Reason.UNTRUSTED_ROOT,
-        lambda lab: lab.real("tdx4-preprod-root-10806f07"),
+        shown("tdx4-preprod-root-10806f07"),
     ),
     Case(
         117,
@@ -177,7 +177,7 @@ CASES = (
         118,
         "real quote with zero bytes behind it",
         UP_TO_DATE,
-        lambda lab: lab.real("tdx4-c0806f-trailing-zeros"),
+        shown("tdx4-c0806f-trailing-zeros"),
     ),
     Case(118, "something else follows", Reason.TRAILING_BYTES, quoted(trailing=bytes(69) + b"\1")),
     Case(118, "one byte follows", Reason.TRAILING_BYTES, quoted(trailing=b"\xff")),

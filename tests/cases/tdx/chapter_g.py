@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from simulator.pki import malleate
-from tests.tdx_lab import Case, Lab, expired, flipped
+from tests.tdx_lab import Case, Lab, both, edited, expired, flipped, shown
 from tests.tdx_vectors import load
 from verifiers.errors import Reason
 from verifiers.tcb import TcbStatus
@@ -83,11 +83,11 @@ def times(text: str, member: str) -> Any:  # noqa: ANN401 - a JSON value
 def quote_case(
     name: str, expect: Reason | TcbStatus, change: Callable[[bytes], bytes], vector: str = BASELINE
 ) -> Case:
-    return Case(0, name, expect, lambda lab: (lab.real(vector), lab.patch(change)))
+    return Case(0, name, expect, both(shown(vector), lambda lab: lab.patch(change)))
 
 
 def bundle_case(name: str, expect: Reason | TcbStatus, **edits: Any) -> Case:  # noqa: ANN401 - as Lab.edit
-    return Case(0, name, expect, lambda lab: (lab.real(BASELINE), lab.edit(**edits)))
+    return Case(0, name, expect, both(shown(BASELINE), edited(**edits)))
 
 
 def from_vector(name: str, part: str) -> Callable[[str], str]:
@@ -253,9 +253,9 @@ COLLATERAL = (
         0,
         "TCB info chain := PCK chain",
         Reason.CHAIN,
-        lambda lab: (
-            lab.real(BASELINE),
-            lab.edit(
+        both(
+            shown(BASELINE),
+            lambda lab: lab.edit(
                 tcb_info_issuer_chain=lab.vector.quote[CHAIN:].rstrip(b"\0").decode()
                 if lab.vector
                 else None
@@ -266,9 +266,9 @@ COLLATERAL = (
         0,
         "QE identity of SGX",
         Reason.ENDORSEMENT_MISMATCH,
-        lambda lab: (
-            moved(lab),
-            lab.edit(
+        both(
+            moved,
+            edited(
                 **{
                     n: from_vector("sgx3-00a067-config-and-swhardening", n)
                     for n in ("qe_identity", "qe_identity_signature")
@@ -280,9 +280,9 @@ COLLATERAL = (
         0,
         "TCB info of another FMSPC",
         Reason.ENDORSEMENT_MISMATCH,
-        lambda lab: (
-            lab.real(BASELINE),
-            lab.edit(
+        both(
+            shown(BASELINE),
+            edited(
                 **{
                     n: from_vector("tdx4-00806f-azure-vtpm-septve-off", n)
                     for n in ("tcb_info", "tcb_info_signature")

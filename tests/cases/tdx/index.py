@@ -5,17 +5,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from tests.cases.tdx import (
     chapter_a,
+    chapter_a_collateral,
     chapter_b,
     chapter_c,
+    chapter_c_tcb,
     chapter_d,
     chapter_e,
     chapter_f,
     chapter_g,
 )
-from tests.tdx_lab import Case
+
+if TYPE_CHECKING:
+    from tests.tdx_lab import Case
 
 LINES = range(1, 119)
 
@@ -43,11 +48,15 @@ def _identified(cases: list[Case]) -> list[Case]:
     return found
 
 
-CORPUS = _identified(
-    [
-        case
-        for chapter in (chapter_a, chapter_b, chapter_c, chapter_d, chapter_e, chapter_f)
-        for case in chapter.CASES
-    ]
+_CHAPTERS = (
+    chapter_a,
+    chapter_a_collateral,
+    chapter_b,
+    chapter_c,
+    chapter_c_tcb,
+    chapter_d,
+    chapter_e,
+    chapter_f,
 )
+CORPUS = _identified([case for chapter in _CHAPTERS for case in chapter.CASES])
 MEASURED = [replace(case, id=f"tdx-g{i:02}") for i, case in enumerate(chapter_g.CASES, 1)]

@@ -212,7 +212,7 @@ def test_what_is_absent_allows_nothing() -> None:
     ca.drop(pki.BASIC_CONSTRAINTS)
     ca.drop(pki.SUBJECT_KEY_IDENTIFIER)
     read = parse_certificate(ca.der)
-    assert not (read.is_ca or read.may_sign_certificates or read.may_sign_crls)
+    assert (read.is_ca, read.may_sign_certificates, read.may_sign_crls) == (False, False, False)
     assert read.path_length is None
     assert read.subject_key_id is None
     assert SUBJECT_KEY_IDENTIFIER not in read.extensions

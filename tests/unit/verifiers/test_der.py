@@ -112,5 +112,5 @@ def test_signed() -> None:
     ],
 )
 def test_not_signed(data: bytes) -> None:
-    with pytest.raises(ValueError, match="SIGNED|SEQUENCE|element"):
+    with pytest.raises(ValueError, match=r"SIGNED|SEQUENCE|element"):
         der.signed(data)

@@ -32,7 +32,10 @@ def test_members_are_exact_slices(members: dict[str, object], data: st.DataObjec
         name: json.dumps(value, indent=data.draw(st.sampled_from([None, 1]))).encode()
         for name, value in members.items()
     }
-    gap = lambda: data.draw(SPACE).encode()  # noqa: E731 - one letter's worth of name
+
+    def gap() -> bytes:
+        return data.draw(SPACE).encode()
+
     body = (gap() + b",").join(
         gap() + json.dumps(name).encode() + gap() + b":" + gap() + text
         for name, text in texts.items()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every field of a quote is read from its place: each is written with bytes of its own and looked for in what is read."""
+"""Every field of a quote is read from its place: each is written with bytes of its own and then looked for."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_every_field_of_the_header() -> None:
 def test_the_qe_report() -> None:
     layout = dict(SGX_REPORT)
     shown = ("cpusvn", "miscselect", "attributes", "mrenclave", "mrsigner", "report_data")
-    values: dict[str, bytes | int] = {f"qe_{name}": unlike(name, layout[name]) for name in shown}
+    values: dict[str, Any] = {f"qe_{name}": unlike(name, layout[name]) for name in shown}
     quote = parse_quote(LAB.platform.quote(**values, qe_isvprodid=0x0102, qe_isvsvn=0x0304))
     report = quote.qe_report
     assert {name: getattr(report, name) for name in shown} == {

@@ -128,7 +128,7 @@ def put(path: str, value: object) -> Callable[[Any], None]:
     return change
 
 
-WRONG_INFO = {
+WRONG_INFO: dict[str, list[object]] = {
     "issueDate": [
         None,
         5,
@@ -171,7 +171,7 @@ WRONG_INFO = {
     "tcbLevels.0.tcbDate": [None, "2025-08-13"],
     "tcbLevels.0.advisoryIDs": [None, "INTEL-SA-1", [5]],
 }
-WRONG_IDENTITY = {
+WRONG_IDENTITY: dict[str, list[object]] = {
     "miscselect": ["000000", "0" * 10, 0],
     "miscselectMask": ["FFFFFFF"],
     "attributes": ["00" * 15],

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from ca.errors import RequestRefused
 from ca.http import records
 from ca.http.admin import certificate_query, log
 from ca.http.handlers import DOORS
+from ca.http.middleware import dress
 from ca.http.queries import ExportFormat, ExportQuery, query_of
 
 if TYPE_CHECKING:
@@ -58,20 +60,21 @@ async def export_certificates(request: web.Request) -> web.StreamResponse:
         headers={
             "Content-Type": f"{MEDIA_TYPES[wanted.format]}; charset=utf-8",
             "Content-Disposition": f'attachment; filename="certificates.{wanted.format}"',
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
         }
     )
-    await response.prepare(request)
-    await response.write(first)
+    dress(request, response)
     try:
+        await response.prepare(request)
+        await response.write(first)
         async for part in parts:
             await response.write(part)
+        await response.write_eof()
+    except ConnectionError:
+        raise RequestRefused("the client left within its answer", code="client-left") from None
     except BaseException:
         if request.transport is not None:
             request.transport.abort()
         raise
-    await response.write_eof()
     return response
 
 

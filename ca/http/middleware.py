@@ -99,7 +99,8 @@ def answering(doors: Doors, listener: Listener) -> Middleware:
         except Exception as error:  # noqa: BLE001 - the one place where all of them end
             problem = _report(doors, request, error, template)
             response = problem_response(problem)
-        _finish(request, response)
+        if not response.prepared:
+            dress(request, response)
         seconds = loop.time() - started
         metrics.responded(template, response.status, seconds)
         address = str(address_of(request, listener.trusted))
@@ -159,9 +160,8 @@ def _described(error: Exception) -> Mapping[str, object]:
     return {"error": type(error).__qualname__, "places": places}
 
 
-def _finish(request: web.Request, response: web.StreamResponse) -> None:
-    if response.prepared:
-        return
+def dress(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer; whoever streams one asks for them before the first byte."""
     for name, value in (*HEADERS.items(), ("X-Request-Id", request[REQUEST_ID])):
         response.headers[name] = value
     if request.secure:

@@ -39,6 +39,7 @@ _COLLATERAL_RETRY: Final = 60
 # The caller's faults. A code that is not here is 400.
 _REQUEST: Final = {
     "malformed": 400,
+    "client-left": 400,  # which nobody receives
     "unauthorized": 401,
     "scope": 403,
     "not-found": 404,

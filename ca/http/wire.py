@@ -61,7 +61,7 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
     """The body, at most `limit` bytes, as it came.
 
     Raises:
-        RequestRefused: `media-type`, `expectation`, `too-large`, `body-timeout`, `malformed` (it ended early).
+        RequestRefused: `media-type`, `expectation`, `too-large`, `body-timeout`, `client-left`.
     """
     charset = (request.charset or "utf-8").lower()
     encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
@@ -80,8 +80,8 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
                     raise _too_large(f"the body may have {limit} bytes")
     except TimeoutError:
         raise RequestRefused(f"no whole body in {BODY_SECONDS:g} s", code="body-timeout") from None
-    except web.RequestPayloadError:
-        raise RequestRefused("the body cannot be read to its end") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise RequestRefused("the client left within its body", code="client-left") from None
     return bytes(body)
 
 

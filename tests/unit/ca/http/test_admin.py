@@ -18,6 +18,7 @@ from ca.errors import Unavailable
 from ca.http import export
 from ca.http.export import CSV_COLUMNS, neutralised
 from ca.tokens import Scope
+from tests import records
 from tests.authority_lab import NOW
 from tests.service_lab import leaf_of, open_service
 
@@ -120,7 +121,7 @@ NO_POLICIES = (
     "demo/0",
     "demo/01",
     "demo/-1",
-    "demo/99999999999",
+    "demo/9999999999",
     "demo%00/1",
     "../1",
 )
@@ -239,10 +240,12 @@ async def test_export_holds_every_certificate_once(
         assert tuple(rows[0]) == CSV_COLUMNS
 
 
-async def _csv(service: Service, token: str) -> bytes:
-    reply = await service.operate(token, CERTIFICATES + "/export?format=csv&policy=demo")
+async def _csv(service: Service, token: str, more: str = "&policy=demo") -> bytes:
+    reply = await service.operate(token, f"{CERTIFICATES}/export?format=csv{more}")
     assert reply.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert "attachment" in reply.headers["Content-Disposition"]
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["X-Request-Id"]
     return reply.body
 
 
@@ -283,6 +286,31 @@ async def test_recorded_refusals_with_all_their_findings(service_on_both: Servic
     rest = await service.operate(token, f"/v1/admin/refusals?before={page['next']}")
     assert len(rest.json()["refusals"]) == 1
     assert rest.json()["next"] is None
+
+
+async def test_a_refusal_that_no_policy_decided(service: Service) -> None:
+    token = await service.token(Scope.REFUSALS_READ)
+    reply = await service.post(service.request(await service.nonce(), profile="nobody-has-this"))
+    assert reply.code == "denied"
+    (shown,) = (await service.operate(token, "/v1/admin/refusals")).json()["refusals"]
+    assert shown["decision"]["policy"] is None
+    assert shown["decision"]["result"]["findings"][0]["rule"] == "no-policy"
+
+
+async def test_an_intent_is_shown_to_operators_alone(service: Service) -> None:
+    await records.activate(service.store)
+    intent = records.intent()
+    await service.store.record_intent(intent)
+    serial = f"{intent.serial:x}"
+    assert (await service.get(f"/v1/certificates/{serial}")).status == 404
+    token = await service.token(Scope.CERTIFICATES_READ)
+    detail = (await service.operate(token, f"{CERTIFICATES}/{serial}")).json()
+    assert detail["certificate"] is None
+    assert detail["summary"]["outcome"] == "intent"
+    (line,) = (await service.operate(token, CERTIFICATES)).json()["certificates"]
+    assert (line["serial"], line["certificate_sha256"]) == (serial, None)
+    rows = list(csv.DictReader(io.StringIO((await _csv(service, token, "")).decode())))
+    assert rows[0]["certificate_sha256"] == ""
 
 
 async def test_a_sample_of_the_other_refusals(service: Service) -> None:

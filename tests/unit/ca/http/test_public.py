@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -15,6 +15,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from structlog.testing import capture_logs
 
 from attestca_client import wire
+from ca import policy_admin
 from ca.errors import ConfigurationError, Unavailable
 from simulator.intel import FakeIntel
 from simulator.pcs import TCB_INFO, Fault
@@ -24,6 +25,7 @@ from tests.service_lab import body_of, leaf_of, open_service
 if TYPE_CHECKING:
     from ca.enrollment import Issuing
     from ca.issuance.request import Issuer
+    from policies.loader import LoadedPolicy
     from simulator.machine import Platform
     from tests.service_lab import Service
 
@@ -185,6 +187,33 @@ async def test_forged_and_foreign_quotes_are_refused_by_reason(service: Service)
         assert (reply.status, reply.code) == (422, code)
     assert await service.store.refusals(10, None) == ()
     assert service.signer.asked == 0
+
+
+@dataclass
+class StalePolicies:
+    """What another replica still has in its hands a moment after an operator retired it."""
+
+    policies: tuple[LoadedPolicy, ...]
+
+    async def current(self) -> tuple[LoadedPolicy, ...]:
+        return self.policies
+
+
+async def test_a_policy_that_was_retired_meanwhile(service: Service) -> None:
+    before = await service.doors.authority.policies.current()
+    late = await service.add_variant(policies=StalePolicies(before))
+    await policy_admin.retire("demo", 1, service.store, "cli:test", NOW)
+    nonce = await service.nonce()
+    reply = await service.post(service.request(nonce), to=late.public)
+    assert (reply.status, reply.code) == (409, "policy-changed")
+    assert (
+        late.doors.state.metrics.registry.get_sample_value(
+            "attestca_enrollments_total", {"outcome": "conflict"}
+        )
+        == 1
+    )
+    assert service.signer.asked == 0
+    assert await service.store.nonce_state(nonce) is None
 
 
 async def test_collateral_that_cannot_be_had_is_a_503(service: Service) -> None:

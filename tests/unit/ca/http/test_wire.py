@@ -6,16 +6,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.errors import RequestRefused
+from ca.errors import LintFailed, RequestRefused
 from ca.http import wire
 from ca.http.schema import MAX_EVIDENCE, EnrollmentBody
 from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
+from ca.issuance.request import Assurance
+from ca.ports import CertificateRecord, Outcome
+from tests import records
+from tests.authority_lab import make_lab
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import MAX_BYTES, Evidence, EvidenceKind
 
@@ -185,3 +191,29 @@ def test_count() -> None:
 
 def test_the_schema_of_the_description_is_the_one_that_decodes() -> None:
     assert set(EnrollmentBody.model_json_schema()["required"]) == set(tree())
+
+
+def _issued() -> CertificateRecord:
+    intent = records.intent()
+    return CertificateRecord(
+        serial=intent.serial,
+        issuer_key_id=intent.issuer_key_id,
+        outcome=Outcome.ISSUED,
+        der=make_lab().root.public_bytes(Encoding.DER),
+        ear=None,
+        not_before=intent.not_before,
+        not_after=intent.not_after,
+        subject_alt_names=intent.subject_alt_names,
+        handles=intent.handles,
+        decision=intent.decision,
+    )
+
+
+def test_a_record_that_is_not_whole_is_not_shown() -> None:
+    """Faults of ours, which the store's own rules exclude."""
+    whole = _issued()
+    assert wire.certificate_answer(whole, Assurance.VERIFIED).policy.name == "cvm"
+    no_policy = replace(whole, decision=replace(whole.decision, policy_name=None))
+    for broken in (replace(whole, der=None), no_policy):
+        with pytest.raises(LintFailed):
+            wire.certificate_answer(broken, Assurance.VERIFIED)

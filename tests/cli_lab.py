@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 import ca.cli
 from ca.config import Config, load
@@ -194,3 +197,16 @@ def serving(place: Place, variables: Mapping[str, str] | None = None) -> Iterato
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Undo what `serve` does to the process's logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()

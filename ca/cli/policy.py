@@ -59,7 +59,7 @@ def list_command(
     json_: options.JsonOption = False,
 ) -> None:
     """Show every version of every policy, and which are in force."""
-    found = remote.connect(url, token_file, ca_root).get(POLICIES)
+    found = remote.connect(url, token_file, ca_root).get(POLICIES, "policies")
     if json_:
         output.print_json(found)
         return

@@ -82,6 +82,7 @@ def list_certificates(
     """Search certificates; all given conditions hold."""
     found = remote.connect(url, token_file, ca_root).get(
         CERTIFICATES,
+        "certificates",
         san=san,
         policy=policy,
         tcb_status=tcb_status,
@@ -121,7 +122,7 @@ def show_certificate(
 ) -> None:
     """Show everything on record about one certificate: the decision, its findings, the certificate itself."""
     path = f"{CERTIFICATES}/{remote.segment(serial.lower().lstrip('0'))}"
-    found = remote.connect(url, token_file, ca_root).get(path)
+    found = remote.connect(url, token_file, ca_root).get(path, "summary")
     if json_:
         output.print_json(found)
         return
@@ -185,7 +186,7 @@ def list_refusals(
 ) -> None:
     """Show refusals, newest first, with every finding that refused."""
     found = remote.connect(url, token_file, ca_root).get(
-        "/v1/admin/refusals", kind=kind, limit=limit, before=before
+        "/v1/admin/refusals", "refusals", kind=kind, limit=limit, before=before
     )
     if json_:
         output.print_json(found)
@@ -208,7 +209,7 @@ def list_actions(
 ) -> None:
     """Show the operators' log, newest first."""
     found = remote.connect(url, token_file, ca_root).get(
-        "/v1/admin/actions", limit=limit, before=before
+        "/v1/admin/actions", "actions", limit=limit, before=before
     )
     if json_:
         output.print_json(found)

@@ -59,17 +59,17 @@ class Remote:
     token: str = field(repr=False)
     ca_root: Path | None = None
 
-    def get(self, path: str, **query: object) -> Any:  # noqa: ANN401 - JSON
-        """The JSON answer to a GET. Parameters that are None are left out."""
-        return json.loads(asyncio.run(_ask(self, "GET", path, query=_said(query))))
+    def get(self, path: str, member: str, **query: object) -> Any:  # noqa: ANN401 - JSON
+        """The JSON object that answers a GET; it has `member`. Parameters that are None are left out."""
+        return _object(asyncio.run(_ask(self, "GET", path, query=_said(query))), member)
 
     def get_bytes(self, path: str) -> bytes:
         """The body of the answer to a GET."""
         return asyncio.run(_ask(self, "GET", path))
 
     def post(self, path: str, text: bytes | None = None) -> Any:  # noqa: ANN401 - JSON
-        """The JSON answer to a POST, of a policy's text or of nothing."""
-        return json.loads(asyncio.run(_ask(self, "POST", path, text=text)))
+        """The policy that answers a POST of its text, or of nothing."""
+        return _object(asyncio.run(_ask(self, "POST", path, text=text)), "version")
 
     def save(self, path: str, sink: Callable[[bytes], None], **query: object) -> None:
         """Write the body of the answer to a GET as it comes."""
@@ -91,6 +91,17 @@ def connect(url: str, token_file: Path | None, ca_root: Path | None) -> Remote:
 def segment(text: str) -> str:
     """One segment of a path."""
     return quote(text, safe="")
+
+
+def _object(body: bytes, member: str) -> dict[str, Any]:
+    """Raises Unavailable where somebody else answers."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or member not in value:
+        raise Unavailable("the answer is not one of attestca's: is the URL right?")
+    return value
 
 
 def _is_loopback(host: str) -> bool:

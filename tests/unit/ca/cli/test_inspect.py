@@ -20,12 +20,12 @@ EXITS = {"verified": 0, "rejected": 1, "undetermined": 2}
 BODY = ("mr_td", "rtmr0", "rtmr1", "rtmr2", "rtmr3", "report_data")
 
 
-def arguments(name: str) -> list[str | Path]:
+def arguments(name: str) -> list[str]:
     """Evidence, collateral and instant of one real case."""
     vector = tdx_vectors.load(name)
     folder = tdx_vectors.ROOT / "tdx" / name
-    bundle = ["--collateral", folder / "collateral.json"] if vector.bundle else []
-    return [folder / "quote.bin", *bundle, "--at", vector.at.isoformat()]
+    bundle = ["--collateral", str(folder / "collateral.json")] if vector.bundle else []
+    return [str(folder / "quote.bin"), *bundle, "--at", vector.at.isoformat()]
 
 
 @pytest.mark.parametrize("name", tdx_vectors.names())

@@ -13,6 +13,7 @@ import structlog
 from ca.cli import logs
 from ca.config.model import Log
 from ca.errors import ConfigurationError
+from tests.cli_lab import logging_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +21,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_kept():
+        yield
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

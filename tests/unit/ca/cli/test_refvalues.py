@@ -23,7 +23,7 @@ def test_a_first_policy_in_two_commands(cli: Cli, evidence: Evidence, tmp_path: 
         cli.good("refvalues", "capture", quote, *evidence.judged, "--policy", "web").out
     )
     assert cli.good("policy", "lint", policy).err == "no errors\n"
-    judge = (*evidence.judged, "--policy", policy)
+    judge = (*evidence.judged, "--policy", str(policy))
     assert cli.good("appraise", quote, *judge, "--json").json()["policy"]["name"] == "web"
     assert cli("appraise", evidence.quote("other", rtmr1=bytes(48)), *judge).code == 1
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
-import sys
 import urllib.error
 from typing import TYPE_CHECKING
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import pytest
 
-from tests.cli_lab import environment, serving
+from tests.cli_lab import logging_kept, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tests.cli_lab import Cli, Place
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    with logging_kept():
+        yield
 
 
 def get(place: Place, url: str) -> bytes:
@@ -28,7 +35,8 @@ def get(place: Place, url: str) -> bytes:
     return body
 
 
-def test_start_stop_and_start_again(place: Place) -> None:
+def test_start_stop_and_start_again(real: Place, tmp_path: Path) -> None:
+    place = real.copy(tmp_path / "authority")
     with serving(place) as first:
         assert first.public.startswith("https://127.0.0.1:")
         assert first.admin.startswith("http://127.0.0.1:")
@@ -62,18 +70,20 @@ def test_start_stop_and_start_again(place: Place) -> None:
         ({"ATTESTCA_DATABASE__URL": "sqlite:////none/x.db"}, 66, "attestca db upgrade"),
     ],
 )
-def test_what_does_not_start(place: Place, variables: dict[str, str], code: int, says: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "ca", "serve", "--config", str(place.path)],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout) == (code, "")
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_does_not_start(
+    cli: Cli,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    code: int,
+    says: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = cli("serve", "--config", place.path)
+    assert (done.code, done.out) == (code, "")
+    assert says in done.err
+    assert "Traceback" not in done.err
 
 
 def test_without_a_configuration(cli: Cli) -> None:

@@ -44,7 +44,7 @@ def current_command(config: options.ConfigOption = None) -> None:
 
 
 def backup_command(file: BackupArgument, config: options.ConfigOption = None) -> None:
-    """Write the whole database into a new file; the service may go on. Keys are not in it: copy their folder too."""
+    """Write the whole database into a new file. The service may go on. Keys are not in it: copy their folder too."""
     from ca.store import backup
 
     url = options.database_url(options.load_config(config))

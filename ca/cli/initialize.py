@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DirectoryArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[DIR]", help="Where everything goes. Default: this directory."),
+    typer.Argument(metavar="DIR", help="Where everything goes. Default: this directory."),
 ]
 PublicUrlOption = Annotated[
     str | None,
@@ -61,7 +61,7 @@ def init_command(
     listen: ListenOption = None,
     admin_listen: AdminListenOption = None,
 ) -> None:
-    """Make a new authority: keys, root, issuing CA, configuration, database. Never changes one that is there.
+    """Make a new authority: keys, configuration, database. Never changes one that is there.
 
     The passphrase of the keys (12 bytes or more) comes from a file, a descriptor or a variable
     (default: $ATTESTCA_PASSPHRASE), and `attestca serve` reads it from the same place.

@@ -238,10 +238,12 @@ def test_a_short_passphrase_is_refused(
     assert [*tmp_path.rglob("*")] == []
 
 
-def test_a_folder_that_cannot_be_made(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["here", "here/below"])
+def test_a_folder_that_cannot_be_made(cli: Cli, tmp_path: Path, folder: str) -> None:
     (tmp_path / "here").write_text("a file")
-    done = cli(*INIT)
+    done = cli("init", folder, "--public-url", PUBLIC_URL)
     assert done.code == 66
+    assert "cannot " in done.err
     assert (tmp_path / "here").read_text() == "a file"
 
 

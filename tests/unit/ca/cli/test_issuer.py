@@ -130,6 +130,16 @@ def test_after_the_last_one_has_ended(ceremony: Ceremony) -> None:
     assert ceremony.states() == ["ended", "in force"]
 
 
+def test_an_install_that_was_cut_short_is_done_again(ceremony: Ceremony) -> None:
+    """The list is in the folder already, the certificate is not."""
+    ceremony.at(80)
+    assert ceremony.sign(ceremony.request()).code == 0
+    signed = x509.load_pem_x509_crl((ceremony.offline / "signed.pem").read_bytes())
+    ceremony.place.open().install_root_crl(signed.public_bytes(Encoding.DER))
+    assert ceremony.install().code == 0
+    assert ceremony.states() == ["valid", "in force"]
+
+
 def test_both_machines_show_the_same_key_id(ceremony: Ceremony) -> None:
     ceremony.at(80)
     file = ceremony.offline / "r.pem"

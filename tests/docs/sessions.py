@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the commands that the documents show, as they are shown, in a folder of their own.
+
+    stage        an authority answers, its policy `demo` is in force; root.pem, quote.bin of the simulated machine
+    fresh stage  the same authority without a policy in force; policy.yaml holds one named `web`
+    evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
+    new          offline, in an empty folder
+
+The documents' addresses and folders are led to those of the test, and `attestca` and `attestca-client` to this
+checkout; the client's quotes come from the simulated machine. Nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.docs.documents import TOP
+from tests.tdx_vectors import NOTICE, ROOT
+from verifiers.tdx.endorsements import INTEL_PCS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from simulator.stage import Stage
+    from tests.docs.documents import Block
+
+OFFLINE = ("evidence", "new")
+REAL_CASE = "tdx4-b0c06f-uptodate"
+_MARK = "\x1e"
+_ATTESTCA = """\
+#!/bin/sh
+case "$1 $2" in
+  "policy lint") ;;
+  "policy "*|"certs "*|"refusals "*|"actions "*) set -- "$@" --url "$DOCS_ADMIN_URL" ;;
+  "verify "*|"appraise "*|"refvalues "*) set -- "$@" --at "$DOCS_AT" ;;
+esac
+exec "$DOCS_PYTHON" -m ca "$@"
+"""
+_CLIENT = """\
+#!/bin/sh
+test "$1" = enroll && shift
+exec "$DOCS_PYTHON" -m simulator.cvm --world "$DOCS_WORLD" "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A folder, the environment of its commands, and what their texts have in place of the documents' own words."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    replaced: Mapping[str, str]
+
+    def run(self, blocks: Sequence[Block]) -> list[str]:
+        """Run the blocks as one session; what each printed. Fails the test at the first command that fails."""
+        script = "".join(f"printf '{_MARK}'\n{block.text}" for block in blocks)
+        for theirs, ours in self.replaced.items():
+            script = script.replace(theirs, ours)
+        done = subprocess.run(  # noqa: S603 - our own documents
+            ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607 - found by its name like in a terminal
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        _, *printed = done.stdout.split(_MARK)
+        if done.returncode:
+            pytest.fail(f"{blocks[len(printed) - 1].where}: {printed[-1]}")
+        return [self._in_their_words(text) for text in printed]
+
+    def _in_their_words(self, text: str) -> str:
+        for theirs, ours in self.replaced.items():
+            text = text.replace(ours, theirs)
+        return text
+
+
+def offline(situation: str, folder: Path) -> Session:
+    """A session without an authority. Skips the test where the real evidence is not at hand."""
+    environment = _environment(folder)
+    if situation == "evidence":
+        case = ROOT / "tdx" / REAL_CASE
+        if not case.is_dir():
+            pytest.skip(NOTICE)
+        expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
+        environment["DOCS_AT"] = expected["at"]
+        for name in ("quote.bin", "collateral.json"):
+            shutil.copy(case / name, folder)
+    else:
+        environment["DOCS_AT"] = "2026-01-01T00:00:00Z"
+    return Session(folder, environment, _folders(folder, folder / "authority"))
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """The operators' API for policies, without the second that a process takes to start."""
+
+    url: str
+    token: str
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Any:  # noqa: ANN401 - JSON
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/yaml"}
+        url = f"{self.url}/v1/admin/policies{path}"
+        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - of the stage
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def on(stage: Stage, situation: str, folder: Path) -> Session:
+    """A session with the running authority."""
+    token = stage._environment["ATTESTCA_TOKEN"]
+    operators = Operators(stage.admin_url, token)
+    version = _retire_all(operators) + 1
+    text = (stage.folder / "policy.yaml").read_text(encoding="ascii")
+    if situation == "fresh stage":
+        text = text.replace("name: demo\n", "name: web\n")
+        (folder / "policy.yaml").write_text(text, encoding="ascii")
+    else:
+        text = text.replace("version: 1\n", f"version: {version}\n")
+        operators.ask("POST", "", text.encode())
+        operators.ask("POST", f"/demo/{version}/activate")
+    shutil.copy(stage.root, folder / "root.pem")
+    (folder / "quote.bin").write_bytes(stage.world.machine.quote())
+    environment = _environment(folder) | {
+        "DOCS_ADMIN_URL": stage.admin_url,
+        "DOCS_WORLD": str(stage.world_file),
+        "ATTESTCA_TOKEN": token,
+    }
+    addresses = {
+        "https://ca.example.org": stage.url,
+        INTEL_PCS: stage._environment["ATTESTCA_COLLATERAL__PCS_BASE_URL"],
+    }
+    return Session(folder, environment, _folders(folder, stage.config.parent) | addresses)
+
+
+def _retire_all(operators: Operators) -> int:
+    """Leave no policy in force. Returns how many versions there are."""
+    found = operators.ask("GET", "")["policies"]
+    for one in found:
+        if one["state"] == "active":
+            operators.ask("POST", f"/{one['name']}/{one['version']}/retire")
+    return len(found)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    programs = folder / ".bin"
+    programs.mkdir()
+    for name, text in (("attestca", _ATTESTCA), ("attestca-client", _CLIENT)):
+        (programs / name).write_text(text, encoding="ascii")
+        (programs / name).chmod(0o755)
+    for name in ("etc", "media"):
+        (folder / name).mkdir()
+    passphrase = folder / "etc" / "passphrase"
+    passphrase.write_text("correct horse battery staple\n", encoding="ascii")
+    passphrase.chmod(0o600)
+    return {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(TOP),
+        "DOCS_PYTHON": sys.executable,
+    }
+
+
+def _folders(folder: Path, authority: Path) -> dict[str, str]:
+    return {
+        "/var/lib/attestca": str(authority),
+        "/etc/attestca": str(folder / "etc"),
+        "/run/attestca": str(folder / "vm"),
+        "/media/root": str(folder / "media"),
+        ".venv/bin/python": sys.executable,
+    }

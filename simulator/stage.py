@@ -174,11 +174,11 @@ class Stage:
         self.say(_shown("attestca-client enroll", ours))
         return self.run(["-m", "simulator.cvm", "--world", str(self.world_file), *ours])
 
-    def run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments in the stage's environment, to its end."""
+    def run(self, arguments: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments in the stage's environment, `variables` over it, to its end."""
         return subprocess.run(  # noqa: S603 - our own interpreter and modules
             [sys.executable, *arguments],
-            env=self._environment,
+            env={**self._environment, **variables},
             capture_output=True,
             text=True,
             check=False,

@@ -9,6 +9,7 @@ Python repr, and percent-encoded.
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,13 +17,14 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    load_pem_private_key,
 )
 
+from ca.signers.file import load_key
 from ca.signers.folder import SECRETS, KeyFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -66,14 +68,20 @@ def private_parts(name: str, key: ec.EllipticCurvePrivateKey) -> Iterator[tuple[
 def secrets_of(stage: Stage) -> dict[str, bytes]:
     """Everything about a stage that nobody may see, by name."""
     passphrase = (stage.folder / "passphrase").read_bytes().strip()
-    folder = KeyFolder(stage.root.parent, passphrase, bytes)
-    found = {name: folder.secret(name) for name in SECRETS}
+    found = dict(_in_folder(stage.root.parent, passphrase, len([*stage.root.parent.iterdir()])))
     found["passphrase"] = passphrase
     found["token"] = stage._environment["ATTESTCA_TOKEN"].encode()
     found["ppid"] = stage.world.machine.sgx.ppid
     if "ATTESTCA_DATABASE__URL" in stage.overrides:
         found["database password"] = b"marked-database-password"
-    for path in folder.path.glob("*.key"):
-        key = load_pem_private_key(path.read_bytes(), passphrase)
-        found |= private_parts(path.name, key)  # type: ignore[arg-type] # all of them are on curves
     return found
+
+
+@lru_cache
+def _in_folder(path: Path, passphrase: bytes, _files: int) -> tuple[tuple[str, bytes], ...]:
+    """What is sealed and encrypted in a folder of keys; read anew when there are other files in it."""
+    folder = KeyFolder(path, passphrase, bytes)
+    found = [(name, folder.secret(name)) for name in SECRETS]
+    for file in path.glob("*.key"):
+        found += private_parts(file.name, load_key(file, passphrase))
+    return tuple(found)

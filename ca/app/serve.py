@@ -34,6 +34,8 @@ async def serve(config: Config, started: Callable[[str, str], None]) -> None:
     async with opened(config) as service, AsyncExitStack() as stack:
         if config.ca.oid_arc == DEFAULT_OID_ARC:
             _log.warning("oid-arc.documentation", arc=DEFAULT_OID_ARC, advice="set ca.oid_arc")
+        if service.keys.folder.holds_root_key:
+            _log.warning("root-key.online", advice="take root.key offline; see docs/operate.md")
         if service.keys.of.assurance is Assurance.SIMULATED:
             _log.warning("simulated", advice="certificates of this authority prove nothing")
         tls = server_context(service.keys)

@@ -105,6 +105,11 @@ class KeyFolder:
         """The root certificate."""
         return _certificate(self.path / "root.pem")
 
+    @property
+    def holds_root_key(self) -> bool:
+        """Whether the root's key, which the service never needs, still lies here."""
+        return (self.path / "root.key").exists()
+
     def root_crl(self) -> bytes:
         """DER of the root's newest CRL."""
         found = sorted(

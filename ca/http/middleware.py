@@ -58,7 +58,8 @@ class Listener:
     """What one of the two listeners has of its own.
 
     Attributes:
-        unlimited: templates of the routes that take nothing from the caller's bucket (health checks and metrics).
+        unlimited: templates of the routes that take nothing from the caller's bucket: health checks, whose cost is
+            bounded otherwise.
     """
 
     name: str

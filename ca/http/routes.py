@@ -203,7 +203,6 @@ _PUBLIC: Final = (
         summary="Counters for Prometheus",
         answers=_raw(METRICS),
         on=On.BOTH,
-        limited=False,
     ),
 )
 

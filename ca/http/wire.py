@@ -31,6 +31,7 @@ from ca.http.schema import (
     EvidenceBody,
     NonceAnswer,
     PolicyName,
+    base64_length,
 )
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 BODY_SECONDS: Final = 10.0
 MAX_DEPTH: Final = 16
 MAX_STRUCTURE: Final = 512  # characters that open, close or separate; a full request has about 150
-_STRUCTURE: Final = b",:{}[]"
+_TO_COMMAS: Final = bytes.maketrans(b":{}[]", b",,,,,")
+_LONGEST: Final = 2 * max(map(base64_length, MAX_BYTES.values()))  # one value with white space
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _TOLD: Final = 5  # faults of one body that are told
 
@@ -125,9 +127,12 @@ def _parse(body: bytes) -> EnrollmentBody:
 
 
 def _check_structure(body: bytes) -> None:
-    """Count and depth, over the bytes: no field may hold such a character, so strings need no care."""
-    if sum(body.count(character) for character in _STRUCTURE) > MAX_STRUCTURE:
+    """Count, length and depth of values over the bytes, strings and all: no field may hold a character of structure."""
+    pieces = body.translate(_TO_COMMAS).split(b",", MAX_STRUCTURE)
+    if len(pieces) > MAX_STRUCTURE:
         raise RequestRefused(f"more than {MAX_STRUCTURE} members and values")
+    if max(map(len, pieces)) > _LONGEST:
+        raise _too_large(f"a value may have {_LONGEST} bytes")
     depth = 0
     for bracket in _BRACKETS.finditer(body):
         depth += 1 if bracket.group() in b"[{" else -1

@@ -11,7 +11,6 @@ import asyncio
 import gzip
 import io
 import json
-import time
 import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -151,8 +150,8 @@ async def test_a_body_that_breaks_off(keyless: Replica) -> None:
     writer.close()
 
 
-def test_memory_and_time_of_a_refusal_do_not_grow_with_what_is_in_it() -> None:
-    """The largest body that is read at all costs less than 10 MiB, and no more time than a plain scan of it allows."""
+def test_memory_of_a_refusal_does_not_grow_with_what_is_in_it() -> None:
+    """The largest body that is read at all costs less than 10 MiB besides itself."""
     worst = (
         b"[" * (4 * MEBIBYTE),
         b"," * (4 * MEBIBYTE),
@@ -165,18 +164,4 @@ def test_memory_and_time_of_a_refusal_do_not_grow_with_what_is_in_it() -> None:
             wire.decode_enrollment(body)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert peak < 10 * MEBIBYTE + len(body)
-        assert _seconds(body) < 200 * _scan(body), "the time of a few hundred passes over the bytes"
-
-
-def _seconds(body: bytes) -> float:
-    started = time.perf_counter()
-    with pytest.raises(RequestRefused):
-        wire.decode_enrollment(body)
-    return time.perf_counter() - started
-
-
-def _scan(body: bytes) -> float:
-    started = time.perf_counter()
-    body.count(b"\x00")
-    return time.perf_counter() - started
+        assert peak < 10 * MEBIBYTE

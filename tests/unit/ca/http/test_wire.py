@@ -189,6 +189,11 @@ def test_count() -> None:
     assert "more than" in refusal(many).detail
 
 
+def test_a_long_value_is_refused_before_parsing() -> None:
+    long = b'{"nonce":"' + b"A" * (200 * 1024)
+    assert refusal(long).code == "too-large", "although the text does not even end"
+
+
 def test_the_schema_of_the_description_is_the_one_that_decodes() -> None:
     assert set(EnrollmentBody.model_json_schema()["required"]) == set(tree())
 

@@ -12,6 +12,7 @@ import typer
 
 from ca.cli import (
     appraise,
+    collateral,
     database,
     initialize,
     inspect,
@@ -71,6 +72,7 @@ def _attestca(
 
 app.command("verify")(inspect.verify_command)
 app.command("appraise")(appraise.appraise_command)
+app.command("collateral")(collateral.collateral_command)
 app.add_typer(policy.app)
 app.add_typer(refvalues.app)
 app.add_typer(records.certs)

@@ -130,7 +130,8 @@ Next:
 2. A token for the operators' API:
        attestca token create NAME --scope policies:read --scope policies:write --config {config}
 3. A policy:
-       attestca refvalues capture EVIDENCE --policy NAME > policy.yaml
+       attestca collateral EVIDENCE > collateral.json
+       attestca refvalues capture EVIDENCE --collateral collateral.json --policy NAME > policy.yaml
        attestca policy lint policy.yaml
 4. Run it:
        attestca serve --config {config}

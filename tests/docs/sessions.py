@@ -25,7 +25,6 @@ import pytest
 
 from tests.docs.documents import TOP
 from tests.tdx_vectors import NOTICE, ROOT
-from verifiers.tdx.endorsements import INTEL_PCS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +41,7 @@ _ATTESTCA = """\
 case "$1 $2" in
   "policy lint") ;;
   "policy "*|"certs "*|"refusals "*|"actions "*) set -- "$@" --url "$DOCS_ADMIN_URL" ;;
+  "collateral "*) set -- "$@" --config "$ATTESTCA_CONFIG" ;;
   "verify "*|"appraise "*|"refvalues "*) set -- "$@" --at "$DOCS_AT" ;;
 esac
 exec "$DOCS_PYTHON" -m ca "$@"
@@ -138,12 +138,11 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
         "DOCS_ADMIN_URL": stage.admin_url,
         "DOCS_WORLD": str(stage.world_file),
         "ATTESTCA_TOKEN": token,
+        "ATTESTCA_CONFIG": str(stage.config),  # the simulated Intel in place of the real one
+        **{name: value for name, value in stage._environment.items() if "COLLATERAL" in name},
     }
-    addresses = {
-        "https://ca.example.org": stage.url,
-        INTEL_PCS: stage._environment["ATTESTCA_COLLATERAL__PCS_BASE_URL"],
-    }
-    return Session(folder, environment, _folders(folder, stage.config.parent) | addresses)
+    folders = _folders(folder, stage.config.parent)
+    return Session(folder, environment, folders | {"https://ca.example.org": stage.url})
 
 
 def _retire_all(operators: Operators) -> int:
@@ -181,5 +180,4 @@ def _folders(folder: Path, authority: Path) -> dict[str, str]:
         "/etc/attestca": str(folder / "etc"),
         "/run/attestca": str(folder / "vm"),
         "/media/root": str(folder / "media"),
-        ".venv/bin/python": sys.executable,
     }

@@ -173,7 +173,10 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         entropy=authority.entropy(SERIAL_ENTROPY),
     )
     # 10 the intent, on record before there is a signature
-    await store.record_intent(_intent(prepared, decision))
+    try:
+        await store.record_intent(_intent(prepared, decision))
+    except NonceUsed:
+        return await _overtaken(request, store)
     # 11, 12 sign, and lint what was signed
     issued = prepare.complete(prepared, await issuing.signer.sign(prepared.tbs))
     # 13 the certificate, on record before anybody has it
@@ -197,6 +200,14 @@ async def _answer_of_before(request: EnrollmentRequest, store: Store) -> Certifi
                 "this request is being answered; ask again", code="in-progress", retry_after=1
             )
     raise NonceUsed("the nonce was answered before: get a new nonce, and new evidence for it")
+
+
+async def _overtaken(request: EnrollmentRequest, store: Store) -> Enrolled:
+    """The nonce was answered since step 1: fine if it was this very request, which a client sent twice."""
+    answered = await _answer_of_before(request, store)
+    if answered is None:
+        raise Unavailable("the nonce is spent, but its answer cannot be read")
+    return Enrolled(answered, repeated=True)
 
 
 def _the_cpu_evidence(evidence: tuple[Evidence, ...]) -> Evidence:

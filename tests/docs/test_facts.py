@@ -313,6 +313,12 @@ def test_metrics_and_events_of_the_table_are_in_the_code() -> None:
     assert shown == events - {"enrollment.{outcome}"}
 
 
+def test_what_takes_nothing_from_the_rate_limit() -> None:
+    text = " ".join(section(OPERATE, "## Watching it").split())
+    assert "Of these, `/metrics` alone counts for the rate limit." in text
+    assert {one.path for one in ROUTES if not one.limited} == {"/healthz", "/readyz"}
+
+
 def test_exit_codes() -> None:
     operators = {int(row[0]) for row in rows(section(OPERATE, "## Exit codes"))}
     assert operators == set(Exit)

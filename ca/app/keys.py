@@ -154,9 +154,12 @@ def anchors_of(config: Config) -> Anchors:
         raise ConfigurationError("ca.simulated_anchors: one file, the simulated Intel root")
     try:
         der = x509.load_pem_x509_certificate(files[0].read_bytes()).public_bytes(Encoding.DER)
-        return Anchors(intel_sgx_root=Anchor.from_der(der), simulated=True)
+        anchors = Anchors(intel_sgx_root=Anchor.from_der(der), simulated=True)
     except (OSError, ValueError, VerificationError) as error:
         raise ConfigurationError(f"ca.simulated_anchors: {files[0]}: {error}") from error
+    if anchors.sha256 == builtin().sha256:
+        raise ConfigurationError(f"ca.simulated_anchors: {files[0]} is the real vendor's root")
+    return anchors
 
 
 def key_id(certificate: x509.Certificate) -> bytes:

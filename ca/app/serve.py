@@ -31,6 +31,7 @@ _log = structlog.get_logger("attestca")
 
 async def serve(config: Config, started: Callable[[str, str], None]) -> None:
     """Run until SIGTERM or SIGINT. `started` is told the two addresses once both listeners accept connections."""
+    stop = _stop_on_signal()
     async with opened(config) as service, AsyncExitStack() as stack:
         if config.ca.oid_arc == DEFAULT_OID_ARC:
             _log.warning("oid-arc.documentation", arc=DEFAULT_OID_ARC, advice="set ca.oid_arc")
@@ -48,7 +49,7 @@ async def serve(config: Config, started: Callable[[str, str], None]) -> None:
         stack.push_async_callback(_cancel, background)
         _log.info("started", config=config.digest(), public=public, admin=admin, build=BUILD)
         started(public, admin)
-        await _told_to_stop()
+        await stop.wait()
         _log.info("stopping")
 
 
@@ -95,9 +96,10 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _told_to_stop() -> None:
+def _stop_on_signal() -> asyncio.Event:
+    """Set when we are told to stop; from the start on, so that a signal never ends us half way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

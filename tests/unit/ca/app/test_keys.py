@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which key is in force when, what is renewed and what is kept; and whether an authority may start at all (R-46)."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from attestca_client.chain import spki
+from attestca_client.protocol import ca_id as client_ca_id
+from ca.app.keys import Keys, anchors_of, ca_id, key_id
+from ca.app.service import opened
+from ca.errors import ConfigurationError
+from ca.issuance.authority import RENEW_SERVICE
+from ca.issuance.request import Assurance
+from simulator.intel import FakeIntel
+from simulator.pki import pem
+from tests.app_lab import PASSPHRASE, install_issuing, make_config, make_keys
+from verifiers.anchors import builtin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ca.config import Config
+    from tests.vendor_lab import Clock
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Place:
+    """An authority's files, and their reader."""
+
+    config: Config
+    clock: Clock
+
+    def open(self) -> Keys:
+        return Keys.open(self.config, PASSPHRASE)
+
+
+@pytest.fixture
+def place(tmp_path: Path, app_clock: Clock) -> Place:
+    config = simulated_config(tmp_path, app_clock)
+    make_keys(config, app_clock())
+    return Place(config, app_clock)
+
+
+def simulated_config(folder: Path, clock: Clock, database_url: str = "sqlite:///none.db") -> Config:
+    root = pem(FakeIntel.create(clock(), seed=b"unit").root_der)
+    return make_config(folder, database_url, vendor="http://127.0.0.1:1", root_pem=root)
+
+
+def real(config: Config) -> Config:
+    return config.model_copy(update={"ca": config.ca.model_copy(update={"simulated_anchors": ()})})
+
+
+# which issuing CA
+
+
+def test_of_the_valid_ones_the_one_that_ends_last(place: Place) -> None:
+    first = place.open().current(place.clock())
+    place.clock.advance(days=80)
+    install_issuing(place.config, place.clock())
+    keys = place.open()
+    second = keys.current(place.clock())
+    assert second.certificate != first.certificate
+    assert [held.certificate for held in keys.issuing_cas] == [
+        first.certificate,
+        second.certificate,
+    ]
+    before = second.certificate.not_valid_before_utc - timedelta(seconds=1)
+    assert keys.current(before).certificate == first.certificate, "not before its time"
+    assert keys.current(first.ends + DAY).certificate == second.certificate
+
+
+def test_none_is_valid(place: Place) -> None:
+    keys = place.open()
+    for now in (place.clock() - DAY, place.clock() + 91 * DAY):
+        with pytest.raises(ConfigurationError, match="no issuing CA certificate is valid now"):
+            keys.current(now)
+
+
+def test_reload_sees_what_was_installed(place: Place) -> None:
+    keys = place.open()
+    place.clock.advance(days=1)
+    install_issuing(place.config, place.clock())
+    assert len(keys.issuing_cas) == 1
+    keys.reload()
+    assert len(keys.issuing_cas) == 2
+
+
+def test_an_issuer_is_linted_once_and_reserves_the_services_names(place: Place) -> None:
+    keys = place.open()
+    held = keys.current(place.clock())
+    issuer = keys.issuer(held)
+    assert keys.issuer(held) is issuer
+    assert issuer.reserved_names == {"ca.example.org"}
+    assert issuer.assurance is Assurance.SIMULATED
+
+
+async def test_the_signer_holds_the_key_and_its_chain(place: Place) -> None:
+    keys = place.open()
+    held = keys.current(place.clock())
+    signer = keys.signer(held)
+    assert [x509.load_der_x509_certificate(der) for der in signer.chain_der] == [
+        held.certificate,
+        keys.root,
+    ]
+
+
+# the service's own
+
+
+async def test_what_is_missing_is_made_once(place: Place) -> None:
+    keys = place.open()
+    assert (keys.tls, keys.ear) == ((), ())
+    assert await keys.renew_service(place.clock())
+    assert (len(keys.tls), len(keys.ear)) == (1, 1)
+    for held in (*keys.tls, *keys.ear):
+        held.certificate.verify_directly_issued_by(keys.current(place.clock()).certificate)
+    names = keys.tls[0].certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert names.value.get_values_for_type(x509.DNSName) == ["ca.example.org"]
+    assert not await keys.renew_service(place.clock())
+    assert not await place.open().renew_service(place.clock())
+
+
+async def test_renewed_eight_days_before_the_end_and_not_before(place: Place) -> None:
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    due = keys.ear[0].ends - RENEW_SERVICE
+    assert not await keys.renew_service(due - timedelta(seconds=1))
+    assert await keys.renew_service(due)
+    assert (len(keys.tls), len(keys.ear)) == (2, 2)
+    assert keys.ear[-1].ends == due.replace(microsecond=0) + timedelta(days=30)
+
+
+async def test_at_the_end_of_the_issuing_ca_nothing_is_made_over_and_over(place: Place) -> None:
+    """Its last certificates end with it; they are not renewed every minute because that is soon."""
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    end = keys.current(place.clock()).ends
+    assert await keys.renew_service(end - 5 * DAY)
+    assert keys.ear[-1].ends == end
+    for left in (5, 4, 3, 2):
+        assert not await keys.renew_service(end - left * DAY + timedelta(minutes=1))
+
+
+async def test_a_new_issuing_ca_signs_the_services_next_certificates(place: Place) -> None:
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    end = keys.current(place.clock()).ends
+    await keys.renew_service(end - 5 * DAY)
+    install_issuing(place.config, end - 5 * DAY)
+    keys.reload()
+    assert await keys.renew_service(end - 5 * DAY)
+    assert keys.ear[-1].certificate.issuer == keys.issuing_cas[-1].certificate.subject
+    assert keys.ear[-1].ends > end
+
+
+# names of the authority
+
+
+def test_ids_are_those_that_the_client_computes(place: Place) -> None:
+    root = place.open().root
+    assert ca_id(root) == client_ca_id(spki(root.public_key()))
+    assert len(key_id(root)) == 20
+
+
+# R-46
+
+
+def test_a_simulated_root_without_simulated_anchors_does_not_open(place: Place) -> None:
+    with pytest.raises(ConfigurationError, match="simulated_anchors"):
+        Keys.open(real(place.config), PASSPHRASE)
+
+
+def test_a_real_root_with_simulated_anchors_does_not_open(tmp_path: Path, app_clock: Clock) -> None:
+    config = simulated_config(tmp_path, app_clock)
+    make_keys(config, app_clock(), Assurance.VERIFIED)
+    with pytest.raises(ConfigurationError, match="simulated_anchors"):
+        Keys.open(config, PASSPHRASE)
+    keys = Keys.open(real(config), PASSPHRASE)
+    assert keys.of.assurance is Assurance.VERIFIED
+
+
+@pytest.mark.parametrize("assurance", list(Assurance))
+async def test_such_a_service_does_not_open(
+    tmp_path: Path, app_clock: Clock, sqlite_url: str, assurance: Assurance
+) -> None:
+    config = simulated_config(tmp_path, app_clock, sqlite_url)
+    make_keys(config, app_clock(), assurance)
+    wrong = config if assurance is Assurance.VERIFIED else real(config)
+    right = real(config) if assurance is Assurance.VERIFIED else config
+    with pytest.raises(ConfigurationError, match="simulated_anchors"):
+        async with opened(wrong):
+            pass
+    async with opened(right) as service:
+        assert service.authority.anchors.simulated is (assurance is Assurance.SIMULATED)
+        assert service.keys.of.assurance is assurance
+
+
+def test_a_real_authority_trusts_the_built_in_anchors(place: Place) -> None:
+    assert anchors_of(real(place.config)) is builtin()
+
+
+def test_simulated_anchors_are_those_of_the_file(place: Place) -> None:
+    anchors = anchors_of(place.config)
+    assert anchors.simulated
+    assert anchors.sha256 != builtin().sha256
+
+
+def test_the_real_vendors_root_is_no_simulated_anchor(place: Place) -> None:
+    der = builtin().intel_sgx_root.certificate.der
+    place.config.ca.simulated_anchors[0].write_text(pem(der))
+    with pytest.raises(ConfigurationError, match="the real vendor's root"):
+        anchors_of(place.config)
+
+
+def test_anchors_that_cannot_be_read(place: Place) -> None:
+    (path,) = place.config.ca.simulated_anchors
+    for content in ("", "no certificate", pem(place.open().root.tbs_certificate_bytes)):
+        path.write_text(content)
+        with pytest.raises(ConfigurationError, match=str(path)):
+            anchors_of(place.config)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match=str(path)):
+        anchors_of(place.config)
+    two = place.config.ca.model_copy(update={"simulated_anchors": (path, path)})
+    with pytest.raises(ConfigurationError, match="one file"):
+        anchors_of(place.config.model_copy(update={"ca": two}))
+
+
+# a folder that is not whole
+
+
+def test_a_wrong_passphrase(place: Place) -> None:
+    with pytest.raises(ConfigurationError, match="another passphrase"):
+        Keys.open(place.config, b"not the passphrase")
+
+
+def test_no_folder(place: Place) -> None:
+    shutil.rmtree(place.config.ca.directory)
+    with pytest.raises(ConfigurationError, match=r"root\.pem"):
+        place.open()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What listeners and jobs are given: chains, lists, keys, readiness, and the jobs themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import SecretStr
+
+from ca.app.keys import key_id
+from ca.app.service import clock, load_tls, opened
+from ca.errors import ConfigurationError, Unavailable
+from tests import records
+from tests.app_lab import install_issuing
+
+if TYPE_CHECKING:
+    from tests.app_lab import App
+
+DAY = timedelta(days=1)
+
+
+def test_the_clock_is_utc() -> None:
+    assert clock().utcoffset() == timedelta(0)
+
+
+async def test_chain_is_that_of_the_issuing_ca_in_force(app: App) -> None:
+    service = app.service
+    (old,) = service.keys.issuing_cas
+    assert x509.load_pem_x509_certificates(service.chain_pem()) == [
+        old.certificate,
+        service.keys.root,
+    ]
+    app.clock.advance(days=1)
+    install_issuing(app.config, app.clock())
+    await app.run_job("certificates")
+    new = service.keys.issuing_cas[-1]
+    assert x509.load_pem_x509_certificates(service.chain_pem())[0] == new.certificate
+    former = service.former_chain(key_id(old.certificate))
+    assert former == tuple(
+        each.public_bytes(Encoding.DER) for each in (old.certificate, service.keys.root)
+    )
+    assert service.former_chain(bytes(20)) is None
+
+
+async def test_lists_of_the_issuing_ca_the_root_and_nobody_else(app: App) -> None:
+    service = app.service
+    for certificate in (service.keys.issuing_cas[0].certificate, service.keys.root):
+        der = await service.crl(key_id(certificate).hex())
+        assert der is not None
+        assert x509.load_der_x509_crl(der).issuer == certificate.subject
+    assert await service.crl("00" * 20) is None
+
+
+async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
+    await app.service.check_ready()
+    app.clock.advance(days=91)
+    with pytest.raises(ConfigurationError):
+        await app.service.check_ready()
+
+
+async def test_every_job_goes_through_twice(app: App) -> None:
+    todo = app.service.jobs(app.tls)
+    names = [job.name for job in todo]
+    assert names == ["abandoned-intents", "certificates", "retention", "collateral"]
+    for _ in range(2):
+        for job in todo:
+            await job.run(app.clock())
+            assert job.every >= timedelta(minutes=1)
+
+
+async def test_retention_is_what_the_configuration_says(app: App) -> None:
+    await app.enroll(rtmr1=bytes(48))
+    (refusal,) = await app.service.store.refusals(10, None)
+    kept = app.config.retention
+    nonce = refusal.decision.nonce
+    await app.run_job(
+        "retention", refusal.decision.nonce_expires + timedelta(hours=kept.nonce_hours)
+    )
+    assert await app.service.store.nonce_state(nonce) is not None
+    late = refusal.decision.nonce_expires + timedelta(hours=kept.nonce_hours, seconds=1)
+    await app.run_job("retention", late)
+    assert await app.service.store.nonce_state(nonce) is None
+    assert len(await app.service.store.refusals(10, None)) == 1
+    await app.run_job("retention", app.clock() + timedelta(days=kept.refusal_days, seconds=1))
+    assert await app.service.store.refusals(10, None) == ()
+
+
+async def test_a_serial_that_is_abandoned_is_in_the_list_of_the_same_turn(app: App) -> None:
+    held = app.service.keys.current(app.clock())
+    (policy,) = await app.service.store.policies(active_only=True)
+    decision = replace(records.decision(), decided_at=app.clock(), policy_sha256=policy.sha256)
+    intent = records.intent(
+        of=decision, issuer_key_id=key_id(held.certificate), not_after=app.clock() + DAY
+    )
+    await app.service.store.record_intent(intent)
+    later = app.clock() + timedelta(minutes=5, seconds=1)
+    for job in app.service.jobs(app.tls):
+        await job.run(later)
+    crl = x509.load_der_x509_crl(await app.service.crl(key_id(held.certificate).hex()) or b"")
+    assert [entry.serial_number for entry in crl] == [intent.serial]
+
+
+async def test_new_tls_certificate_from_the_next_handshake_on(app: App) -> None:
+    def shown() -> x509.Certificate:
+        host, _, port = app.public.removeprefix("https://").partition(":")
+        return x509.load_pem_x509_certificate(
+            ssl.get_server_certificate((host, int(port))).encode()
+        )
+
+    first = await asyncio.to_thread(shown)
+    assert first == app.service.keys.tls[-1].certificate
+    app.clock.advance(days=23)
+    await app.run_job("certificates")
+    second = await asyncio.to_thread(shown)
+    assert second == app.service.keys.tls[-1].certificate != first
+
+
+async def test_a_context_takes_the_newest_valid_one(app: App) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    load_tls(context, app.service.keys, app.clock())
+    with pytest.raises(IndexError):
+        load_tls(context, app.service.keys, app.clock() + 31 * DAY)
+
+
+async def test_no_database(app: App) -> None:
+    url = app.config.database.model_copy(
+        update={"url": SecretStr(f"sqlite:///{app.config.ca.directory}/none.db")}
+    )
+    with pytest.raises((ConfigurationError, Unavailable)):
+        async with opened(app.config.model_copy(update={"database": url})):
+            pass
+
+
+async def test_results_need_the_issuing_ca_that_signed_their_key(app: App) -> None:
+    """A folder from which somebody took the issuing CA that signed the newest key of results."""
+    keys = app.service.keys
+    app.clock.advance(days=1)
+    install_issuing(app.config, app.clock())
+    keys.reload()
+    keys.issuing_cas = keys.issuing_cas[1:]
+    with pytest.raises(ConfigurationError, match="not in the folder"):
+        app.service.authority.issuing()
+    assert (await app.enroll()).status == 503

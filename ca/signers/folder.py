@@ -4,7 +4,7 @@
     root.pem  root.key                root certificate and key; the key is used to sign an issuing CA and is meant to be
                                       taken offline after `init`
     root-<number>.crl                 CRLs of the root; the highest number counts
-    issuing-<key id>.key/.csr/.pem    issuing CAs; a key without certificate waits for `issuer install`
+    issuing-<key id>.key/.pem         issuing CAs; a key without certificate waits for `issuer install`
     tls-<key id>.key/.pem             the service's TLS certificates, each with the issuing CA behind it
     ear-<key id>.key/.pem             signers of attestation results, likewise
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
@@ -81,6 +81,7 @@ class KeyFolder:
             staging.path.mkdir(mode=0o700, parents=True)
             staging.fill(of, now)
             staging.path.rename(self.path)
+            files.sync_folder(self.path.parent)
         except OSError as error:
             raise ConfigurationError(f"cannot make {self.path}: {error.strerror}") from error
         finally:

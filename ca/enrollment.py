@@ -165,7 +165,8 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         )
     # 9 the certificate to be signed, linted
     issuing = authority.issuing()
-    grant = _Grant(chosen, result, await _names(chosen, claims, decision, store))
+    reserved = issuing.issuer.reserved_names
+    grant = _Grant(chosen, result, await _names(chosen, claims, reserved, decision, store))
     prepared = prepare.prepare(
         _leaf_request(key, claims, grant, authority, issuing.issuer.assurance),
         issuing.issuer,
@@ -294,14 +295,25 @@ class _Grant:
 
 
 async def _names(
-    policy: LoadedPolicy, claims: Claims, decision: Decision, store: Store
+    policy: LoadedPolicy,
+    claims: Claims,
+    reserved: frozenset[str],
+    decision: Decision,
+    store: Store,
 ) -> tuple[str, ...]:
-    """The names that the policy grants; a template that gives none for these claims is a refusal."""
+    """The names that the policy grants.
+
+    A template that gives no name for these claims is a refusal, and so is one that gives the service's own name.
+    """
     try:
         names = render_names(policy.document, claims)
     except NameRefused as error:
         await store.record_refusal(decision)
         raise Denied(error.detail, code="name-refused", record=decision.result_json) from error
+    if not reserved.isdisjoint(names.dns):
+        await store.record_refusal(decision)
+        detail = "the policy grants the service's own name, which no machine gets"
+        raise Denied(detail, code="name-refused", record=decision.result_json)
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
 
 

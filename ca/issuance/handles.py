@@ -21,16 +21,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attestca_client.protocol import HandleKind, handle
+from attestca_client.protocol import HandleKind, certificate_handle, handle
 
 if TYPE_CHECKING:
     from ca.issuance.request import LeafRequest
-
-
-def certificate(issuer_key_id: bytes, serial: int) -> bytes:
-    """Handle of one certificate."""
-    number = serial.to_bytes((serial.bit_length() + 7) // 8, "big")
-    return handle(HandleKind.CERTIFICATE, issuer_key_id, number)
 
 
 def of_leaf(
@@ -39,7 +33,7 @@ def of_leaf(
     """(kind, 32-byte handle) of everything that a leaf depends on, in the order of the table, without repeats."""
     platform = request.platform
     found: list[tuple[str, bytes]] = [
-        (HandleKind.CERTIFICATE.value, certificate(issuer_key_id, serial))
+        (HandleKind.CERTIFICATE.value, certificate_handle(issuer_key_id, serial))
     ]
 
     def add(kind: HandleKind, *value: bytes) -> None:

@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
-from attestca_client.protocol import OID_PE_CMW, HandleKind, handle
+from attestca_client.protocol import OID_PE_CMW, HandleKind, certificate_handle, handle
 from ca.errors import LintFailed, RequestRefused
-from ca.issuance import ear, extension, handles, keys, names, profile
+from ca.issuance import ear, extension, keys, names, profile
 from ca.issuance.request import MAX_NAMES, Assurance, policy_oid
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ def _evidence(certificate: x509.Certificate, prepared: PreparedCertificate) -> b
 def _handles(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
     key_id = prepared.issuer.key_id
     needed = {
-        (HandleKind.CERTIFICATE, handles.certificate(key_id, certificate.serial_number)),
+        (HandleKind.CERTIFICATE, certificate_handle(key_id, certificate.serial_number)),
         (HandleKind.KEY, handle(HandleKind.KEY, prepared.request.key.sha256)),
         (HandleKind.POLICY, handle(HandleKind.POLICY, prepared.request.policy.sha256)),
         (HandleKind.ISSUER, handle(HandleKind.ISSUER, key_id)),

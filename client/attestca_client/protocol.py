@@ -94,8 +94,9 @@ def handle(kind: HandleKind, *value: bytes) -> bytes:
 
 
 def certificate_handle(issuer_key_id: bytes, serial: int) -> bytes:
-    """The 32-byte handle of one certificate: its issuer's key id, and its serial number as 20 bytes big-endian."""
-    return handle(HandleKind.CERTIFICATE, issuer_key_id, serial.to_bytes(20, "big"))
+    """The 32-byte handle of one certificate: its issuer's key id, its serial big-endian without leading zeros."""
+    number = serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+    return handle(HandleKind.CERTIFICATE, issuer_key_id, number)
 
 
 def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:

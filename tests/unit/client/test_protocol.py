@@ -167,7 +167,7 @@ def test_handle_is_flat_and_labelled() -> None:
 
 def test_the_handle_of_a_certificate() -> None:
     key_id, serial = b"i" * 20, 0x1234
-    value = protocol.handle(protocol.HandleKind.CERTIFICATE, key_id, b"\0" * 18 + b"\x12\x34")
+    value = protocol.handle(protocol.HandleKind.CERTIFICATE, key_id, b"\x12\x34")
     assert protocol.certificate_handle(key_id, serial) == value
     assert protocol.certificate_handle(key_id, serial + 1) != value
 

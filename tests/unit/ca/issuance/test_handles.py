@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from attestca_client.protocol import certificate_handle
 from ca.issuance import handles
 from ca.issuance.request import Register
 from tests.authority_lab import digest, make_platform, make_request
@@ -49,4 +50,4 @@ def test_repeats_are_one_handle() -> None:
 
 
 def test_a_serial_is_in_its_shortest_form() -> None:
-    assert handles.certificate(ISSUER, 0x80) == by_hand("certificate", ISSUER, b"\x80")[1]
+    assert certificate_handle(ISSUER, 0x80) == by_hand("certificate", ISSUER, b"\x80")[1]

@@ -58,9 +58,7 @@ def test_a_minute_is_enough(lab: Lab) -> None:
     start, end = profile.validity(request, lab.issuer.certificate, NOW + DAY)
     assert end - start == timedelta(minutes=2)
     with pytest.raises(Unavailable, match="policy's lifetime"):
-        profile.validity(
-            make_request(lifetime=timedelta(seconds=59)), lab.issuer.certificate, NOW
-        )
+        profile.validity(make_request(lifetime=timedelta(seconds=59)), lab.issuer.certificate, NOW)
 
 
 minutes = st.integers(6, 60 * 24 * 400).map(lambda each: timedelta(minutes=each))

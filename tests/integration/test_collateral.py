@@ -102,6 +102,13 @@ async def test_collateral_of_another_vendor(app: App) -> None:
     assert await nothing_on_record(app)
 
 
+async def test_a_platform_that_the_vendor_does_not_know(app: App) -> None:
+    """Its own fault for good, and nothing of it is kept: the vendor gives no word on what it is."""
+    stranger = app.intel.platform(fmspc="00a067110000")
+    problem_of(await app.enroll(machine=stranger), 422, "platform-unknown")
+    assert await nothing_on_record(app)
+
+
 async def test_expired_collateral_is_a_denial_by_policy(app: App) -> None:
     """Authentic, too old, and the policy tolerates nothing: on record with the part by its name."""
     app.clock.advance(days=30)

@@ -12,14 +12,23 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from attestca_client.chain import spki
-from attestca_client.protocol import binding, ca_id
+from attestca_client.protocol import DEFAULT_OID_ARC, binding, ca_id
+from ca.issuance import extension
 from ca.ports import CertificateQuery, Decision
 from ca.store.sql import SqlStore
 from policies.appraise import appraise
+from policies.errors import NameRefused
 from policies.loader import LoadedPolicy, load_policy
+from policies.names import render_names
+from policies.result import Decision as Appraised
 from policies.select import select
+from simulator.machine import register
+from simulator.stage import POLICY
 from simulator.world import World
+from tests.app_lab import IMAGE
 from tests.databases import run_to_end
 from tests.service_lab import leaf_of
 from tests.stage_lab import Enrolled, database_url
@@ -30,8 +39,6 @@ from verifiers.errors import VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from ca.ports import Store
     from tests.app_lab import App
 
@@ -61,9 +68,16 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         )
     policies = () if made.policy_name is None else (await _policy(made, store),)
     chosen = select(policies, claims, made.profile, made.decided_at)
-    result = (
-        appraise(claims, chosen, made.decided_at) if isinstance(chosen, LoadedPolicy) else chosen
-    )
+    if not isinstance(chosen, LoadedPolicy):
+        return chosen.to_json()
+    result = appraise(claims, chosen, made.decided_at)
+    try:
+        render_names(chosen.document, claims)
+    except NameRefused as error:
+        if result.decision is Appraised.ACCEPTED:
+            reason = {"code": "name-refused", "detail": str(error)}
+            facts = result.as_json() | {"decision": "denied", "reason": reason}
+            return json.dumps(facts, sort_keys=True)
     return result.to_json()
 
 
@@ -72,6 +86,14 @@ async def _policy(made: Decision, store: Store) -> LoadedPolicy:
     assert record is not None
     assert sha256(record.document).digest() == made.policy_sha256
     return load_policy(record.document)
+
+
+def named_by_configuration() -> str:
+    """A policy of another profile, whose one name is made of MRCONFIGID."""
+    values = {name: register(f"simulated {what}").hex() for name, what in IMAGE.items()}
+    text = POLICY.format(**values).replace("name: demo", "name: named")
+    text = text.replace("profile: default", "profile: named")
+    return text.replace("demo.example.org", "{mr_config_id_32}.example.org")
 
 
 async def test_certificates_and_refusals(app_on_both: App) -> None:
@@ -88,15 +110,47 @@ async def test_certificates_and_refusals(app_on_both: App) -> None:
     assert (await app.enroll()).status == 403
     app.machine.certify(replace(old, components=(0,) * 16, pcesvn=0))
     assert (await app.enroll()).status == 403  # no level of Intel's matches
+    app.machine.certify(old)
+    await app.accept_image(named_by_configuration())
+    assert (await app.enroll(profile="named")).status == 403  # MRCONFIGID is zero: it names nobody
     # the world goes on: what was decided does not change with it
     app.clock.advance(days=200)
     app.intel.tcb_info["tcbLevels"].clear()
     refused = [record.decision for record in await store.refusals(100, None)]
     issued = [record.decision for record in await store.certificates(CertificateQuery())]
-    assert (len(refused), len(issued)) == (5, 2)
+    assert (len(refused), len(issued)) == (6, 2)
+    assert {json.loads(made.result_json)["decision"] for made in refused} == {"denied"}
     for made in (*refused, *issued):
         again = await recomputed(made, store, anchors, app.service.authority.ca_id)
         assert again == made.result_json
+
+
+async def test_the_services_own_name_is_a_denial_on_record(app: App) -> None:
+    """An accepted appraisal on record would say the contrary of what happened."""
+    text = named_by_configuration().replace("{mr_config_id_32}.example.org", "ca.example.org")
+    await app.accept_image(text)
+    reply = await app.enroll(profile="named")
+    assert (reply.status, reply.code) == (403, "name-refused")
+    (record,) = await app.service.store.refusals(10, None)
+    result = json.loads(record.decision.result_json)
+    assert (result["decision"], result["reason"]["code"]) == ("denied", "name-refused")
+    assert {finding["result"] for finding in result["findings"]} == {"pass"}
+
+
+async def test_the_evidence_on_record_is_what_the_certificate_names(app: App) -> None:
+    """Kernels hand out quotes with zero bytes behind them; one digest stands everywhere all the same."""
+    serial = leaf_of(await app.enroll(trailing=bytes(70))).serial_number
+    record = await app.service.store.certificate(serial)
+    assert record is not None
+    assert record.der is not None
+    ((_, blob),) = record.decision.evidence
+    found = x509.load_der_x509_certificate(record.der).extensions.get_extension_for_oid(
+        x509.ObjectIdentifier(extension.info_oid(DEFAULT_OID_ARC))
+    )
+    said = extension.decode(found.value.public_bytes()).evidence_sha256
+    assert said == blob.sha256 == sha256(blob.data).digest()
+    shown = (await app.get(f"/v1/certificates/{serial:x}")).json()
+    assert shown["evidence_sha256"] == [said.hex()]
 
 
 async def test_a_record_that_was_changed_does_not_recompute(app: App) -> None:

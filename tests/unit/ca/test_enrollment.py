@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ca.enrollment import Authority, Enrolled, Issuing
-    from ca.ports import Intent, PolicySource, Store
+    from ca.ports import Intent, NonceState, PolicySource, Store
     from policies.loader import LoadedPolicy
     from tests.app_lab import App
 
@@ -223,6 +223,48 @@ async def test_while_it_is_being_answered(desk: Desk) -> None:
 async def active(desk: Desk) -> bytes:
     (policy,) = await desk.store.policies(active_only=True)
     return policy.sha256
+
+
+class Overtaken:
+    """A store before whose every intent somebody else is faster. `blind`: it knows of no nonce."""
+
+    def __init__(self, desk: Desk, faster: EnrollmentRequest, *, blind: bool = False) -> None:
+        self.desk, self.faster, self.blind = desk, faster, blind
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the store's
+        return getattr(self.desk.store, name)
+
+    async def nonce_state(self, nonce: bytes) -> NonceState | None:
+        return None if self.blind else await self.desk.store.nonce_state(nonce)
+
+    async def record_intent(self, intent: Intent) -> None:
+        await self.desk(self.faster)
+        await self.desk.store.record_intent(intent)
+
+
+async def test_the_same_request_twice_at_once(desk: Desk) -> None:
+    request = desk.request()
+    store = cast("Store", Overtaken(desk, request))
+    slower = await desk(request, replace(desk.authority, store=store))
+    assert slower.repeated
+    assert await desk.store.certificates(CertificateQuery()) == (slower.certificate,)
+
+
+async def test_another_request_with_the_nonce_at_once(desk: Desk) -> None:
+    request = desk.request()
+    faster = decode_enrollment(desk.app.body(request.nonce))
+    store = cast("Store", Overtaken(desk, faster))
+    with pytest.raises(NonceUsed):
+        await desk(request, replace(desk.authority, store=store))
+    (only,) = await desk.store.certificates(CertificateQuery())
+    assert only.decision.request_sha256 == faster.body_sha256
+
+
+async def test_a_spent_nonce_whose_answer_cannot_be_read(desk: Desk) -> None:
+    request = desk.request()
+    store = cast("Store", Overtaken(desk, request, blind=True))
+    with pytest.raises(Unavailable, match="nonce is spent"):
+        await desk(request, replace(desk.authority, store=store))
 
 
 # 2, 3 the request

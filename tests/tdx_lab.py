@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from simulator.intel import FakeIntel
 from simulator.pki import pem
 from tests.tdx_vectors import load
-from verifiers import chain
+from verifiers import chain, signatures
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
 from verifiers.tdx import collateral, pck
@@ -43,7 +43,13 @@ Alteration: TypeAlias = "Callable[[Lab], object]"
 Expectation: TypeAlias = "Reason | TcbStatus"
 
 # Everything in the verifiers that remembers. A test demands that this list is complete.
-CACHES = (chain._issued, collateral._authenticate, pck._verify_pck_chain, judge._attributes)
+CACHES = (
+    chain._issued,
+    collateral._authenticate,
+    judge._attributes,
+    pck._verify_pck_chain,
+    signatures.p256_point,
+)
 
 
 def clear_caches() -> None:

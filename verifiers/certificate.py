@@ -35,8 +35,6 @@ _UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
 _P256_SPKI: Final = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d03010703420004")
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # the whole element
 _TRUE: Final = (der.BOOLEAN, b"\xff")
-# version, serial number, algorithm, issuer, validity, subject, key, extensions; no unique identifiers
-_FIELDS: Final = (der.CONTEXT_0, der.INTEGER, *(der.SEQUENCE,) * 5, der.CONTEXT_3)
 _KEY_CERT_SIGN: Final = 0x04  # bits 5 and 6 of KeyUsage, counted from the most significant
 _CRL_SIGN: Final = 0x02
 
@@ -90,10 +88,9 @@ def parse_certificate(data: bytes) -> Certificate:
 
 def _parse_certificate(data: bytes) -> Certificate:
     tbs, signature, fields = signed_fields(data)
-    tags, contents = zip(*fields, strict=True)
-    if tags != _FIELDS:
-        raise ValueError("not the fields of a version 3 certificate with extensions")
-    _, serial, _, issuer, _, subject, spki, extensions = contents
+    if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:
+        raise ValueError("not a version 3 certificate with extensions and no unique identifiers")
+    _, serial, _, issuer, _, subject, spki, extensions = [content for _, content in fields]
     serial_number = der.unsigned(serial)
     if not serial_number:
         raise ValueError("serial number is not positive")
@@ -138,15 +135,12 @@ def parse_extensions(content: bytes, understood: frozenset[bytes]) -> dict[bytes
     """OID -> value of the Extensions in `content`. Refuses repeated ones, and critical ones that are not understood."""
     found: dict[bytes, bytes] = {}
     for _, extension in der.elements(der.only(content, der.SEQUENCE)):
-        match der.elements(extension):
-            case ((der.OID, oid), (der.OCTET_STRING, value)) if oid not in found:
-                found[oid] = value
-            case ((der.OID, oid), critical, (der.OCTET_STRING, value)) if (
-                critical == _TRUE and oid in understood and oid not in found
-            ):
-                found[oid] = value
-            case _:
-                raise ValueError("an extension that is repeated, unknown and critical, or none")
+        (kind, oid), *critical, (of, value) = der.elements(extension)
+        if (kind, of) != (der.OID, der.OCTET_STRING) or oid in found:
+            raise ValueError("an extension that stands twice or is none")
+        if critical and (critical != [_TRUE] or oid not in understood):
+            raise ValueError(f"unknown critical extension {oid.hex()}")
+        found[oid] = value
     return found
 
 

@@ -66,7 +66,7 @@ def split_pem(pem: bytes, count: int, what: str) -> tuple[bytes, ...]:
 def _pem_body(block: bytes, what: str) -> bytes:
     """One block up to its END line. The Base64 is the one that encodes these bytes, in lines of any length."""
     body = block.removeprefix(_BEGIN)
-    text = body.translate(None, b"\r\n")
+    text = body.replace(b"\n", b"").replace(b"\r", b"")
     try:
         data = binascii.a2b_base64(text)
     except binascii.Error:

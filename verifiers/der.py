@@ -27,13 +27,11 @@ def signed(data: bytes) -> tuple[bytes, bytes, bytes]:
     The TBS keeps its header, for that is what the signature covers; the algorithm is the content of its SEQUENCE; the
     signature is the content of the BIT STRING, which must have no unused bits.
     """
-    start, end = _bounds(data, 0, len(data))
-    if data[0] != SEQUENCE or end != len(data):
-        raise ValueError("not one SEQUENCE")
-    _, tbs_end = _bounds(data, start, end)
-    match elements(data[tbs_end:end]):
-        case ((0x30, algorithm), (0x03, bits)) if data[start] == SEQUENCE and bits[:1] == b"\x00":
-            return data[start:tbs_end], algorithm, bits[1:]
+    content = only(data, SEQUENCE)
+    _, end = _bounds(content, 0, len(content))
+    match elements(content[end:]):
+        case ((0x30, algorithm), (0x03, bits)) if content[0] == SEQUENCE and bits[:1] == b"\x00":
+            return content[:end], algorithm, bits[1:]
     raise ValueError("not SIGNED { tbs, algorithm, signature }")
 
 
@@ -48,12 +46,21 @@ def elements(data: bytes) -> tuple[tuple[int, bytes], ...]:
     return tuple(found)
 
 
+def element(data: bytes) -> tuple[int, bytes]:
+    """(tag, content) of the one element that `data` is."""
+    size = len(data)
+    start, end = _bounds(data, 0, size)
+    if end != size:
+        raise ValueError("more than one element")
+    return data[0], data[start:]
+
+
 def only(data: bytes, tag: int) -> bytes:
     """The content of the one element that `data` is, which must have `tag`."""
-    match elements(data):
-        case ((found, content),) if found == tag:
-            return content
-    raise ValueError(f"not one element with tag {tag:#04x}")
+    found, content = element(data)
+    if found != tag:
+        raise ValueError(f"element with tag {found:#04x}, not {tag:#04x}")
+    return content
 
 
 def unsigned(content: bytes) -> int:
@@ -79,11 +86,12 @@ def _bounds(data: bytes, position: int, size: int) -> tuple[int, int]:
     if data[position] & 0x1F == 0x1F:
         raise ValueError("multi-byte tag")
     length = data[position + 1]
-    if length & 0x80:
+    if length > 0x7F:
         length, start = _long_length(data, start, length & 0x7F)
-    if start + length > size:
+    end = start + length
+    if end > size:
         raise ValueError("element longer than what holds it")
-    return start, start + length
+    return start, end
 
 
 def _long_length(data: bytes, start: int, count: int) -> tuple[int, int]:

@@ -6,6 +6,8 @@ Raw, in quotes and statements: r || s and x || y, 32 bytes each, big endian. DER
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -15,8 +17,12 @@ _ECDSA = ec.ECDSA(SHA256())
 _P256 = ec.SECP256R1()
 
 
+@lru_cache(maxsize=4096)
 def p256_point(xy: bytes) -> ec.EllipticCurvePublicKey | None:
-    """The key at the 64-byte point x || y, or None if it is not on the curve."""
+    """The key at the 64-byte point x || y, or None if it is not on the curve.
+
+    Remembered, for a key costs more at its first use than at later ones; whoever fills the memory, points are small.
+    """
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(_P256, b"\x04" + xy)
     except ValueError:

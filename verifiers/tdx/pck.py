@@ -82,21 +82,21 @@ def _verify_pck_chain(ders: tuple[bytes, ...], anchor: Anchor) -> PckChain:
 
 
 def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
-    fields = _members(der.only(leaf.extensions[_ARC], der.SEQUENCE), _ARC)
-    tcb = _members(_typed(fields[_TCB], der.SEQUENCE), _ARC + bytes([_TCB]))
+    fields = _members(leaf.extensions[_ARC], _ARC)
+    tcb = _members(fields[_TCB], _ARC + bytes([_TCB]))
     configuration = (
-        _members(_typed(fields[_CONFIGURATION], der.SEQUENCE), _ARC + bytes([_CONFIGURATION]))
+        _members(fields[_CONFIGURATION], _ARC + bytes([_CONFIGURATION]))
         if _CONFIGURATION in fields
         else {}
     )
     return PckClaims(
         ppid=_octets(fields[_PPID], 16),
-        sgx_tcb_components=tuple(_small(tcb[index], 0xFF) for index in range(1, 17)),
-        pcesvn=_small(tcb[_PCESVN], 0xFFFF),
+        sgx_tcb_components=tuple([_svn(tcb[index], 0xFF) for index in range(1, 17)]),
+        pcesvn=_svn(tcb[_PCESVN], 0xFFFF),
         cpusvn=_octets(tcb[_CPUSVN], 16),
         pceid=_octets(fields[_PCEID], 2),
         fmspc=_octets(fields[_FMSPC], 6),
-        sgx_type=der.unsigned(_typed(fields[_SGX_TYPE], der.ENUMERATED)),
+        sgx_type=der.unsigned(der.only(fields[_SGX_TYPE], der.ENUMERATED)),
         platform_instance_id=_octets(fields[_INSTANCE], 16) if _INSTANCE in fields else None,
         dynamic_platform=_flag(configuration, 1),
         cached_keys=_flag(configuration, 2),
@@ -107,39 +107,34 @@ def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
     )
 
 
-def _members(content: bytes, arc: bytes) -> dict[int, tuple[int, bytes]]:
-    """SEQUENCE OF SEQUENCE { OID arc.n, value } -> n -> (tag, content). No member may stand twice."""
-    members: dict[int, tuple[int, bytes]] = {}
+def _members(data: bytes, arc: bytes) -> dict[int, bytes]:
+    """SEQUENCE OF SEQUENCE { OID arc.n, value } -> n -> DER of the value. No member may stand twice."""
+    members: dict[int, bytes] = {}
     oid = bytes([der.OID, len(arc) + 1]) + arc  # n follows, in one octet, and then the value
-    for tag, item in der.elements(content):
-        number = item[len(oid)] if len(item) > len(oid) else 0
+    at = len(oid)
+    for tag, item in der.elements(der.only(data, der.SEQUENCE)):
+        number = item[at] if len(item) > at else 0
         if tag != der.SEQUENCE or not item.startswith(oid) or number in members:
-            raise ValueError(f"unknown or repeated member {item[: len(oid) + 1].hex()}")
-        (members[number],) = der.elements(item[len(oid) + 1 :])
+            raise ValueError(f"unknown or repeated member {item[: at + 1].hex()}")
+        members[number] = item[at + 1 :]
     return members
 
 
-def _typed(member: tuple[int, bytes], tag: int) -> bytes:
-    if member[0] != tag:
-        raise ValueError(f"tag {member[0]:#04x} where {tag:#04x} belongs")
-    return member[1]
-
-
-def _octets(member: tuple[int, bytes], length: int) -> bytes:
-    content = _typed(member, der.OCTET_STRING)
+def _octets(value: bytes, length: int) -> bytes:
+    content = der.only(value, der.OCTET_STRING)
     if len(content) != length:
         raise ValueError(f"{len(content)} bytes where {length} belong")
     return content
 
 
-def _small(member: tuple[int, bytes], largest: int) -> int:
-    number = der.unsigned(_typed(member, der.INTEGER))
+def _svn(value: bytes, largest: int) -> int:
+    number = der.unsigned(der.only(value, der.INTEGER))
     if number > largest:
         raise ValueError(f"SVN {number} is above {largest}")
     return number
 
 
-def _flag(configuration: dict[int, tuple[int, bytes]], index: int) -> bool | None:
+def _flag(configuration: dict[int, bytes], index: int) -> bool | None:
     if index not in configuration:
         return None
-    return der.boolean(_typed(configuration[index], der.BOOLEAN))
+    return der.boolean(der.only(configuration[index], der.BOOLEAN))

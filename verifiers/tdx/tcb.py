@@ -92,10 +92,9 @@ def _evaluate(platform: _Platform, tee_tcb_svn: bytes) -> _Reached:
         advisory_ids=tuple(sorted({name for part in parts for name in part.advisory_ids})),
         tcb_date=min((part.date for part in parts), default=None),
         evaluation_data_number=min(info.evaluation_data_number, identity.evaluation_data_number),
-        shortfalls=(
-            *_shortfalls(platform.pck, tee_tcb_svn, info, module_identity),
-            *_svn_shortfall("qe.isvsvn", platform.qe_isvsvn, identity.levels, "Quoting Enclave"),
-        ),
+        shortfalls=()
+        if status is TcbStatus.UP_TO_DATE
+        else tuple(_shortfalls(platform, tee_tcb_svn, module_identity)),
     )
     return _Reached(report, _accepted(report, version))
 
@@ -139,9 +138,10 @@ def _svn_match(svn: int, levels: tuple[SvnLevel, ...]) -> SvnLevel | None:
 
 
 def _shortfalls(
-    pck: PckClaims, tee_tcb_svn: bytes, info: TcbInfo, module: ModuleIdentity
+    platform: _Platform, tee_tcb_svn: bytes, module: ModuleIdentity
 ) -> Iterator[Shortfall]:
     """Every component below the newest level, with Intel's words on what must be updated."""
+    pck, info = platform.pck, platform.info
     for level in info.levels[:1]:
         ours = bytes(pck.sgx_tcb_components)
         yield from _component_shortfalls("sgxtcbcomponents", ours, level.sgx, 0, info)
@@ -150,13 +150,14 @@ def _shortfalls(
         first = 2 if tee_tcb_svn[1] else 0
         yield from _component_shortfalls("tdxtcbcomponents", tee_tcb_svn, level.tdx, first, info)
     yield from _svn_shortfall("tdxModule.isvsvn", tee_tcb_svn[0], module.levels, "TDX Module")
+    yield from _svn_shortfall(
+        "qe.isvsvn", platform.qe_isvsvn, platform.identity.levels, "Quoting Enclave"
+    )
 
 
 def _component_shortfalls(
     kind: str, have: bytes, need: bytes, first: int, info: TcbInfo
 ) -> Iterator[Shortfall]:
-    if _reaches(have[first:], need[first:]):
-        return
     for index in range(first, COMPONENTS):
         if have[index] < need[index]:
             words = info.names[kind][index]

@@ -169,12 +169,13 @@ def _check_revocation(pck: PckChain, collateral: Collateral) -> None:
             Reason.CRL_INVALID,
             f"PCK CRL of {crl_issuer.common_name}, but the PCK is of {pck.issuer.common_name}",
         )
-    for certificate in (
+    below_the_root = (
         pck.issuer,
         crl_issuer,
         collateral.tcb_info_chain[0],
         collateral.qe_identity_chain[0],
-    ):
+    )
+    for certificate in dict.fromkeys(below_the_root):
         check_not_revoked(certificate, collateral.root_ca_crl)
     check_not_revoked(pck.leaf, collateral.pck_crl)
 

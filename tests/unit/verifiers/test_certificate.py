@@ -144,6 +144,9 @@ REFUSED: dict[str, Callable[[Entity], None]] = {
     "key usage without bits": extended(pki.KEY_USAGE, der.tlv(3, b"\0")),
     "key usage: no BIT STRING": extended(pki.KEY_USAGE, der.octet_string(b"\0\6")),
     "SHA-384": lambda entity: entity.alter(algorithm=pki.ECDSA_SHA384),
+    "SHA-384 inside": lambda entity: entity.alter(
+        algorithm=pki.ECDSA_SHA384, outer_algorithm=pki.ECDSA_SHA256
+    ),
     "SHA-384 outside": lambda entity: entity.alter(outer_algorithm=pki.ECDSA_SHA384),
     "an algorithm with a parameter": lambda entity: entity.alter(
         algorithm=der.sequence(der.oid("1.2.840.10045.4.3.2"), der.tlv(5, b""))
@@ -174,6 +177,23 @@ def test_refused(name: str) -> None:
         with pytest.raises(VerificationError) as caught:
             parse_certificate(pck.der)
     assert caught.value.reason is Reason.CHAIN
+
+
+def test_unique_identifiers() -> None:
+    """They were never used; in place of the extensions they would be what is read as such."""
+    spec = Lab.create().platform.pck.spec
+    tbs = replace(spec, extensions=()).tbs()
+    for extra in (der.implicit(1, b"\0id"), der.implicit(2, b"\0id"), der.implicit(1, b"\0") * 2):
+        changed = der.sequence(der_content(tbs) + extra)
+        data = der.sequence(changed, pki.ECDSA_SHA256, der.bit_string(b"signature"))
+        with pytest.raises(VerificationError, match="unique identifiers"):
+            parse_certificate(data)
+
+
+def der_content(element: bytes) -> bytes:
+    """Of a SEQUENCE of 256 to 65535 bytes."""
+    assert element[:2] == b"\x30\x82" or len(element) < 0x102
+    return element[4:] if element[1] == 0x82 else element[3:]
 
 
 def names(*rdns: bytes) -> bytes:

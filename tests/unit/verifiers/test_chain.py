@@ -229,8 +229,13 @@ SPOILED: list[tuple[str, Callable[[Crl], object], str]] = [
         lambda crl: crl.put(pki.Extension("2.5.29.27", der.integer(1), critical=True)),
         "critical",
     ),
-    ("extensions twice", lambda crl: crl.alter(extensions=crl.spec.extensions * 2), "repeated"),
+    ("extensions twice", lambda crl: crl.alter(extensions=crl.spec.extensions * 2), "stands twice"),
     ("SHA-384 inside", lambda crl: crl.alter(algorithm=pki.ECDSA_SHA384), "ecdsa-with-SHA256"),
+    (
+        "SHA-384 inside alone",
+        lambda crl: crl.alter(algorithm=pki.ECDSA_SHA384, outer_algorithm=pki.ECDSA_SHA256),
+        "ecdsa-with-SHA256",
+    ),
     (
         "SHA-384 outside",
         lambda crl: crl.alter(outer_algorithm=pki.ECDSA_SHA384),
@@ -238,7 +243,7 @@ SPOILED: list[tuple[str, Callable[[Crl], object], str]] = [
     ),
     ("stranger", lambda crl: setattr(crl, "signer", STRANGER), "not signed by"),
     ("bit", lambda crl: setattr(crl, "edit", lambda data: flipped(data, -1)), "not signed by"),
-    ("byte behind", lambda crl: setattr(crl, "edit", lambda data: data + b"\0"), "SEQUENCE"),
+    ("byte behind", lambda crl: setattr(crl, "edit", lambda data: data + b"\0"), "more than one"),
     ("cut", lambda crl: setattr(crl, "edit", lambda data: data[:-1]), "element"),
     ("empty", lambda crl: setattr(crl, "edit", lambda _: b""), "truncated"),
 ]

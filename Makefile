@@ -18,7 +18,9 @@ $(STAMP): requirements/dev.txt pyproject.toml client/pyproject.toml
 	touch $@
 
 test: install
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='verifiers/*,policies/*,ca/issuance/*' --fail-under=100
 

@@ -9,7 +9,7 @@ What anonymous callers can make us keep is only what needed a genuine machine th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,7 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
     parsed = registry.parse(evidence)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
-    case = _Case(request, key, endorsements, authority.anchors.sha256, fresh.expires, now)
+    case = _Case(request, key, parsed, endorsements, authority.anchors.sha256, fresh.expires, now)
     try:
         claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
     except VerificationError as error:
@@ -165,8 +165,11 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         )
     # 9 the certificate to be signed, linted
     issuing = authority.issuing()
-    reserved = issuing.issuer.reserved_names
-    grant = _Grant(chosen, result, await _names(chosen, claims, reserved, decision, store))
+    try:
+        names = _names(chosen, claims, issuing.issuer.reserved_names)
+    except NameRefused as error:
+        raise await _refusal_of_names(error, result, decision, store) from error
+    grant = _Grant(chosen, result, names)
     prepared = prepare.prepare(
         _leaf_request(key, claims, grant, authority, issuing.issuer.assurance),
         issuing.issuer,
@@ -225,6 +228,7 @@ class _Case:
 
     request: EnrollmentRequest
     key: CertifiedKey
+    parsed: registry.ParsedEvidence
     endorsements: registry.Endorsements
     anchors_sha256: bytes
     nonce_expires: datetime
@@ -257,7 +261,8 @@ class _Case:
             profile=self.request.profile,
             spki_der=self.key.spki_der,
             tee=registry.tee_of(evidence.kind).value,
-            evidence=((evidence.kind.value, _blob(evidence.data)),),
+            # without trailing zero bytes, so that its digest is the one in the certificate
+            evidence=((evidence.kind.value, _blob(self.parsed.raw)),),
             collateral=(_blob(bundle),),
             anchors_sha256=self.anchors_sha256,
             policy_name=policy.name if policy else None,
@@ -294,27 +299,30 @@ class _Grant:
     names: tuple[str, ...]
 
 
-async def _names(
-    policy: LoadedPolicy,
-    claims: Claims,
-    reserved: frozenset[str],
-    decision: Decision,
-    store: Store,
-) -> tuple[str, ...]:
+def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
     """The names that the policy grants.
 
-    A template that gives no name for these claims is a refusal, and so is one that gives the service's own name.
+    Raises:
+        NameRefused: a template gives no name for these claims, or the service's own name (`reserved`).
     """
-    try:
-        names = render_names(policy.document, claims)
-    except NameRefused as error:
-        await store.record_refusal(decision)
-        raise Denied(error.detail, code="name-refused", record=decision.result_json) from error
-    if not reserved.isdisjoint(names.dns):
-        await store.record_refusal(decision)
-        detail = "the policy grants the service's own name, which no machine gets"
-        raise Denied(detail, code="name-refused", record=decision.result_json)
+    names = render_names(policy.document, claims)
+    for name in names.dns:
+        if name in reserved:
+            raise NameRefused(
+                name, "the policy grants the service's own name, which no machine gets"
+            )
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
+
+
+async def _refusal_of_names(
+    error: NameRefused, result: AttestationResult, accepted: Decision, store: Store
+) -> Denied:
+    """What is raised for claims that the policy accepts but has no name for; on record as the denial that it is."""
+    reason = {"code": "name-refused", "detail": str(error)}
+    facts = result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
+    decision = replace(accepted, result_json=json.dumps(facts, sort_keys=True))
+    await store.record_refusal(decision)
+    return Denied(error.detail, code="name-refused", record=decision.result_json)
 
 
 def _leaf_request(

@@ -67,14 +67,16 @@ async def abandon_intents(store: Store, now: datetime) -> tuple[int, ...]:
 
 
 async def publish_crl(store: Store, signer: Signer, now: datetime) -> bool:
-    """A new CRL of one issuing CA, if the last is old or no longer says what is revoked.
+    """A new CRL of one issuing CA, if the last is old or no longer says all that is revoked.
 
+    An entry leaves only after a list of later than the certificate's end had it (RFC 5280, section 3.3).
     Returns whether this call published one; a replica that was overtaken did not.
     """
     issuer = x509.load_der_x509_certificate(signer.certificate_der)
     key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     last = await store.latest_crl(key_id)
-    revoked = await store.revoked_serials(key_id, now)
+    since = min(now, last.this_update) if last is not None else now
+    revoked = await store.revoked_serials(key_id, since)
     if last is not None and now < last.this_update + CRL_EVERY and _lists(last, revoked):
         return False
     prepared = crl.prepare(
@@ -91,9 +93,9 @@ async def publish_crl(store: Store, signer: Signer, now: datetime) -> bool:
 
 
 def _lists(record: CrlRecord, revoked: Sequence[tuple[int, datetime]]) -> bool:
-    """Whether a CRL lists exactly these serials."""
+    """Whether a CRL lists all of these serials."""
     listed = {entry.serial_number for entry in x509.load_der_x509_crl(record.der)}
-    return listed == {serial for serial, _ in revoked}
+    return listed.issuperset(serial for serial, _ in revoked)
 
 
 async def forget(store: Store, now: datetime, refusals: timedelta, nonces: timedelta) -> None:

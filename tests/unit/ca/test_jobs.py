@@ -77,14 +77,18 @@ async def test_at_once_where_something_was_revoked(store: SqlStore, signer: File
     assert not await jobs.publish_crl(store, signer, NOW + 2 * SECOND)
 
 
-async def test_what_has_expired_is_not_listed_any_more(store: SqlStore, signer: FileSigner) -> None:
+async def test_what_has_expired_is_listed_once_more(store: SqlStore, signer: FileSigner) -> None:
+    """Who fetches lists now and then sees each entry on a list of after the certificate's end."""
     await records.activate(store)
-    await abandoned(store, NOW)
+    serial = await abandoned(store, NOW)
     await jobs.publish_crl(store, signer, NOW)
     later = NOW + timedelta(days=1, seconds=1)
     assert await jobs.publish_crl(store, signer, later)
+    assert (await newest(store))[1] == {serial}
+    assert not await jobs.publish_crl(store, signer, later + SECOND)
+    assert await jobs.publish_crl(store, signer, later + jobs.CRL_EVERY)
     record, listed = await newest(store)
-    assert (record.number, listed) == (2, set())
+    assert (record.number, listed) == (3, set())
 
 
 async def test_serials_of_another_issuer_are_not_listed(

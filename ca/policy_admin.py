@@ -3,11 +3,13 @@
 
 Rules: a version is kept for ever, byte for byte, and versions of a name only rise. What lint calls an error is refused
 when it is saved, not when a machine comes. At most one active policy matches any claims: overlap is refused at
-activation, in the transaction that activates.
+activation, in the transaction that activates. A text is read in a thread: a long one takes a second or two, in which
+others enroll.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,12 +36,14 @@ class ActivePolicies:
 
     async def current(self) -> tuple[LoadedPolicy, ...]:
         """The policies that are active now, as the database says it. Raises Unavailable."""
-        records = await self.store.policies(active_only=True)
-        self._parsed = {
-            record.sha256: self._parsed.get(record.sha256) or load_policy(record.document)
-            for record in records
-        }
-        return tuple(self._parsed[record.sha256] for record in records)
+        parsed: dict[bytes, LoadedPolicy] = {}
+        for record in await self.store.policies(active_only=True):
+            known = self._parsed.get(record.sha256)
+            if known is None:
+                known = await asyncio.to_thread(load_policy, record.document)
+            parsed[record.sha256] = known
+        self._parsed = parsed
+        return tuple(parsed.values())
 
 
 async def add_version(text: bytes, store: Store, actor: str, now: datetime) -> PolicyRecord:
@@ -49,7 +53,7 @@ async def add_version(text: bytes, store: Store, actor: str, now: datetime) -> P
         RequestRefused: `policy-invalid` with every problem, one per line.
         PolicyConflict: the version is not above every version of that name.
     """
-    loaded = checked(text, now)
+    loaded = await asyncio.to_thread(checked, text, now)
     document = loaded.document
     record = PolicyRecord(
         document.name, document.version, loaded.sha256, text, PolicyState.DRAFT, now, actor
@@ -78,10 +82,13 @@ async def activate(name: str, version: int, store: Store, actor: str, now: datet
         RequestRefused `policy-invalid`: what was fine when it was saved is an error now (an entry has expired).
     """
     record = await _existing(name, version, store)
-    document = checked(record.document, now).document
+    document = (await asyncio.to_thread(checked, record.document, now)).document
     active = await store.policies(active_only=True)
     for other in active:
-        if other.name != name and overlaps(document, load_policy(other.document).document):
+        if other.name == name:
+            continue
+        loaded = await asyncio.to_thread(load_policy, other.document)
+        if overlaps(document, loaded.document):
             raise PolicyConflict(
                 f"{other.name}@{other.version} is active and matches the same machines: retire it first"
             )

@@ -207,3 +207,20 @@ async def test_each_document_is_parsed_once_while_it_is_active(
         assert len(await source.current()) == 2
     assert sorted(parsed) == sorted([text(), text(name="other", profile="other")])
     assert len(source._parsed) == 2
+
+
+async def test_others_go_on_while_a_text_is_read(store: SqlStore) -> None:
+    """Nothing is asked of the database for a text that does not load: what waits, waits for the reading."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    with pytest.raises(RequestRefused):
+        await policy_admin.add_version(b"a: |\n" + b" x\n" * 100_000, store, WHO, NOW)
+    counting.cancel()
+    assert turns > 1

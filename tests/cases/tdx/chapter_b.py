@@ -37,16 +37,10 @@ STRANGER = Key.derive(b"chapter b", "stranger")
 TAIL = offsets(5, 4)
 
 NEWER_BITS = {
-    4: TdAttribute.PROFILING_4,
-    5: TdAttribute.PROFILING_5,
-    6: TdAttribute.PROFILING_6,
+    **{bit: TdAttribute(f"profiling-{bit}") for bit in range(4, 7)},
     16: TdAttribute.ICSSD,
     17: TdAttribute.SERVTD_EXT,
-    18: TdAttribute.BIT_18,
-    19: TdAttribute.BIT_19,
-    20: TdAttribute.BIT_20,
-    21: TdAttribute.BIT_21,
-    22: TdAttribute.BIT_22,
+    **{bit: TdAttribute(f"bit-{bit}") for bit in range(18, 23)},
     27: TdAttribute.LASS,
     29: TdAttribute.MIGRATABLE,
     62: TdAttribute.TPA,

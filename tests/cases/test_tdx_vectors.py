@@ -12,15 +12,22 @@ import pytest
 
 from tests import tdx_vectors
 from tests.tdx_lab import SECOND, Lab
+from verifiers.anchors import builtin
+from verifiers.certificate import parse_certificate
+from verifiers.chain import split_pem
 from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
+from verifiers.signatures import p256_point, p256_verifies
+from verifiers.tcb import converge
 from verifiers.tdx.claims import TdAttribute
+from verifiers.tdx.pck import verify_pck_chain
 from verifiers.tdx.quote import parse_quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.tdx_lab import Exhibit
+    from verifiers.anchors import Anchor
     from verifiers.tdx.claims import TdxClaims
 
 # Name in expected.json -> what the claims say, as JSON. Names of the report's fields are below.
@@ -141,6 +148,9 @@ def test_the_oracles_words(name: str) -> None:
     claims = shown(name).verify()
     tcb, oracle = claims.tcb, expected["oracle_claims"]
     assert sorted(expected["advisory_ids"]) == list(tcb.advisory_ids)
+    assert tcb.platform_status is not None
+    module = () if tcb.module_status is None else (tcb.module_status,)
+    assert converge(tcb.platform_status, *module) == expected["platform_status"]["status"]
     assert tcb.qe_status == expected["qe_status"]["status"] == oracle["qe_tcb_status"]
     numbers = (
         expected["tcb_evaluation_data_number"],
@@ -171,6 +181,44 @@ def test_its_window(name: str) -> None:
         replace(exhibit, at=start - SECOND).verify()
     later = replace(exhibit, at=end + SECOND)
     assert later.outcome() is Reason.CERTIFICATE_EXPIRED or later.verify().expired_parts
+
+
+@pytest.mark.parametrize("name", tdx_vectors.names("tdx"))
+def test_each_signature_by_itself(name: str) -> None:
+    """What holds of a quote whatever its collateral: also of those that are refused, or have none."""
+    expected = tdx_vectors.load(name).expected["signature_chain"]
+    exhibit = shown(name)
+    quote = parse_quote(exhibit.quote)
+    key = p256_point(quote.attestation_key)
+    assert key is not None
+    assert p256_verifies(key, quote.signature, quote.signed) is expected["quote_signature"]
+    named = sha256(quote.attestation_key + quote.qe_auth_data).digest() + bytes(32)
+    assert (quote.qe_report.report_data == named) is expected["qe_report_binding"]
+    leaf = parse_certificate(split_pem(quote.pck_chain_pem, 3, "chain")[0])
+    signed = p256_verifies(leaf.public_key, quote.qe_report_signature, quote.qe_report.raw)
+    assert signed is expected["qe_report_signature"]
+    root = exhibit.anchors.intel_sgx_root
+    assert chain_holds(quote.pck_chain_pem, root) is expected["pck_chain_to_intel_root"]
+
+
+def chain_holds(pem: bytes, anchor: Anchor) -> bool:
+    try:
+        return bool(verify_pck_chain(pem, anchor))
+    except VerificationError as error:
+        return error.reason is not Reason.UNTRUSTED_ROOT
+
+
+def test_the_pre_production_root_vouches_for_its_own() -> None:
+    """Only what the anchors are makes the difference, and such anchors are not the built-in ones."""
+    name = "tdx4-preprod-root-10806f07"
+    expected = tdx_vectors.load(name).expected["under_alternate_root"]
+    pem = (tdx_vectors.ROOT / "tdx" / name / "alternate_root.pem").read_bytes()
+    (root_der,) = split_pem(pem, 1, "root")
+    assert sha256(root_der).hexdigest() == expected["root_der_sha256"]
+    exhibit = replace(shown(name), root_der=root_der)
+    assert exhibit.outcome() == expected["tcb_status"]
+    assert exhibit.anchors.simulated
+    assert exhibit.anchors.sha256 != builtin().sha256
 
 
 def flag_word(flag: bool | None) -> str:  # noqa: FBT001 - a value, not an option

@@ -149,3 +149,19 @@ def test_the_commands_see_it(stage: Stage, enrolled: Enrolled) -> None:
     serial = f"{enrolled.leaf.serial_number:x}"
     assert serial in stage.operate("certs", "list", "--json")
     assert NAME in stage.operate("certs", "show", serial)
+
+
+def test_what_the_client_says_of_a_refusal_and_the_operator_sees(
+    sqlite_stage: Stage, tmp_path: Path
+) -> None:
+    tampered = sqlite_stage.enroll(tmp_path / "tampered", "--tamper")
+    assert tampered.returncode == 1
+    assert "signature" in tampered.stderr
+    other = sqlite_stage.enroll(tmp_path / "other", "--field", f"rtmr1={'ab' * 48}")
+    assert other.returncode == 1
+    assert "measurement" in other.stderr
+    assert not (tmp_path / "other" / "key.pem").exists()
+    listed = sqlite_stage.operate("refusals", "list", "--json")
+    assert '"measurement"' in listed
+    kernel = bytes(sqlite_stage.world.machine.fields["rtmr1"]).hex()
+    assert ("ab" * 48 in listed, kernel in other.stderr) == (True, False)

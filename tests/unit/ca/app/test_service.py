@@ -58,6 +58,19 @@ async def test_lists_of_the_issuing_ca_the_root_and_nobody_else(app: App) -> Non
     assert await service.crl("00" * 20) is None
 
 
+async def test_the_list_of_an_issuing_ca_that_has_ended_is_served_and_not_renewed(app: App) -> None:
+    (old,) = app.service.keys.issuing_cas
+    app.clock.advance(days=80)
+    install_issuing(app.config, app.clock())
+    await app.run_job("certificates")
+    last = await app.service.crl(key_id(old.certificate).hex())
+    app.clock.advance(days=20)
+    await app.run_job("certificates")
+    assert await app.service.crl(key_id(old.certificate).hex()) == last
+    newer = await app.service.crl(key_id(app.service.keys.issuing_cas[-1].certificate).hex())
+    assert x509.load_der_x509_crl(newer or b"").last_update_utc == app.clock()
+
+
 async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
     await app.service.check_ready()
     app.clock.advance(days=91)

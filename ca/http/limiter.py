@@ -92,6 +92,14 @@ def client_address(
     return current
 
 
+def may_be_plain(peer: str, trusted: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """Whether a connection without TLS from `peer` is answered: from this machine, or from a proxy of ours."""
+    address = _address(peer)
+    return address is not None and (
+        address.is_loopback or any(address in network for network in trusted)
+    )
+
+
 def bucket_key(address: IPv4Address | IPv6Address | None) -> str:
     """The bucket of an address: itself, or its /64."""
     if isinstance(address, IPv6Address):

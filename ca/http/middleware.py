@@ -7,6 +7,7 @@ Rules:
   anything.
 - Every error becomes a problem document by `ca.http.problems`. An error after the first byte of a streamed answer
   closes the connection, so that nobody takes a part for the whole.
+- Without TLS nobody is answered but this machine and the named proxies.
 - The limit is taken before anything is read of a body. Nothing is kept per connection: each request stands alone.
 """
 
@@ -22,9 +23,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import web
 
-from ca.errors import AuthorityError
+from ca.errors import AuthorityError, RequestRefused
 from ca.http import problems
-from ca.http.limiter import bucket_key, client_address
+from ca.http.limiter import bucket_key, client_address, may_be_plain
 from ca.http.metrics import UNMATCHED
 from ca.http.problems import Problem, RateLimited, problem_of
 from ca.ports import TokenRecord
@@ -95,6 +96,7 @@ def answering(doors: Doors, listener: Listener) -> Middleware:
         template = template_of(request)
         problem: Problem | None = None
         try:
+            _refuse_plain(request, listener)
             _take(request, listener, template, loop.time())
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the one place where all of them end
@@ -124,6 +126,12 @@ def problem_response(problem: Problem) -> web.Response:
         content_type=problems.CONTENT_TYPE,
         headers=headers,
     )
+
+
+def _refuse_plain(request: web.Request, listener: Listener) -> None:
+    """A token that came in the clear over a network is not looked at."""
+    if not request.secure and not may_be_plain(request.remote or "", listener.trusted):
+        raise RequestRefused("plain HTTP is for loopback and the named proxies", code="plain-http")
 
 
 def _take(request: web.Request, listener: Listener, template: str, now: float) -> None:

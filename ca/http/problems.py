@@ -42,6 +42,7 @@ _REQUEST: Final = {
     "client-left": 400,  # which nobody receives
     "unauthorized": 401,
     "scope": 403,
+    "plain-http": 403,
     "not-found": 404,
     "method-not-allowed": 405,
     "body-timeout": 408,

@@ -7,15 +7,19 @@ import csv
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from cryptography import x509
 
 from ca.errors import Unavailable
-from ca.http import export
+from ca.http import admin_application, export
 from ca.http.export import CSV_COLUMNS, neutralised
 from ca.tokens import Scope
 from tests import records
@@ -369,3 +373,32 @@ async def test_nothing_is_shown_that_could_not_be_logged(
     monkeypatch.setattr(service.store, "log_action", full)
     for path in (POLICIES, CERTIFICATES, CERTIFICATES + "/export", "/v1/admin/refusals"):
         assert (await service.operate(token, path)).status == 503
+
+
+@pytest.mark.parametrize(
+    ("peer", "scheme", "status"),
+    [
+        ("127.0.0.1", "http", 200),
+        ("10.0.0.9", "http", 200),  # the named proxy, which speaks TLS for us
+        ("198.51.100.7", "https", 200),
+        ("198.51.100.7", "http", 403),
+    ],
+)
+async def test_a_token_in_the_clear_is_not_looked_at(
+    service: Service, peer: str, scheme: str, status: int
+) -> None:
+    """Behind a named proxy the listener speaks plain HTTP, and to nobody else than that proxy."""
+    named = replace(service.doors, admin_trusted_proxies=(ip_network("10.0.0.0/8"),))
+    application = admin_application(named)
+    application.freeze()
+    headers = {"Authorization": f"Bearer {await service.token(Scope.POLICIES_READ)}"}
+    request = make_mocked_request("GET", POLICIES, headers=headers).clone(
+        remote=peer, scheme=scheme
+    )
+    response = await application._handle(request)
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    assert response.status == status
+    assert json.loads(response.body).get("code") == (None if status == 200 else "plain-http")
+    (token,) = await service.store.tokens()
+    assert (token.last_used_at is None) == (status == 403)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.http.limiter import MAX_HOPS, RateLimiter, address_prefix, bucket_key, client_address
+from ca.http.limiter import (
+    MAX_HOPS,
+    RateLimiter,
+    address_prefix,
+    bucket_key,
+    client_address,
+    may_be_plain,
+)
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -93,6 +100,20 @@ def test_hops_are_bounded() -> None:
 @given(st.lists(st.text(max_size=40), max_size=4))
 def test_whatever_the_header_holds_there_is_an_answer(forwarded: list[str]) -> None:
     assert client_address("10.0.0.1", forwarded, TRUSTED) is not None
+
+
+@pytest.mark.parametrize(
+    "peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.1.2.3", "::ffff:10.1.2.3", "fd00::7"]
+)
+def test_who_is_answered_without_tls(peer: str) -> None:
+    assert may_be_plain(peer, TRUSTED)
+
+
+@pytest.mark.parametrize(
+    "peer", ["198.51.100.7", "::ffff:198.51.100.7", "2001:db8::7", "", "localhost"]
+)
+def test_who_is_not(peer: str) -> None:
+    assert not may_be_plain(peer, TRUSTED)
 
 
 def test_keys_and_prefixes() -> None:

@@ -100,7 +100,8 @@ class Keys:
             ("ear", ServiceKind.EAR, ()),
         ):
             have = [one for one in self.folder.service(name) if one.valid(now)]
-            if have and have[-1].ends > min(now + RENEW_SERVICE, held.ends - timedelta(days=1)):
+            # Not below the issuing CA's own end: what is issued until then has a result that ends no later.
+            if have and have[-1].ends > min(now + RENEW_SERVICE, held.ends - timedelta(seconds=1)):
                 continue
             key = ec.generate_private_key(ec.SECP256R1())
             prepared = authorities.prepare_service(

@@ -129,6 +129,22 @@ async def test_what_is_missing_is_made_once(place: Place) -> None:
     assert not await place.open().renew_service(place.clock())
 
 
+async def test_the_last_signer_of_results_ends_with_the_issuing_ca(place: Place) -> None:
+    """One that ends hours before it could not sign for what the issuing CA still issues."""
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    issuing_ends = keys.current(place.clock()).ends
+    for day in (
+        29.5,
+        59.2,
+    ):  # two outages: the third signer then ends within the issuing CA's last day
+        assert await keys.renew_service(place.clock() + day * DAY)
+    assert issuing_ends - DAY < keys.ear[-1].ends < issuing_ends
+    assert await keys.renew_service(issuing_ends - 2 * DAY)
+    assert keys.ear[-1].ends == issuing_ends
+    assert not await keys.renew_service(issuing_ends - DAY)
+
+
 async def test_renewed_eight_days_before_the_end_and_not_before(place: Place) -> None:
     keys = place.open()
     await keys.renew_service(place.clock())

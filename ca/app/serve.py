@@ -4,27 +4,31 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import ssl
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from aiohttp import web
 
 from attestca_client.protocol import DEFAULT_OID_ARC
 from ca import jobs
 from ca.app.keys import BUILD
 from ca.app.service import clock, load_tls, opened
 from ca.errors import AuthorityError, ConfigurationError
-from ca.http import admin_application, public_application, runner
+from ca.http import Site, admin_application, public_application, runner
 from ca.issuance.request import Assurance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiohttp import web
+
     from ca.app.keys import Keys
     from ca.config import Config, Listen
+
+OPEN_FILES: Final = 16_384  # a silent connection takes some 10 KiB
 
 _log = structlog.get_logger("attestca")
 
@@ -32,6 +36,7 @@ _log = structlog.get_logger("attestca")
 async def serve(config: Config, started: Callable[[str, str], None]) -> None:
     """Run until SIGTERM or SIGINT. `started` is told the two addresses once both listeners accept connections."""
     stop = _stop_on_signal()
+    allow_connections()
     async with opened(config) as service, AsyncExitStack() as stack:
         if config.ca.oid_arc == DEFAULT_OID_ARC:
             _log.warning("oid-arc.documentation", arc=DEFAULT_OID_ARC, advice="set ca.oid_arc")
@@ -51,6 +56,14 @@ async def serve(config: Config, started: Callable[[str, str], None]) -> None:
         started(public, admin)
         await stop.wait()
         _log.info("stopping")
+
+
+def allow_connections() -> None:
+    """As many open files as this process may have, within reason: one client could soon hold the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def server_context(keys: Keys) -> ssl.SSLContext:
@@ -82,7 +95,7 @@ async def _listen(
     serving = runner(application)
     await serving.setup()
     stack.push_async_callback(serving.cleanup)
-    site = web.TCPSite(serving, listen.host, listen.port, ssl_context=tls)
+    site = Site(serving, listen.host, listen.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:

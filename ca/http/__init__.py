@@ -16,6 +16,6 @@ from __future__ import annotations
 
 from ca.http.application import admin_application, public_application
 from ca.http.doors import DoorLimits, Doors
-from ca.http.serving import runner
+from ca.http.serving import Site, runner
 
-__all__ = ["DoorLimits", "Doors", "admin_application", "public_application", "runner"]
+__all__ = ["DoorLimits", "Doors", "Site", "admin_application", "public_application", "runner"]

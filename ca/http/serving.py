@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the applications must be served: `runner` in place of aiohttp's own AppRunner.
+"""How the applications must be served: `runner` and `Site` in place of aiohttp's own AppRunner and TCPSite.
 
-Rules: bodies are not decompressed; idle connections end; a client that leaves does not end what it began; what is not
-HTTP at all gets a problem document too. The HTTP library would repeat there, and log, what a client sent; here its log
-names a fault by type alone.
+Rules: bodies are not decompressed; idle connections end, and before TLS is spoken very soon; a client that leaves does
+not end what it began; what is not HTTP at all gets a problem document too. The HTTP library would repeat there, and
+log, what a client sent; here its log names a fault by type alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from ca.http.problems import Problem
 if TYPE_CHECKING:
     from aiohttp.web_protocol import RequestHandler
 
+HANDSHAKE: Final = 10.0  # seconds until TLS must be spoken
 _KEEP_ALIVE: Final = 75.0  # seconds that a connection may be idle
 _LINGER: Final = 1.0  # seconds that the rest of an unread body is read and dropped
 _log = logging.getLogger("attestca.http.server")
@@ -28,6 +30,26 @@ def runner(application: web.Application) -> web.AppRunner:
     """What serves `application`, ready for `setup` and a site."""
     _log.addFilter(_without_text)
     return _Runner(application)
+
+
+class Site(web.TCPSite):
+    """A listener whose connections must speak TLS within `HANDSHAKE`: silent ones are the cheapest that there are."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        await web.BaseSite.start(self)
+        if self._runner.server is None:
+            raise RuntimeError("set the runner up first")
+        self._server = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            ssl_handshake_timeout=HANDSHAKE if self._ssl_context else None,
+        )
 
 
 class _Runner(web.AppRunner):

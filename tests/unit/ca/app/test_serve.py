@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import ssl
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from ca.config import Config
     from tests.vendor_lab import Clock
+
+serve_module = import_module("ca.app.serve")  # by name: a function hides it
 
 
 @pytest.fixture
@@ -100,3 +104,29 @@ async def test_a_job_that_cannot_be_done_at_the_start_is_reported_and_the_rest_g
         await run_jobs_once([jobs.Job("fails", minute, fails), jobs.Job("goes", minute, goes)])
     assert done == ["goes"]
     assert [(line["event"], line["job"]) for line in lines] == [("job.failed", "fails")]
+
+
+def test_one_client_cannot_hold_every_file() -> None:
+    """As many connections as this process may have, and never fewer than it had."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for soft, expected in ((256, min(hard, serve_module.OPEN_FILES)), (hard, hard)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            serve_module.allow_connections()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == (expected, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+async def test_a_connection_that_says_nothing_is_ended(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca.http.serving.HANDSHAKE", 0.05)
+    addresses: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    running = asyncio.create_task(serve(config, lambda *where: addresses.put_nowait(where)))
+    public, _ = await asyncio.wait_for(addresses.get(), 30)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(public.rpartition(":")[2]))
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    writer.close()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 30)

@@ -257,6 +257,15 @@ def test_no_crl(lab: Lab, spoil: Callable[[Crl], object], match: str) -> None:
     crl_refused(lab, match)
 
 
+@pytest.mark.parametrize("fields", [0, 1, 2, 3])
+def test_a_list_of_too_few_fields(lab: Lab, fields: int) -> None:
+    content = (der.integer(1), pki.ECDSA_SHA256, lab.platform.ca.spec.subject)[:fields]
+    tbs = der.sequence(*content)
+    signature = der.bit_string(lab.platform.ca.key.sign_der(tbs))
+    lab.intel.platform_crl.edit = lambda _: der.sequence(tbs, pki.ECDSA_SHA256, signature)
+    crl_refused(lab, "ecdsa-with-SHA256|version 2|missing")
+
+
 def test_a_delta_or_partial_list_that_is_not_critical_is_intels_own_doing(lab: Lab) -> None:
     lab.intel.platform_crl.put(pki.Extension("1.2.3", b""))
     assert verify_crl(lab.intel.platform_crl.der, listed(lab), "list").number == 1

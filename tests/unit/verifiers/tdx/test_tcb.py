@@ -107,6 +107,13 @@ def test_why_nothing_matches(fields: dict[str, object], words: str) -> None:
     assert f"matches {words}" in caught.value.detail
 
 
+def test_module_version_0_is_not_named_among_what_matches_nothing() -> None:
+    lab = Lab.create()
+    lab.quote(tee_tcb_svn=svn(5, 0, 0))
+    with pytest.raises(VerificationError, match="matches the platform; below"):
+        report(lab)
+
+
 def test_no_level_at_all_names_nothing_short() -> None:
     lab = Lab.create()
     lab.info(tcbLevels=[])

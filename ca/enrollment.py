@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from attestca_client.protocol import binding
-from ca.errors import Denied, LintFailed, NonceUsed, RequestRefused, Unavailable
+from ca.errors import CollateralOutdated, Denied, LintFailed, NonceUsed, RequestRefused, Unavailable
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
 from ca.ports import Blob, Decision, Intent, Outcome
@@ -122,8 +122,20 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         VerificationError: evidence that is not authentic; not on record.
         Denied: authentic evidence that the vendor's rules or the policy refuse; on record.
         Conflict: the policy changed meanwhile; the attester may ask again.
-        Unavailable: infrastructure. LintFailed: ours.
+        Unavailable: infrastructure, CollateralOutdated among it. LintFailed: ours.
     """
+    try:
+        return await _enroll(request, authority, now)
+    except CollateralOutdated:
+        # Newer statements decided before, here or at another replica: ours are asked for anew.
+        parsed = registry.parse(_the_cpu_evidence(request.evidence))
+        gather = registry.gather(parsed, authority.sources, authority.anchors)
+        authority.endorser.distrust(gather)
+        raise
+
+
+async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetime) -> Enrolled:
+    """The steps."""
     store = authority.store
     # 1 the nonce: ours, fresh, and not answered before
     fresh = nonce.check(authority.nonce_keys, authority.ca_id, request.nonce, now)
@@ -144,7 +156,7 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
     parsed = registry.parse(evidence)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
-    case = _Case(request, key, parsed, endorsements, authority.anchors.sha256, fresh.expires, now)
+    case = _Case(request, key, parsed, endorsements, authority, fresh.expires, now)
     try:
         claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
     except VerificationError as error:
@@ -230,7 +242,7 @@ class _Case:
     key: CertifiedKey
     parsed: registry.ParsedEvidence
     endorsements: registry.Endorsements
-    anchors_sha256: bytes
+    authority: Authority
     nonce_expires: datetime
     now: datetime
 
@@ -264,12 +276,15 @@ class _Case:
             # without trailing zero bytes, so that its digest is the one in the certificate
             evidence=((evidence.kind.value, _blob(self.parsed.raw)),),
             collateral=(_blob(bundle),),
-            anchors_sha256=self.anchors_sha256,
+            anchors_sha256=self.authority.anchors.sha256,
             policy_name=policy.name if policy else None,
             policy_version=policy.version if policy else None,
             policy_sha256=policy.sha256 if policy else None,
             tcb_status=(tcb_status or TcbStatus.UNKNOWN).value,
             result_json=result_json,
+            evaluations=registry.evaluations(
+                self.parsed, self.endorsements, self.authority.sources, self.authority.anchors
+            ),
         )
 
 

@@ -10,6 +10,7 @@
           PolicyChanged  PolicyConflict  HandleRevoked  IntentClosed
         NotFound
         Unavailable           infrastructure; answered with Retry-After, nothing signed, nothing lost
+          CollateralOutdated  the vendor's statements are older than those that decided before
         LintFailed            ours: a certificate that we must not sign, or must not hand out
         ConfigurationError    the operator's, at start; lists every fault at once
 
@@ -109,6 +110,12 @@ class Unavailable(AuthorityError):
     def __init__(self, detail: str, *, code: str | None = None, retry_after: int = 5) -> None:
         super().__init__(detail, code=code)
         self.retry_after = retry_after
+
+
+class CollateralOutdated(Unavailable):
+    """An older judgement of the vendor than one that was used before, though signed and in date."""
+
+    code = "collateral-unusable"
 
 
 class LintFailed(AuthorityError):

@@ -7,11 +7,12 @@ Every method may raise `ca.errors.Unavailable` (database locked, full or gone; v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from policies.loader import LoadedPolicy
@@ -49,6 +50,8 @@ class Decision:
         result_json: the whole AttestationResult (findings with expected and actual), as UTF-8 JSON.
         policy_name, policy_version, policy_sha256: None where no policy matched.
         tcb_status: in the vendor's words.
+        evaluations: how recent the vendor's judgement was: line of statements -> its number. Not read back: the
+            collateral has them.
     """
 
     decided_at: datetime
@@ -66,6 +69,7 @@ class Decision:
     policy_sha256: bytes | None
     tcb_status: str
     result_json: str
+    evaluations: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,10 @@ class Endorser(Protocol):
         """The endorsements object of `gather`. Raises Unavailable where a part cannot be had within its budget."""
         ...
 
+    def distrust(self, gather: Gather[T]) -> None:
+        """What `gather` asks for first is asked anew next time: it proved to be outdated."""
+        ...
+
 
 class PolicySource(Protocol):
     """The policies in force."""
@@ -229,13 +237,13 @@ class Store(Protocol):
         ...
 
     async def record_refusal(self, decision: Decision) -> None:
-        """Spend the nonce and keep the refusal. Raises NonceUsed."""
+        """Spend the nonce and keep the refusal. Raises NonceUsed, CollateralOutdated."""
         ...
 
     async def record_intent(self, intent: Intent) -> None:
         """Spend the nonce and the serial.
 
-        Raises NonceUsed, PolicyChanged (the policy is active no more), HandleRevoked.
+        Raises NonceUsed, PolicyChanged (the policy is active no more), HandleRevoked, CollateralOutdated.
         """
         ...
 

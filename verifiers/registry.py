@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.evidence import Evidence, EvidenceKind, Tee
+from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
@@ -82,3 +83,13 @@ def verify(
 ) -> Claims:
     """Verify parsed evidence; see the verify function of its technology. Raises VerificationError."""
     return verify_tdx(parsed, endorsements, anchors, binding, now)
+
+
+def evaluations(
+    parsed: ParsedEvidence, endorsements: Endorsements, sources: Sources, anchors: Anchors
+) -> dict[str, int]:
+    """How recent the vendor's judgement of this platform is: line of statements -> number, which only rises in a line.
+
+    For collateral that `verify` has accepted as authentic. Raises VerificationError for any other.
+    """
+    return tdx_evaluations(parsed.pck_chain_pem, endorsements, sources.intel.update, anchors)

@@ -3,7 +3,8 @@
 
 Rules:
 - Nothing here is believed. Bytes go to the verifier as they came, from memory, store or network alike: it checks
-  signatures and dates at every use, so a wrong or old copy can lead to a refusal and never to a pass.
+  signatures and dates at every use, and a decision on an older judgement than was used before is refused, so a wrong
+  or old copy can lead to a refusal and never to a pass.
 - An answer is fresh for `refresh_after` of its part. After that it is asked for anew; where that fails, or takes longer
   than the caller's patience, the older answer is handed on up to `hard_age`.
 - One URL has one GET in flight. Its waiters share it; a waiter that gives up does not end it.

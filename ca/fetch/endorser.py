@@ -50,6 +50,14 @@ class CachingEndorser:
         finally:
             gather.close()
 
+    def distrust(self, gather: Gather[T]) -> None:
+        """Ask anew next time for what `gather` wants first. Raises what `gather` raises."""
+        try:
+            for fetch in next(gather):
+                self._cache.distrust(fetch)
+        finally:
+            gather.close()
+
     async def refresh(self) -> int:
         """For a background job: renew what is in use and near its age. Returns how many answers are new."""
         return await self._cache.renew()

@@ -4,6 +4,7 @@
 Rules:
 - The nonce is spent by the first statement of the transaction that answers it; the UNIQUE column decides between
   replicas. NonceUsed means that column, or a nonce of the time that a restored backup does not know; nothing else.
+- A decision on an older judgement of the vendor than one that decided before is none; nothing of it is written.
 - States of a certificate: intent -> issued, or intent -> abandoned; both are conditional updates, so that one wins.
 - An abandoned serial is revoked in the transaction that abandons it, for its signature may exist somewhere.
 """
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Executable, bindparam, delete, func, select, 
 from attestca_client.protocol import HandleKind, certificate_handle
 from ca.errors import Conflict, HandleRevoked, IntentClosed, NonceUsed, NotFound, PolicyChanged
 from ca.ports import Decision, Intent, NonceState, Outcome
-from ca.store import decisions, tables
+from ca.store import collateral, decisions, tables
 from ca.store.dialect import add_new, insert
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
 def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
     _spend_nonce(connection, decision, None)
+    collateral.check_evaluations(connection, decision.evaluations)
     decisions.add(connection, decision, refused=True)
 
 
@@ -73,6 +75,7 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     own = certificate_handle(intent.issuer_key_id, intent.serial)
     handles = [own, *(handle for _, handle in intent.handles)]
     _check_still_good(connection, intent.decision.policy_sha256, handles)
+    collateral.check_evaluations(connection, intent.decision.evaluations)
     row = {
         "serial": intent.serial,
         "decision_id": decisions.add(connection, intent.decision, refused=False),

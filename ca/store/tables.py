@@ -297,6 +297,14 @@ cached_responses: Final = Table(
     Column("fetched_at", Instant, nullable=False),
 )
 
+# The newest judgement of a vendor that was used, by the line in which its judgements follow each other.
+evaluations: Final = Table(
+    "evaluations",
+    metadata,
+    Column("line", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
 # One row per restored backup. What happened between the backup and the restore is not in the database, so nonces
 # that could be of that time are refused and CRL numbers go on above it.
 restorations: Final = Table(

@@ -296,6 +296,12 @@ def create_housekeeping() -> None:
         sa.PrimaryKeyConstraint("url", name=op.f("pk_cached_responses")),
     )
     op.create_table(
+        "evaluations",
+        sa.Column("line", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("line", name=op.f("pk_evaluations")),
+    )
+    op.create_table(
         "restorations",
         sa.Column("id", ROW_ID, nullable=False),
         sa.Column("restored_at", INSTANT, nullable=False),

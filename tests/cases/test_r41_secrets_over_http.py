@@ -35,6 +35,9 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
+    def distrust(self, gather: Gather[T]) -> None:
+        gather.close()
+
     async def run(self, gather: Gather[T]) -> T:
         gather.close()
         raise self.error

@@ -15,15 +15,16 @@ from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_verifies
 from verifiers.tdx.endorsements import TdxEndorsements, digest
-from verifiers.tdx.pck import CA_KINDS, ROOT_NAME
+from verifiers.tdx.pck import CA_KINDS, ROOT_NAME, verify_pck_chain
 from verifiers.tdx.statements import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from verifiers.anchors import Anchor
+    from verifiers.anchors import Anchor, Anchors
     from verifiers.certificate import Certificate
+    from verifiers.tdx.endorsements import Update
 
 T = TypeVar("T")
 
@@ -92,6 +93,22 @@ def _authenticate(parts: tuple[bytes, ...], anchor: Anchor) -> Collateral:
         ),
         sha256=digest(parts),
     )
+
+
+def evaluations(
+    pck_chain_pem: bytes, endorsements: TdxEndorsements, update: Update, anchors: Anchors
+) -> dict[str, int]:
+    """The tcbEvaluationDataNumber of both statements, each in the line in which Intel makes it rise.
+
+    TCB info rises by FMSPC, the QE identity for all; what is published early is ahead, so it is a line of its own.
+    Raises VerificationError as `authenticate` and `verify_pck_chain` do.
+    """
+    collateral = authenticate(endorsements, anchors.intel_sgx_root)
+    fmspc = verify_pck_chain(pck_chain_pem, anchors.intel_sgx_root).claims.fmspc.hex()
+    return {
+        f"tdx/{update}/tcb_info/{fmspc}": collateral.tcb_info.evaluation_data_number,
+        f"tdx/{update}/qe_identity": collateral.qe_identity.evaluation_data_number,
+    }
 
 
 def _signer_chain(pem: bytes, what: str, anchor: Anchor) -> tuple[Certificate, ...]:

@@ -28,7 +28,7 @@ LINES = range(1, 119)
 ELSEWHERE = {
     107: "ca.fetch: TLS to the collateral service is always checked",
     111: "ca.enrollment and ca.store: a nonce is used once",
-    113: "policies and ca.enrollment: the highest evaluation number seen",
+    113: "ca.enrollment and ca.store: the highest evaluation numbers that decided",
     115: "ca.issuance: notAfter of the certificate",
     117: "policies: lists of platforms",
 }

@@ -12,6 +12,7 @@ import pytest
 from attestca_client.protocol import HandleKind, certificate_handle
 from ca.errors import (
     AuthorityError,
+    CollateralOutdated,
     Conflict,
     HandleRevoked,
     IntentClosed,
@@ -274,3 +275,18 @@ async def test_an_intent_decided_at_the_limit_is_not_abandoned(store: SqlStore) 
     assert await store.abandon_intents(records.NOW, records.NOW) == ()
     after = records.NOW + timedelta(microseconds=1)
     assert await store.abandon_intents(after, records.NOW) == (intent.serial,)
+
+
+async def test_an_older_evaluation_decides_nothing(store: SqlStore) -> None:
+    """Neither a refusal nor an intent; the nonce is not spent, and a line that rises does not rise either."""
+    await records.activate(store)
+    newer = records.decision(evaluations={"a": 20, "b": 5})
+    await store.record_refusal(newer)
+    old = records.decision(evaluations={"a": 21, "b": 4})
+    with pytest.raises(CollateralOutdated):
+        await store.record_refusal(old)
+    with pytest.raises(CollateralOutdated):
+        await store.record_intent(records.intent(of=old))
+    assert await store.nonce_state(old.nonce) is None
+    await store.record_intent(records.intent(of=records.decision(evaluations={"a": 20, "b": 5})))
+    await store.record_refusal(records.decision(evaluations={"c": 0}))

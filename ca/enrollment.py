@@ -135,13 +135,14 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
 
 
 async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetime) -> Enrolled:
-    """The steps."""
+    """Steps 1 to 8."""
     store = authority.store
-    # 1 the nonce: ours, fresh, and not answered before
-    fresh = nonce.check(authority.nonce_keys, authority.ca_id, request.nonce, now)
+    # 1 the nonce: ours, not answered before, and fresh; an answered request may be repeated later too
+    ours = nonce.authenticate(authority.nonce_keys, authority.ca_id, request.nonce)
     answered = await _answer_of_before(request, store)
     if answered is not None:
         return Enrolled(answered, repeated=True)
+    nonce.check_fresh(ours, now)
     # 2 the key, and that its holder has it; nothing else of the CSR is used
     key = csr.parse(request.csr_der)
     # 3 what the evidence must carry
@@ -156,7 +157,7 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     parsed = registry.parse(evidence)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
-    case = _Case(request, key, parsed, endorsements, authority, fresh.expires, now)
+    case = _Case(request, key, parsed, endorsements, authority, ours.expires, now)
     try:
         claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
     except VerificationError as error:
@@ -175,24 +176,43 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
             findings=result.public_findings(),
             record=decision.result_json,
         )
+    accepted = _Accepted(request, key, claims, chosen, result, decision, now)
+    return await _issue(accepted, authority)
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A request that its policy accepts, with all that a certificate is made from."""
+
+    request: EnrollmentRequest
+    key: CertifiedKey
+    claims: Claims
+    policy: LoadedPolicy
+    result: AttestationResult
+    decision: Decision
+    now: datetime
+
+
+async def _issue(accepted: _Accepted, authority: Authority) -> Enrolled:
+    """Steps 9 to 13."""
+    store, issuing = authority.store, authority.issuing()
     # 9 the certificate to be signed, linted
-    issuing = authority.issuing()
     try:
-        names = _names(chosen, claims, issuing.issuer.reserved_names)
+        names = _names(accepted.policy, accepted.claims, issuing.issuer.reserved_names)
     except NameRefused as error:
-        raise await _refusal_of_names(error, result, decision, store) from error
-    grant = _Grant(chosen, result, names)
+        raise await _refusal_of_names(error, accepted, store) from error
     prepared = prepare.prepare(
-        _leaf_request(key, claims, grant, authority, issuing.issuer.assurance),
+        _leaf_request(accepted, names, authority, issuing.issuer.assurance),
         issuing.issuer,
-        now=now,
+        now=accepted.now,
         entropy=authority.entropy(SERIAL_ENTROPY),
     )
+    ear.check_key(prepared, issuing.ear_key)
     # 10 the intent, on record before there is a signature
     try:
-        await store.record_intent(_intent(prepared, decision))
+        await store.record_intent(_intent(prepared, accepted.decision))
     except NonceUsed:
-        return await _overtaken(request, store)
+        return await _overtaken(accepted.request, store)
     # 11, 12 sign, and lint what was signed
     issued = prepare.complete(prepared, await issuing.signer.sign(prepared.tbs))
     # 13 the certificate, on record before anybody has it
@@ -305,15 +325,6 @@ async def _refusal_of_platform(case: _Case, error: VerificationError, store: Sto
     return Denied(error.detail, code=error.reason.value, record=decision.result_json)
 
 
-@dataclass(frozen=True, slots=True)
-class _Grant:
-    """What a policy gives to claims that it accepts."""
-
-    policy: LoadedPolicy
-    result: AttestationResult
-    names: tuple[str, ...]
-
-
 def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
     """The names that the policy grants.
 
@@ -329,34 +340,28 @@ def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tu
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
 
 
-async def _refusal_of_names(
-    error: NameRefused, result: AttestationResult, accepted: Decision, store: Store
-) -> Denied:
+async def _refusal_of_names(error: NameRefused, accepted: _Accepted, store: Store) -> Denied:
     """What is raised for claims that the policy accepts but has no name for; on record as the denial that it is."""
     reason = {"code": "name-refused", "detail": str(error)}
-    facts = result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
-    decision = replace(accepted, result_json=json.dumps(facts, sort_keys=True))
+    facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
+    decision = replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
     await store.record_refusal(decision)
     return Denied(error.detail, code="name-refused", record=decision.result_json)
 
 
 def _leaf_request(
-    key: CertifiedKey,
-    claims: Claims,
-    grant: _Grant,
-    authority: Authority,
-    assurance: Assurance,
+    accepted: _Accepted, names: tuple[str, ...], authority: Authority, assurance: Assurance
 ) -> LeafRequest:
-    result, issue = grant.result, grant.policy.document.issue
+    result, issue = accepted.result, accepted.policy.document.issue
     if result.policy is None or result.valid_until is None:
         raise LintFailed("an accepted result names its policy and its end")
     chip_key = None if issue.withhold_chip_handle else authority.chip_key
     return LeafRequest(
-        key=key,
-        names=grant.names,
+        key=accepted.key,
+        names=names,
         lifetime=issue.lifetime,
         collateral_expires=result.valid_until,
-        platform=platform.describe(claims, chip_key),
+        platform=platform.describe(accepted.claims, chip_key),
         policy=PolicyRef(result.policy.name, result.policy.version, result.policy.sha256),
         assurance=assurance,
         registers=tuple(Register(name.value, value) for name, value in result.pinned),

@@ -68,7 +68,10 @@ async def add_policy(request: web.Request) -> web.Response:
     """Keep one more version, as a draft. The body is the policy's text."""
     doors = request.app[DOORS]
     text = await wire.read_body(
-        request, POLICY_TYPES, min(MAX_POLICY_BYTES, doors.limits.body_bytes)
+        request,
+        POLICY_TYPES,
+        min(MAX_POLICY_BYTES, doors.limits.body_bytes),
+        doors.state.bodies,
     )
     record = await policy_admin.add_version(
         text, doors.authority.store, request[ACTOR], doors.clock()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PATIENCE: Final = 10.0  # seconds in the queue
+BODIES: Final = 64 << 20  # bytes of all bodies that are being read at once
 
 
 class Admission:
@@ -54,6 +55,26 @@ class Admission:
             raise _busy(f"waited {self._patience:g} s for a place") from None
         finally:
             self.waiting -= 1
+
+
+class ByteBudget:
+    """Memory for bodies that are being read, shared by all callers: when it is used up, the next is told to come again.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(self, limit: int = BODIES) -> None:
+        self._left = limit
+
+    def take(self, count: int) -> None:
+        """Raises Unavailable `busy`."""
+        if count > self._left:
+            raise _busy("too many bodies are being read")
+        self._left -= count
+
+    def give_back(self, count: int) -> None:
+        """What was taken and is no longer held."""
+        self._left += count
 
 
 def _busy(detail: str) -> Unavailable:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ca.http.admission import Admission
+from ca.http.admission import Admission, ByteBudget
 from ca.http.limiter import RateLimiter
 from ca.http.metrics import Metrics
 from ca.http.refusals import RefusalRing
@@ -90,6 +90,7 @@ class State:
     metrics: Metrics
     refusals: RefusalRing
     admission: Admission
+    bodies: ByteBudget
     public_limiter: RateLimiter
     admin_limiter: RateLimiter
 
@@ -106,6 +107,7 @@ class State:
             metrics=Metrics(fetch_counters, admission),
             refusals=RefusalRing(limits.refusal_ring),
             admission=admission,
+            bodies=ByteBudget(),
             public_limiter=limiter(),
             admin_limiter=limiter(),
         )

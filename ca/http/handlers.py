@@ -128,7 +128,7 @@ async def enroll(request: web.Request) -> web.Response:
 async def _enrolled(request: web.Request, doors: Doors) -> Enrolled:
     admission = doors.state.admission
     admission.refuse_if_full()
-    body = await wire.read_body(request, JSON, doors.limits.body_bytes)
+    body = await wire.read_body(request, JSON, doors.limits.body_bytes, doors.state.bodies)
     wanted = wire.decode_enrollment(body)
     async with admission.place():
         # The time is taken after the wait: a nonce that ran out in the queue is a nonce that ran out.

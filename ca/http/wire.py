@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from ca.http.admission import ByteBudget
     from ca.issuance.nonce import Nonce
     from ca.issuance.request import Assurance
     from ca.ports import CertificateRecord, Decision
@@ -59,11 +60,14 @@ _TOLD: Final = 5  # faults of one body that are told
 # requests
 
 
-async def read_body(request: web.Request, media_types: Collection[str], limit: int) -> bytes:
-    """The body, at most `limit` bytes, as it came.
+async def read_body(
+    request: web.Request, media_types: Collection[str], limit: int, budget: ByteBudget
+) -> bytes:
+    """The body, at most `limit` bytes, as it came; while it comes it is held within `budget`.
 
     Raises:
         RequestRefused: `media-type`, `expectation`, `too-large`, `body-timeout`, `client-left`.
+        Unavailable: `busy`.
     """
     charset = (request.charset or "utf-8").lower()
     encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
@@ -77,6 +81,7 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
+                budget.take(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(f"the body may have {limit} bytes")
@@ -84,6 +89,8 @@ async def read_body(request: web.Request, media_types: Collection[str], limit: i
         raise RequestRefused(f"no whole body in {BODY_SECONDS:g} s", code="body-timeout") from None
     except (web.RequestPayloadError, ConnectionError):
         raise RequestRefused("the client left within its body", code="client-left") from None
+    finally:
+        budget.give_back(len(body))
     return bytes(body)
 
 

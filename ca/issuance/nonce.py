@@ -61,11 +61,17 @@ def make(key: bytes, ca_id: bytes, now: datetime, entropy: bytes) -> Nonce:
 
 
 def check(keys: Sequence[bytes], ca_id: bytes, nonce: bytes, now: datetime) -> Nonce:
-    """`nonce` if one of `keys` made it for `ca_id` no longer than 120 s ago.
+    """`nonce` if one of `keys` made it for `ca_id` no longer than 120 s ago. Raises as the two halves do."""
+    found = authenticate(keys, ca_id, nonce)
+    check_fresh(found, now)
+    return found
+
+
+def authenticate(keys: Sequence[bytes], ca_id: bytes, nonce: bytes) -> Nonce:
+    """`nonce` if one of `keys` made it for `ca_id`, however long ago.
 
     Raises:
-        RequestRefused: `nonce-malformed` (not 64 bytes), `nonce-foreign` (not made by us), `nonce-expired` (120 s or
-            older, or from the future beyond the skew allowed between replicas).
+        RequestRefused: `nonce-malformed` (not 64 bytes), `nonce-foreign` (not made by us).
     """
     if len(nonce) != LENGTH:
         raise RequestRefused(f"a nonce has 64 bytes, this has {len(nonce)}", code="nonce-malformed")
@@ -74,13 +80,15 @@ def check(keys: Sequence[bytes], ca_id: bytes, nonce: bytes, now: datetime) -> N
     fits = [hmac.compare_digest(_tag(key, ca_id, head), tag) for key in keys]
     if not any(fits):
         raise RequestRefused("this authority did not make the nonce", code="nonce-foreign")
-    issued = datetime.fromtimestamp(int.from_bytes(head[:8], "big"), UTC)
-    found = Nonce(nonce, issued)
-    if not issued - CLOCK_SKEW <= now < found.expires:
+    return Nonce(nonce, datetime.fromtimestamp(int.from_bytes(head[:8], "big"), UTC))
+
+
+def check_fresh(nonce: Nonce, now: datetime) -> None:
+    """Raises RequestRefused `nonce-expired`: 120 s or older, or from the future beyond the replicas' skew."""
+    if not nonce.issued - CLOCK_SKEW <= now < nonce.expires:
         raise RequestRefused(
             "the nonce is older than 120 s; ask for a new one", code="nonce-expired"
         )
-    return found
 
 
 def _tag(key: bytes, ca_id: bytes, head: bytes) -> bytes:

@@ -107,7 +107,12 @@ async def test_the_same_evidence_in_other_bytes(service: Service) -> None:
 
 
 async def test_an_answered_request_after_the_nonces_time(service: Service) -> None:
-    body = service.request(await service.nonce())
-    assert (await service.post(body)).status == 201
+    """The same request gets the same answer, however late; another request with that nonce is refused as ever."""
+    nonce = await service.nonce()
+    body = service.request(nonce)
+    first = await service.post(body)
+    assert first.status == 201
     service.clock.advance(seconds=120)
-    await _expect_refused(service, body, 422, "nonce-expired")
+    again = await service.post(body)
+    assert (again.status, again.body) == (200, first.body)
+    await _expect_refused(service, service.request(nonce), 409, "nonce-used")

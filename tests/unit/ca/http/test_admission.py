@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from ca.errors import Unavailable
-from ca.http.admission import Admission
+from ca.http.admission import Admission, ByteBudget
 from ca.http.refusals import RefusalRing, SampledRefusal
 from tests.authority_lab import NOW
 from tests.vendor_lab import until
@@ -66,3 +66,14 @@ def test_the_ring_keeps_the_newest() -> None:
     assert [refusal.detail for refusal in ring.newest(100)] == ["9", "8", "7"]
     assert [refusal.detail for refusal in ring.newest(2)] == ["9", "8"]
     assert RefusalRing(3).newest(5) == ()
+
+
+def test_bodies_share_one_budget_and_give_it_back() -> None:
+    budget = ByteBudget(10)
+    budget.take(6)
+    with pytest.raises(Unavailable) as refused:
+        budget.take(5)
+    assert refused.value.code == "busy"
+    budget.take(4)
+    budget.give_back(10)
+    budget.take(10)

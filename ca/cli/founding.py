@@ -54,7 +54,7 @@ class Made:
 
 def make(plan: Plan) -> Made:
     """Everything, or nothing. Raises ConfigurationError, Conflict, LintFailed, Unavailable."""
-    from ca.app.keys import anchors_of
+    from ca.app.keys import Keys, anchors_of
     from ca.config import read_passphrase
     from ca.signers.file import check_passphrase
     from ca.signers.folder import KeyFolder
@@ -72,6 +72,7 @@ def make(plan: Plan) -> Made:
         folder = KeyFolder(config.ca.directory, passphrase, secrets.token_bytes)
         folder.create(of, inputs.now())
         undo.callback(shutil.rmtree, folder.path)
+        asyncio.run(Keys.open(config, passphrase).renew_service(inputs.now()))
         asyncio.run(_log(config, folder))
         undo.pop_all()
     return Made(config, folder.root(), of)

@@ -67,6 +67,9 @@ def test_what_is_made(cli: Cli) -> None:
     (action,) = actions(place.database)
     assert (action.action, action.target) == ("authority.init", ca_id(root).hex())
     assert action.actor.startswith("cli:")
+    for kind in ("issuing", "tls", "ear"):  # every key of the service is there from the start
+        (certificate,) = place.keys.glob(f"{kind}-*.pem")
+        assert mode(certificate.with_suffix(".key")) == 0o600
 
 
 def test_what_others_may_read(made: Place) -> None:

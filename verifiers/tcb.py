@@ -108,7 +108,7 @@ def converge(platform: TcbStatus, *components: TcbStatus) -> TcbStatus:
         return TcbStatus.REVOKED
     if platform not in _PLATFORM_STATUSES or not _COMPONENT_STATUSES.issuperset(components):
         return TcbStatus.UNKNOWN
-    if TcbStatus.OUT_OF_DATE not in components or platform in _OUT_OF_DATE_STATUSES:
+    if TcbStatus.OUT_OF_DATE not in components:
         return platform
     if platform in _CONFIGURATION_STATUSES:
         return TcbStatus.OUT_OF_DATE_CONFIGURATION_NEEDED

@@ -111,6 +111,12 @@ CASES = (
     ),
     Case(
         26,
+        "a zero byte between r and s",
+        Reason.COLLATERAL_SIGNATURE,
+        edited(tcb_info_signature=lambda text: text[:64] + "00" + text[64:]),
+    ),
+    Case(
+        26,
         "TCB info signature is short",
         Reason.COLLATERAL_SIGNATURE,
         edited(tcb_info_signature="00"),

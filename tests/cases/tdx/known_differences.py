@@ -81,6 +81,7 @@ _WE_REFUSE = {
     ),
     "statements are exactly those of Intel's API v4 for this platform": (
         (6, "QE identity version 3"),
+        (26, "a zero byte between r and s"),
         (66, "PCE id"),
         (73, "TCB type 1"),
     ),

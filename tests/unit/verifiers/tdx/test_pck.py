@@ -159,6 +159,34 @@ def test_no_such_structure(value: bytes) -> None:
         chain(lab)
 
 
+ARC = der.oid(SGX_EXTENSION)[2:]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (ARC + b"\x04\x04", ARC[:-1] + b"\x02\x04\x04"),  # FMSPC under another arc
+        (b"\x30\x14\x06\x0a" + ARC + b"\x04", b"\x31\x14\x06\x0a" + ARC + b"\x04"),  # a SET
+    ],
+    ids=["arc", "tag"],
+)
+def test_a_member_that_only_looks_like_one(right: bytes, wrong: bytes) -> None:
+    lab = Lab.create()
+    value = lab.platform.sgx.extension().value
+    assert value.count(right) == 1
+    lab.platform.pck.put(pki.Extension(SGX_EXTENSION, value.replace(right, wrong)))
+    with pytest.raises(VerificationError, match="unknown or repeated member"):
+        chain(lab)
+
+
+def test_a_member_whose_oid_is_cut() -> None:
+    lab = Lab.create()
+    cut = der.tlv(0x30, b"\x06" + bytes([len(ARC) + 1]) + ARC)
+    lab.platform.pck.put(pki.Extension(SGX_EXTENSION, der.sequence(cut)))
+    with pytest.raises(VerificationError, match="SGX extension"):
+        chain(lab)
+
+
 def test_no_extension() -> None:
     lab = Lab.create()
     lab.platform.pck.drop(SGX_EXTENSION)

@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install test check demo bench lock clean
+.PHONY: install test check demo bench mutate lock clean
 
 install: $(STAMP)
 
@@ -37,6 +37,10 @@ demo: install
 
 bench: install
 	$(BIN)/python -m bench
+
+# Takes out every check of the core in turn; a test must fail each time. Long: name files with FILES="verifiers/chain.py …".
+mutate: install
+	$(BIN)/python -m tests.mutate $(FILES)
 
 # The pins, for every platform and Python from 3.11 on. Needs `uv`; writes no index address.
 lock:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make mutate`: is there a test for every check? Each is taken out in turn, in a copy; a test must fail (R-06).
+
+Mutants: every `if` whose body refuses (raise) never does; every raise is passed over; every `and`/`or` loses each of
+its parts; every comparison shifts by one. It takes minutes per file, so it is not part of `make test`. What survives
+is printed with its line; exit code 1 if anything does.
+
+    python -m tests.mutate verifiers/tdx/verify.py policies/tcb_rules.py
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOP = Path(__file__).parents[1]
+COPIED = ("ca", "client", "migrations", "policies", "simulator", "tests", "verifiers")
+JUDGES = {
+    "verifiers": (
+        "tests/unit/verifiers",
+        "tests/cases/test_tdx_corpus.py",
+        "tests/cases/test_r02_statuses.py",
+        "tests/cases/test_r03_leave_one_out.py",
+        "tests/cases/test_r07_dates.py",
+    ),
+    "policies": ("tests/unit/policies",),
+}
+SHIFTED: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<=",
+    ast.LtE: "<",
+    ast.Gt: ">=",
+    ast.GtE: ">",
+    ast.Eq: "!=",
+    ast.NotEq: "==",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One change: the text from `start` to `end` (bytes) becomes `text`."""
+
+    line: int
+    start: int
+    end: int
+    text: str
+
+    def apply(self, source: bytes) -> bytes:
+        return source[: self.start] + self.text.encode() + source[self.end :]
+
+
+def mutants(source: bytes) -> Iterator[Mutant]:
+    """All changes of one file."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+
+    def place(node: ast.expr | ast.stmt) -> tuple[int, int]:
+        end_line, end_column = node.end_lineno or 0, node.end_col_offset or 0
+        return starts[node.lineno - 1] + node.col_offset, starts[end_line - 1] + end_column
+
+    def text(node: ast.expr) -> str:
+        return source[slice(*place(node))].decode()
+
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.If(test=test, body=[*_, ast.Raise()]):
+                yield Mutant(node.lineno, *place(test), "False")
+            case ast.Raise():
+                yield Mutant(node.lineno, *place(node), "pass")
+            case ast.BoolOp(values=values):
+                joined = " and " if isinstance(node.op, ast.And) else " or "
+                for left_out in values:
+                    rest = joined.join(text(value) for value in values if value is not left_out)
+                    yield Mutant(node.lineno, *place(node), f"({rest})")
+            case ast.Compare(ops=[operator], comparators=[right]) if type(operator) in SHIFTED:
+                shifted = f"{text(node.left)} {SHIFTED[type(operator)]} {text(right)}"
+                yield Mutant(node.lineno, *place(node), shifted)
+
+
+def survivors(name: str, copy: Path) -> Iterator[Mutant]:
+    """The mutants of one file that no test notices."""
+    path, source = copy / name, (TOP / name).read_bytes()
+    judges = JUDGES[name.partition("/")[0]]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.setdefault("ATTESTCA_VECTORS", str(TOP.parent / "shared" / "vectors"))
+    for mutant in mutants(source):
+        changed = mutant.apply(source)
+        path.write_bytes(changed)
+        done = subprocess.run(  # noqa: S603 - our own interpreter and tests
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *judges],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+        if done.returncode == 0:
+            yield mutant
+    path.write_bytes(source)
+
+
+def main(names: list[str]) -> int:
+    """Mutate the named files, or all of verifiers/ and policies/; the exit code."""
+    every = [path for folder in JUDGES for path in sorted((TOP / folder).rglob("*.py"))]
+    found = 0
+    with tempfile.TemporaryDirectory(prefix="attestca-mutate-") as folder:
+        copy = Path(folder)
+        for part in COPIED:
+            shutil.copytree(TOP / part, copy / part)
+        shutil.copy(TOP / "pyproject.toml", copy)
+        for name in names or [str(path.relative_to(TOP)) for path in every]:
+            sys.stderr.write(f"{name} …\n")
+            for mutant in survivors(name, copy):
+                found += 1
+                sys.stdout.write(f"{name}:{mutant.line}: survives: {mutant.text}\n")
+                sys.stdout.flush()
+    sys.stdout.write(f"{found} survive\n")
+    return int(found > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -89,6 +89,12 @@ def test_the_parts_around(version: int, body_type: int) -> None:
     assert quote.pck_chain_pem == platform.chain
 
 
+@pytest.mark.parametrize(("tee_type", "name"), [(0, "SGX"), (0x82, "unknown")])
+def test_another_technology_is_named(tee_type: int, name: str) -> None:
+    with pytest.raises(VerificationError, match=rf"\({name}\)"):
+        parse_quote(LAB.platform.quote(tee_type=tee_type))
+
+
 @given(st.binary(max_size=200))
 def test_qe_auth_data_of_any_length(data: bytes) -> None:
     quote = parse_quote(LAB.platform.quote(qe_auth_data=data))

@@ -19,7 +19,7 @@ $(STAMP): requirements/dev.txt pyproject.toml client/pyproject.toml
 
 test: install
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile
+	PYTHONHASHSEED=0 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile   # the workers collect alike
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='verifiers/*,policies/*,ca/issuance/*' --fail-under=100

@@ -187,8 +187,8 @@ def _verify_crl(data: bytes, issuer: Certificate) -> Crl:
         raise ValueError(f"{issuer.common_name} may not sign CRLs")
     if not p256_signed(issuer.public_key, signature, tbs):
         raise ValueError(f"not signed by {issuer.common_name}")
-    number = _crl_number(fields[-1], issuer)
     crl = x509.load_der_x509_crl(data)
+    number = _crl_number(fields[-1], issuer)
     if crl.next_update_utc is None:
         raise ValueError("nextUpdate is missing")
     return Crl(crl, number, crl.last_update_utc, crl.next_update_utc)

@@ -263,7 +263,7 @@ def test_a_list_of_too_few_fields(lab: Lab, fields: int) -> None:
     tbs = der.sequence(*content)
     signature = der.bit_string(lab.platform.ca.key.sign_der(tbs))
     lab.intel.platform_crl.edit = lambda _: der.sequence(tbs, pki.ECDSA_SHA256, signature)
-    crl_refused(lab, "ecdsa-with-SHA256|version 2|missing")
+    crl_refused(lab, "ecdsa-with-SHA256|version 2|parsing")
 
 
 def test_a_delta_or_partial_list_that_is_not_critical_is_intels_own_doing(lab: Lab) -> None:

@@ -190,6 +190,7 @@ def serving(place: Place, variables: Mapping[str, str] | None = None) -> Iterato
     try:
         assert process.stdout is not None
         lines = [process.stdout.readline().split() for _ in range(2)]
+        watchdog.cancel()  # it is for the start alone
         assert [line[:1] for line in lines] == [["service"], ["operators"]], log.read_text()
         yield Serving(process, lines[0][1], lines[1][1], log)
     finally:

@@ -14,6 +14,7 @@ sqlite_stage, postgres_stage          where one of the two is meant
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -37,6 +38,14 @@ BOTH = ("sqlite", "postgresql")
 
 settings.register_profile("attestca", deadline=None)  # time is never asserted: machines are shared
 settings.load_profile("attestca")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One visible notice for each reason to skip, however many tests share it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"NOTICE: {reason} ({count} tests)", yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators' answers, one function per route of the table in `ca.http.routes`.
 
-The token and its scope were checked before; `request[ACTOR]` is who asks. Every request is a line in the operators' log
-of the store, written before anything is shown; a change of a policy is logged by its own transaction. No route takes a
-path, a host or a command: operators name records, and give policy texts.
+The token and its scope were checked before; `request[ACTOR]` is who asks. Every request but `whoami`, which shows the
+caller itself, is a line in the operators' log of the store, written before anything is shown; a change of a policy is
+logged by its own transaction, and one that was refused after it. No route takes a path, a host or a command: operators
+name records, and give policy texts.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from ca import policy_admin
-from ca.errors import NotFound
+from ca.errors import Conflict, NotFound, RequestRefused
 from ca.http import records, wire
 from ca.http.handlers import DOORS, answer, serial_of
 from ca.http.middleware import ACTOR, TOKEN
@@ -38,7 +40,7 @@ from ca.ports import CertificateQuery, OperatorAction
 from policies.tree import MAX_BYTES as MAX_POLICY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from datetime import datetime
 
     from ca.http.queries import Query
@@ -73,9 +75,10 @@ async def add_policy(request: web.Request) -> web.Response:
         min(MAX_POLICY_BYTES, doors.limits.body_bytes),
         doors.state.bodies,
     )
-    record = await policy_admin.add_version(
-        text, doors.authority.store, request[ACTOR], doors.clock()
-    )
+    async with _attempt(request, "policy.add"):
+        record = await policy_admin.add_version(
+            text, doors.authority.store, request[ACTOR], doors.clock()
+        )
     where = f"/v1/admin/policies/{record.name}/{record.version}"
     return answer(records.policy(record), status=201, headers={"Location": where})
 
@@ -90,18 +93,19 @@ async def policy_text(request: web.Request) -> web.Response:
 
 async def activate_policy(request: web.Request) -> web.Response:
     """Put one version into force."""
-    return await _change(request, policy_admin.activate)
+    return await _change(request, "policy.activate", policy_admin.activate)
 
 
 async def retire_policy(request: web.Request) -> web.Response:
     """Take one version out of force."""
-    return await _change(request, policy_admin.retire)
+    return await _change(request, "policy.retire", policy_admin.retire)
 
 
-async def _change(request: web.Request, change: Change) -> web.Response:
+async def _change(request: web.Request, action: str, change: Change) -> web.Response:
     doors = request.app[DOORS]
     name, version = _policy_of(request)
-    await change(name, version, doors.authority.store, request[ACTOR], doors.clock())
+    async with _attempt(request, action, f"{name}@{version}"):
+        await change(name, version, doors.authority.store, request[ACTOR], doors.clock())
     return answer(records.policy(await _policy(request, name, version)))
 
 
@@ -195,13 +199,28 @@ async def list_actions(request: web.Request) -> web.Response:
     )
 
 
+@asynccontextmanager
+async def _attempt(request: web.Request, action: str, target: str = "") -> AsyncIterator[None]:
+    """A change logs itself in its own transaction; one that was refused is a line too."""
+    try:
+        yield
+    except (RequestRefused, Conflict, NotFound) as error:
+        await _log_line(request, f"{action}.refused", target, {"code": error.code})
+        raise
+
+
 async def log(
     request: web.Request, action: str, target: str = "", *, detail: Query | None = None
 ) -> None:
     """One line in the operators' log. Raises Unavailable: then nothing is shown."""
-    doors = request.app[DOORS]
     asked = {} if detail is None else detail.model_dump(mode="json", exclude_none=True)
-    line = OperatorAction(
-        doors.clock(), request[ACTOR], action, target, json.dumps(asked, sort_keys=True)
-    )
+    await _log_line(request, action, target, asked)
+
+
+async def _log_line(
+    request: web.Request, action: str, target: str, detail: Mapping[str, object]
+) -> None:
+    doors = request.app[DOORS]
+    text = json.dumps(detail, sort_keys=True)
+    line = OperatorAction(doors.clock(), request[ACTOR], action, target, text)
     await doors.authority.store.log_action(line)

@@ -117,6 +117,12 @@ async def test_conflicts_are_told(service: Service) -> None:
     reply = await service.operate(token, f"{POLICIES}/other/1/activate", method="POST")
     assert (reply.status, reply.code) == (409, "policy-conflict")
     assert "demo@1" in reply.json()["detail"]
+    refused = [
+        action for action in await service.store.actions(50, None) if "refused" in action.action
+    ]
+    assert {action.action for action in refused} >= {"policy.add.refused"}
+    assert all(action.actor.startswith("token:") for action in refused)
+    assert all('"code": "policy-' in action.detail for action in refused)
 
 
 NO_POLICIES = (

@@ -179,5 +179,5 @@ def _folders(folder: Path, authority: Path) -> dict[str, str]:
         "/var/lib/attestca": str(authority),
         "/etc/attestca": str(folder / "etc"),
         "/run/attestca": str(folder / "vm"),
-        "/media/root": str(folder / "media"),
+        "/media/usb": str(folder / "media"),
     }

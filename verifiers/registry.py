@@ -8,8 +8,9 @@ itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
+from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind, Tee
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
@@ -29,6 +30,10 @@ ParsedEvidence: TypeAlias = TdxQuote
 Endorsements: TypeAlias = TdxEndorsements
 
 
+_SNP_REPORT_SIZE: Final = 1184  # AMD SEV-SNP firmware ABI 56860, ATTESTATION_REPORT
+_SNP_VERSIONS: Final = range(1, 10)
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where each vendor's collateral is asked for; all of it from configuration."""
@@ -46,7 +51,16 @@ def tee_of(kind: EvidenceKind) -> Tee:
 
 
 def identify(data: bytes) -> Evidence:
-    """The kind of evidence that a file holds. With one technology every file is taken for a TDX quote."""
+    """The kind of evidence that a file holds: a TDX quote, unless it is plainly something else.
+
+    Raises:
+        VerificationError: `unsupported-tee` for an AMD SEV-SNP report, whose version would be taken for a quote's.
+    """
+    if len(data) == _SNP_REPORT_SIZE and int.from_bytes(data[:4], "little") in _SNP_VERSIONS:
+        raise VerificationError(
+            Reason.UNSUPPORTED_TEE,
+            "an AMD SEV-SNP attestation report; only TDX quotes are accepted",
+        )
     return Evidence(EvidenceKind.TDX_QUOTE, data)
 
 

@@ -47,3 +47,10 @@ def test_every_kind_has_a_technology() -> None:
     assert {kind: registry.tee_of(kind) for kind in EvidenceKind} == {
         EvidenceKind.TDX_QUOTE: Tee.TDX
     }
+
+
+@pytest.mark.parametrize("version", [2, 3, 5])
+def test_an_snp_report_is_named_for_what_it_is(version: int) -> None:
+    with pytest.raises(VerificationError, match="SEV-SNP") as refused:
+        registry.identify(version.to_bytes(4, "little") + bytes(1180))
+    assert refused.value.reason is Reason.UNSUPPORTED_TEE

@@ -48,7 +48,7 @@ class Done:
     out: str
     err: str
 
-    def json(self) -> Any:  # noqa: ANN401
+    def json(self) -> Any:  # noqa: ANN401 - a value of any type is what it takes
         return json.loads(self.out)
 
 
@@ -132,7 +132,7 @@ class Evidence:
         """The options that go with each of the quotes."""
         return ("--collateral", str(self.collateral), "--at", self.at)
 
-    def quote(self, name: str = "quote.bin", **changes: Any) -> Path:  # noqa: ANN401
+    def quote(self, name: str = "quote.bin", **changes: Any) -> Path:  # noqa: ANN401 - a value of any type is what it takes
         path = self.folder / name
         path.write_bytes(self.machine.quote(**changes))
         return path

@@ -77,7 +77,7 @@ def intent(*, of: Decision | None = None, **fields: Any) -> Intent:  # noqa: ANN
     return replace(made, **fields)
 
 
-def policy(name: str = "cvm", version: int = 1, **fields: Any) -> PolicyRecord:  # noqa: ANN401
+def policy(name: str = "cvm", version: int = 1, **fields: Any) -> PolicyRecord:  # noqa: ANN401 - a value of any type is what it takes
     document = f"name: {name}\nversion: {version}\n".encode()
     made = PolicyRecord(
         name=name,

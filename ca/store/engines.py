@@ -117,7 +117,7 @@ def _sqlite(path: Path, limits: Limits, size: int, *, readonly: bool) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
         record.info["file"] = _identity(path)
 
-    def checked_out(_connection: object, record: Any, _proxy: object) -> None:  # noqa: ANN401
+    def checked_out(_connection: object, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the driver's type
         # Another file has this name by now, or none has: never write into a file that has no name.
         if record.info["file"] != _identity(path):
             raise exc.DisconnectionError

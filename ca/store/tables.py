@@ -57,7 +57,7 @@ class Instant(TypeDecorator[datetime]):
         """To the database."""
         return None if value is None else micros(value)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002 - SQLAlchemy's signature
         """From the database."""
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
@@ -72,7 +72,7 @@ class Serial(TypeDecorator[int]):
         """To the database. Raises OverflowError beyond 20 bytes."""
         return None if value is None else value.to_bytes(SERIAL_BYTES, "big")
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ANN401, ARG002
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ANN401, ARG002 - SQLAlchemy's signature
         """From the database."""
         return None if value is None else int.from_bytes(value, "big")
 

@@ -36,5 +36,5 @@ def test_it_matches_no_list_even_one_that_holds_it(kind: str) -> None:
     forced = replace(loaded, document=loaded.document.model_copy(update={"tdx": tdx}))
     zero = replace(GOOD, pck=replace(PCK, ppid=ZERO, platform_instance_id=ZERO))
     assert [finding.rule for finding in appraise(zero, forced, NOW).denying] == [RuleId.CHIP_LIST]
-    listed = replace(GOOD, pck=replace(PCK, **{kind: b"\x01" * 16}))  # type: ignore[arg-type]
+    listed = replace(GOOD, pck=replace(PCK, **{kind: b"\x01" * 16}))  # type: ignore[arg-type]  # the name of the field is a parameter here
     assert appraise(listed, forced, NOW).decision is Decision.ACCEPTED

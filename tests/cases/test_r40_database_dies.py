@@ -42,7 +42,7 @@ def set_up(url: str) -> None:
 def enrolling(url: str, mode: str) -> Iterator[subprocess.Popen[str]]:
     """A process that enrolls; killed (-9) at the end in any case."""
     program = [sys.executable, "-m", "tests.store_steps", url, mode]
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and files
         program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:

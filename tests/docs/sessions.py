@@ -115,7 +115,7 @@ class Operators:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/yaml"}
         url = f"{self.url}/v1/admin/policies{path}"
         request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - of the stage
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
             return json.load(answer)
 
 

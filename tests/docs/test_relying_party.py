@@ -50,7 +50,7 @@ def machine(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pair(shown: Any, stage: Stage, machine: Path) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:  # noqa: ANN401
+def pair(shown: Any, stage: Stage, machine: Path) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:  # noqa: ANN401 - a value of any type is what it takes
     """Client and server after a handshake, both with the machine's certificate."""
     files = (str(stage.root), str(machine / "fullchain.pem"), str(machine / "key.pem"))
     server = shown.context(ssl.PROTOCOL_TLS_SERVER, *files)
@@ -67,14 +67,14 @@ def pair(shown: Any, stage: Stage, machine: Path) -> Iterator[tuple[ssl.SSLSocke
             yield ours, theirs
 
 
-def test_peers_see_what_they_meet(shown: Any, pair: tuple[ssl.SSLSocket, ssl.SSLSocket]) -> None:  # noqa: ANN401
+def test_peers_see_what_they_meet(shown: Any, pair: tuple[ssl.SSLSocket, ssl.SSLSocket]) -> None:  # noqa: ANN401 - a value of any type is what it takes
     for end in pair:
         certificate = shown.attested_peer(end, SIMULATED)
         assert shown.spiffe_id(certificate).startswith("spiffe://example.org/tdx/")
 
 
 def test_a_simulated_peer_is_not_taken_for_a_real_one(
-    shown: Any,  # noqa: ANN401
+    shown: Any,  # noqa: ANN401 - a value of any type is what it takes
     pair: tuple[ssl.SSLSocket, ssl.SSLSocket],
 ) -> None:
     with pytest.raises(PermissionError, match="not attested at this level"):
@@ -82,7 +82,7 @@ def test_a_simulated_peer_is_not_taken_for_a_real_one(
 
 
 def test_the_result_is_checked_as_shown(
-    shown: Any,  # noqa: ANN401
+    shown: Any,  # noqa: ANN401 - a value of any type is what it takes
     stage: Stage,
     pair: tuple[ssl.SSLSocket, ssl.SSLSocket],
 ) -> None:
@@ -95,7 +95,7 @@ def test_the_result_is_checked_as_shown(
 
 
 def test_a_result_about_another_certificate_is_refused(
-    shown: Any,  # noqa: ANN401
+    shown: Any,  # noqa: ANN401 - a value of any type is what it takes
     stage: Stage,
     tmp_path: Path,
     pair: tuple[ssl.SSLSocket, ssl.SSLSocket],
@@ -114,7 +114,7 @@ def _result_of(stage: Stage, serial: str) -> tuple[str, dict[str, Any]]:
 
 def _get(stage: Stage, path: str) -> bytes:
     trust = ssl.create_default_context(cafile=stage.root)
-    with urllib.request.urlopen(stage.url + path, context=trust, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(stage.url + path, context=trust, timeout=30) as answer:  # noqa: S310 - loopback
         body: bytes = answer.read()
         return body
 

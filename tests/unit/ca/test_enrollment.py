@@ -162,7 +162,7 @@ async def accept(desk: Desk, issue: str, version: int = 2) -> None:
         (lambda value: value[:-1] + bytes([value[-1] ^ 1]), "nonce-foreign"),
     ],
 )
-async def test_a_nonce_that_is_none_of_ours(desk: Desk, change: Any, code: str) -> None:  # noqa: ANN401
+async def test_a_nonce_that_is_none_of_ours(desk: Desk, change: Any, code: str) -> None:  # noqa: ANN401 - a value of any type is what it takes
     request = desk.request()
     await desk.refused(replace(request, nonce=change(request.nonce)), code)
 

@@ -347,7 +347,7 @@ class _Server(http.server.ThreadingHTTPServer):
         self.context = context
 
     # As typeshed has it: a socket, or for datagrams something else.
-    def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401
+    def finish_request(self, request: Any, client_address: object) -> None:  # noqa: ANN401 - a value of any type is what it takes
         if self.context is None:
             super().finish_request(request, client_address)
             return

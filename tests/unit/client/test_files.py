@@ -232,7 +232,7 @@ def test_default_directory(tmp_path: Path) -> None:
         ("tmpfs {path}more tmpfs rw 0 0\n", False),
     ],
 )
-def test_in_memory_goes_by_the_deepest_mount(tmp_path: Path, table: str, expected: bool) -> None:  # noqa: FBT001
+def test_in_memory_goes_by_the_deepest_mount(tmp_path: Path, table: str, expected: bool) -> None:  # noqa: FBT001 - one column of a table
     mounts = tmp_path / "mounts"
     below = tmp_path / "below"
     below.mkdir()

@@ -44,7 +44,7 @@ def accepting(*entries: dict[str, Any]) -> Any:  # noqa: ANN401  keyword for `po
 @pytest.mark.parametrize("part", ["status", "platform_status", "qe_status", "module_status"])
 @pytest.mark.parametrize("status", [TcbStatus.REVOKED, TcbStatus.UNKNOWN])
 def test_a_revoked_or_unknown_part_is_never_usable(part: str, status: TcbStatus) -> None:
-    tcb = replace(TCB, **{part: status})  # type: ignore[arg-type]
+    tcb = replace(TCB, **{part: status})  # type: ignore[arg-type]  # the name of the field is a parameter here
     assert denying(with_tcb(tcb))[RuleId.TCB_UNUSABLE] is FAIL
 
 

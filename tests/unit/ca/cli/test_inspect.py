@@ -79,7 +79,7 @@ def test_shortfalls_are_shown(cli: Cli, evidence: Evidence) -> None:
     assert "Below Intel's newest level" in shown.out
 
 
-def outcome(cli: Cli, *given: Any) -> tuple[int, str]:  # noqa: ANN401
+def outcome(cli: Cli, *given: Any) -> tuple[int, str]:  # noqa: ANN401 - a value of any type is what it takes
     done = cli("verify", *given, "--json")
     said = done.json()
     assert done.code == EXITS[said["verdict"]]
@@ -94,7 +94,7 @@ def test_without_collateral_it_is_undetermined(cli: Cli, evidence: Evidence) -> 
 def test_a_foreign_vendor_is_rejected(cli: Cli, evidence: Evidence) -> None:
     with pytest.MonkeyPatch.context() as patch:
         from ca.cli import inspect  # noqa: PLC0415 - to undo what the fixture did
-        from verifiers.anchors import builtin  # noqa: PLC0415
+        from verifiers.anchors import builtin  # noqa: PLC0415 - imported when it is needed
 
         patch.setattr(inspect, "builtin", builtin)
         found = outcome(cli, evidence.quote(), *evidence.judged)

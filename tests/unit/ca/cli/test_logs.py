@@ -61,7 +61,7 @@ def test_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("format_", ["json", "console"])
 def test_a_crash_is_logged_without_values(
     capsys: pytest.CaptureFixture[str],
-    format_: Any,  # noqa: ANN401
+    format_: Any,  # noqa: ANN401 - a value of any type is what it takes
 ) -> None:
     logs.configure(Log(format=format_))
     secret = "canary-" + "value"

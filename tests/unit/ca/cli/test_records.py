@@ -99,7 +99,7 @@ class TestCertificates:
     def test_a_full_disk_is_no_fault_of_the_service(
         self, operator: Operator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb", 0))  # noqa: SIM115, PTH123
+        monkeypatch.setattr(Path, "open", lambda *_: open("/dev/full", "wb", 0))  # noqa: SIM115, PTH123 - closed by who asked
         monkeypatch.setattr(Path, "unlink", lambda _: None)
         done = operator("certs", "export", "-o", "x.json")
         assert done.code == 66

@@ -81,14 +81,14 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
         yield running
 
 
-def text(status: int, body: str, **headers: str) -> Any:  # noqa: ANN401
+def text(status: int, body: str, **headers: str) -> Any:  # noqa: ANN401 - a value of any type is what it takes
     async def reply(_: web.BaseRequest) -> web.Response:
         return web.Response(status=status, text=body, headers=headers)
 
     return reply
 
 
-def problem(status: int, **members: object) -> Any:  # noqa: ANN401
+def problem(status: int, **members: object) -> Any:  # noqa: ANN401 - a value of any type is what it takes
     return text(status, json.dumps({"type": "about:blank", "status": status, **members}))
 
 
@@ -124,7 +124,7 @@ def test_the_token_is_in_the_header_and_nowhere_else(cli: Cli, fake: Fake) -> No
     ],
     ids=range(13),
 )
-def test_answers(cli: Cli, fake: Fake, reply: Any, code: int, says: str) -> None:  # noqa: ANN401
+def test_answers(cli: Cli, fake: Fake, reply: Any, code: int, says: str) -> None:  # noqa: ANN401 - a value of any type is what it takes
     fake.reply = reply
     done = cli("policy", "list", "--url", fake.url)
     assert (done.code, done.out) == (code, "")

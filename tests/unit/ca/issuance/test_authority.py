@@ -3,35 +3,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
-from ca.errors import LintFailed, RequestRefused
+from ca.errors import RequestRefused
 from ca.issuance import authority, lint_authority, profile, tbs
-from ca.issuance.authority import Authority, ServiceKind
 from ca.issuance.lint import policies
 from ca.issuance.request import Assurance
 from tests.authority_lab import ARC, NOW, URL, entropy, make_csr, make_lab
+from tests.forgeries import CONSTRAINTS, OTHER, USAGE, detail, forged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from ca.issuance.authority import Authority
 
 LAB = make_lab()
 SIMULATED = make_lab(Assurance.SIMULATED)
 DAY = timedelta(days=1)
 HOST = ("ca.example.org", "127.0.0.1")
 P256 = ec.generate_private_key(ec.SECP256R1())
-
-
-def detail(call: Callable[[], object]) -> set[str]:
-    with pytest.raises(LintFailed) as error:
-        call()
-    return set(error.value.detail.removeprefix("lints failed: ").split(", "))
+ISSUING: dict[str, Any] = {"base": LAB.issuer.certificate, "signer": LAB.root_key}
+ROOT: dict[str, Any] = {"base": LAB.root, "signer": LAB.root_key}
 
 
 # what is made
@@ -186,52 +182,15 @@ def test_load_refuses_another_arc() -> None:
 def test_load_refuses_an_issuer_without_an_elliptic_key() -> None:
     assert detail(
         lambda: load(
-            forged(key=ed25519.Ed25519PrivateKey.generate().public_key()), LAB.root, LAB.authority
+            forged(**ISSUING, key=ed25519.Ed25519PrivateKey.generate().public_key()),
+            LAB.root,
+            LAB.authority,
         )
     ) == {"key"}
 
 
 # each lint of an issuing CA and a root
 
-
-Extensions: TypeAlias = "Mapping[x509.ObjectIdentifier, tuple[x509.ExtensionType, bool] | None]"
-_NONE: Extensions = {}
-
-
-def forged(
-    base: x509.Certificate = LAB.issuer.certificate,
-    signer: ec.EllipticCurvePrivateKey = LAB.root_key,
-    extensions: Extensions = _NONE,
-    **changes: Any,  # noqa: ANN401 - values of the builder's parts
-) -> x509.Certificate:
-    """`base` with single parts exchanged, signed by `signer`; an extension of None is left out."""
-    parts: dict[str, Any] = {
-        "issuer": base.issuer,
-        "subject": base.subject,
-        "key": base.public_key(),
-        "serial": base.serial_number,
-        "start": base.not_valid_before_utc,
-        "end": base.not_valid_after_utc,
-    }
-    given = parts | changes
-    builder = (
-        x509.CertificateBuilder()
-        .issuer_name(given["issuer"])
-        .subject_name(given["subject"])
-        .public_key(given["key"])
-        .serial_number(given["serial"])
-        .not_valid_before(given["start"])
-        .not_valid_after(given["end"])
-    )
-    found = {each.oid: (each.value, each.critical) for each in base.extensions}
-    for extension in {**found, **extensions}.values():
-        if extension:
-            builder = builder.add_extension(extension[0], critical=extension[1])
-    return builder.sign(signer, tbs.hash_for(signer.public_key()))
-
-
-OTHER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "other")])
-CONSTRAINTS, USAGE = ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE
 ISSUING_FAULTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"serial": 7}, {"serial"}),
     ({"key": ec.generate_private_key(ec.SECP384R1()).public_key()}, {"key", "subject-key-id"}),
@@ -286,7 +245,7 @@ ISSUING_FAULTS: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.mark.parametrize(("changes", "expected"), ISSUING_FAULTS)
 def test_faults_of_an_issuing_ca(changes: dict[str, Any], expected: set[str]) -> None:
-    certificate = forged(**changes)
+    certificate = forged(**(ISSUING | changes))
     arguments = (certificate, LAB.root, Assurance.VERIFIED, ARC)
     assert detail(lambda: lint_authority.check_issuing(*arguments)) == expected
 
@@ -334,7 +293,7 @@ ROOT_FAULTS: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.mark.parametrize(("changes", "expected"), ROOT_FAULTS)
 def test_faults_of_a_root(changes: dict[str, Any], expected: set[str]) -> None:
-    certificate = forged(LAB.root, **changes)
+    certificate = forged(**(ROOT | changes))
     assert (
         detail(lambda: lint_authority.check_root(certificate, Assurance.VERIFIED, ARC)) == expected
     )
@@ -389,136 +348,3 @@ def test_install_refuses() -> None:
         "same-key",
         "ends-earlier",
     }
-
-
-# the service
-
-
-def test_the_services_certificates() -> None:
-    server = LAB.service(ServiceKind.TLS, P256.public_key(), HOST)
-    results = LAB.service(ServiceKind.EAR, P256.public_key())
-    for certificate, usage in ((server, "1.3.6.1.5.5.7.3.1"), (results, f"{ARC}.3.1")):
-        certificate.verify_directly_issued_by(LAB.issuer.certificate)
-        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        assert [each.dotted_string for each in found] == [usage]
-        assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(
-            days=30
-        )
-        oids = {each.oid.dotted_string for each in certificate.extensions}
-        assert f"{ARC}.1.1" not in oids
-        assert ExtensionOID.CERTIFICATE_POLICIES.dotted_string not in oids
-    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["ca.example.org"]
-    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
-
-
-def test_the_service_never_outlives_the_issuing_ca() -> None:
-    late = LAB.issuer.certificate.not_valid_after_utc - DAY
-    server = LAB.service(ServiceKind.TLS, P256.public_key(), HOST, now=late)
-    assert server.not_valid_after_utc == LAB.issuer.certificate.not_valid_after_utc
-    end = LAB.issuer.certificate.not_valid_after_utc
-    assert detail(lambda: LAB.service(ServiceKind.TLS, P256.public_key(), HOST, now=end)) == {
-        "dates"
-    }
-
-
-def test_a_wildcard_is_not_signed_for_the_service_either() -> None:
-    assert detail(lambda: LAB.service(ServiceKind.TLS, P256.public_key(), ("*.example.org",))) == {
-        "names"
-    }
-
-
-SERVICE = LAB.service(ServiceKind.TLS, P256.public_key(), HOST)
-NAMES = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-SERVICE_FAULTS: list[tuple[dict[str, Any], set[str]]] = [
-    ({"serial": 7}, {"serial"}),
-    ({"key": ec.generate_private_key(ec.SECP384R1()).public_key()}, {"key", "subject-key-id"}),
-    ({"key": LAB.issuer.public_key}, {"issuer-key", "subject-key-id"}),
-    ({"issuer": OTHER}, {"issuer"}),
-    ({"end": NOW + 91 * DAY}, {"dates"}),
-    (
-        {
-            "extensions": {
-                ExtensionOID.CERTIFICATE_POLICIES: (
-                    profile.certificate_policies(f"{ARC}.2.2"),
-                    False,
-                )
-            }
-        },
-        {"extensions"},
-    ),
-    (
-        {"extensions": {CONSTRAINTS: (x509.BasicConstraints(ca=True, path_length=None), True)}},
-        {"basic-constraints"},
-    ),
-    ({"extensions": {USAGE: (profile.key_usage(key_cert_sign=True), True)}}, {"key-usage"}),
-    (
-        {
-            "extensions": {
-                ExtensionOID.EXTENDED_KEY_USAGE: (
-                    x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
-                    False,
-                )
-            }
-        },
-        {"extended-key-usage"},
-    ),
-    (
-        {
-            "extensions": {
-                NAMES: (x509.SubjectAlternativeName([x509.DNSName("other.example.org")]), False)
-            }
-        },
-        {"names"},
-    ),
-    (
-        {
-            "extensions": {
-                ExtensionOID.AUTHORITY_KEY_IDENTIFIER: (
-                    x509.AuthorityKeyIdentifier(bytes(20), None, None),
-                    False,
-                )
-            }
-        },
-        {"authority-key-id"},
-    ),
-    (
-        {
-            "extensions": {
-                ExtensionOID.CRL_DISTRIBUTION_POINTS: (
-                    profile.crl_distribution("https://x.example/y.crl"),
-                    False,
-                )
-            }
-        },
-        {"crl-url"},
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "expected"), SERVICE_FAULTS)
-def test_faults_of_a_service_certificate(changes: dict[str, Any], expected: set[str]) -> None:
-    certificate = forged(SERVICE, LAB.issuer_key, **changes)
-    prepared = authority.PreparedService(b"", ServiceKind.TLS, HOST, LAB.issuer)
-    assert detail(lambda: authority.check_service(certificate, prepared)) == expected
-
-
-def test_every_lint_of_the_service_is_shown_to_fail() -> None:
-    shown = {name for _, names in SERVICE_FAULTS for name in names}
-    assert shown == set(lint_authority.SERVICE_LINTS) - {"version"}
-
-
-def test_names_on_the_signer_of_results_are_a_fault() -> None:
-    prepared = authority.PreparedService(b"", ServiceKind.EAR, (), LAB.issuer)
-    assert detail(lambda: authority.check_service(SERVICE, prepared)) == {
-        "extensions",
-        "extended-key-usage",
-    }
-
-
-def test_a_signature_of_another_key_is_not_assembled() -> None:
-    prepared = authority.prepare_service(
-        ServiceKind.TLS, P256.public_key(), HOST, LAB.issuer, now=NOW, entropy=entropy()
-    )
-    with pytest.raises(LintFailed, match="signature"):
-        authority.complete_service(prepared, tbs.sign(P256, prepared.tbs))

@@ -44,18 +44,18 @@ class Named(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
     _fields = [("name", core.UTF8String), ("value", core.OctetString)]  # noqa: RUF012 - asn1crypto's way
 
 
-class NamedList(core.SequenceOf):  # type: ignore[misc]
+class NamedList(core.SequenceOf):  # type: ignore[misc]  # asn1crypto has no types
     _child_spec = Named
 
 
-class Texts(core.SequenceOf):  # type: ignore[misc]
+class Texts(core.SequenceOf):  # type: ignore[misc]  # asn1crypto has no types
     _child_spec = core.UTF8String
 
 
-class ForeignInfo(core.Sequence):  # type: ignore[misc]
+class ForeignInfo(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
     """The module of the docstring, written once more for an independent decoder."""
 
-    _fields = [  # noqa: RUF012
+    _fields = [  # noqa: RUF012 - the form that asn1crypto reads
         ("version", core.Integer),
         ("tee", core.UTF8String),
         ("product", core.UTF8String),

@@ -260,7 +260,7 @@ def rewrite(path: Path, change: Callable[[dict[str, bytes]], object]) -> None:
             archive.writestr(name, data)
 
 
-def edit_manifest(members: dict[str, bytes], **fields: Any) -> None:  # noqa: ANN401
+def edit_manifest(members: dict[str, bytes], **fields: Any) -> None:  # noqa: ANN401 - a value of any type is what it takes
     members["manifest.json"] = json.dumps(json.loads(members["manifest.json"]) | fields).encode()
 
 

@@ -76,7 +76,7 @@ async def test_activation_against_other_active_policies_than_expected(store: Sql
         ((PolicyState.ACTIVE, PolicyState.DRAFT), True),
     ],
 )
-async def test_states(store: SqlStore, steps: tuple[PolicyState, ...], fails: bool) -> None:  # noqa: FBT001
+async def test_states(store: SqlStore, steps: tuple[PolicyState, ...], fails: bool) -> None:  # noqa: FBT001 - one column of a table
     await store.add_policy(records.policy(), records.ACTION)
 
     async def step(state: PolicyState) -> None:

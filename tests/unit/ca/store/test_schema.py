@@ -152,7 +152,7 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_upgrade_from_the_wheel(tmp_path: Path) -> None:
     """Built, unpacked and run outside the checkout: the migrations are those of the wheel."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)  # noqa: S603 - our own interpreter and files
     (wheel,) = tmp_path.glob("attestca-*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
@@ -165,7 +165,7 @@ from ca.store import schema
 asyncio.run(schema.upgrade("sqlite:///{tmp_path}/wheel.db"))
 print(schema.scripts(), asyncio.run(schema.current("sqlite:///{tmp_path}/wheel.db")))
 """
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own interpreter and files
         [sys.executable, "-I", "-S", "-c", program],
         cwd=tmp_path,
         check=True,

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import sqlite3
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
@@ -70,7 +73,7 @@ class Database:
         if self._path is None:
             return
         try:
-            await asyncio.to_thread(_touch, self._path)
+            await asyncio.to_thread(_make, self._path)
         except FileExistsError:
             return
         except OSError as error:
@@ -107,8 +110,22 @@ def _bound(
     return lambda connection: work(connection, *args, **kwargs)
 
 
-def _touch(path: Path) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _make(path: Path) -> None:
+    """An empty database in write-ahead mode appears whole under its name, or not at all.
+
+    Turning that mode on fails at once, without waiting, while somebody else has the file open; so nobody can have it
+    open before. Raises FileExistsError, OSError.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    os.close(descriptor)
+    try:
+        with contextlib.closing(sqlite3.connect(name)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        os.link(name, path)
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, f"cannot make a database ({error})") from error
+    finally:
+        Path(name).unlink()
 
 
 @contextlib.contextmanager

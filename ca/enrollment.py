@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from attestca_client.protocol import binding
-from ca.errors import CollateralOutdated, Denied, LintFailed, NonceUsed, RequestRefused, Unavailable
+from attestca_client.protocol import binding, tpm_extra
+from ca.errors import CollateralOutdated, Denied, LintFailed, NonceUsed, Unavailable
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
 from ca.ports import Blob, Decision, Intent, Outcome
@@ -27,6 +27,7 @@ from policies.select import select
 from verifiers import registry
 from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import Binding
 from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         return await _enroll(request, authority, now)
     except CollateralOutdated:
         # Newer statements decided before, here or at another replica: ours are asked for anew.
-        parsed = registry.parse(_the_cpu_evidence(request.evidence))
+        parsed = registry.parse(request.evidence)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
         raise
@@ -146,15 +147,15 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     # 2 the key, and that its holder has it; nothing else of the CSR is used
     key = csr.parse(request.csr_der)
     # 3 what the evidence must carry
-    evidence = _the_cpu_evidence(request.evidence)
-    expected = binding(
+    report_data = binding(
         ca_id=authority.ca_id,
         profile=request.profile,
         nonce=request.nonce,
         spki_der=key.spki_der,
     )
+    expected = Binding(report_data, tpm_extra(report_data))
     # 4, 5, 6 parse, endorse, verify
-    parsed = registry.parse(evidence)
+    parsed = registry.parse(request.evidence)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
     case = _Case(request, key, parsed, endorsements, authority, ours.expires, now)
@@ -167,7 +168,7 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
     result = appraise(claims, chosen, now) if isinstance(chosen, LoadedPolicy) else chosen
-    decision = case.decision(result, claims.tcb.status)
+    decision = case.decision(result, claims.tcb_status)
     # 8 denied: spend the nonce, log, say why
     if not isinstance(chosen, LoadedPolicy) or result.decision is not Appraised.ACCEPTED:
         await store.record_refusal(decision)
@@ -246,14 +247,6 @@ async def _overtaken(request: EnrollmentRequest, store: Store) -> Enrolled:
     return Enrolled(answered, repeated=True)
 
 
-def _the_cpu_evidence(evidence: tuple[Evidence, ...]) -> Evidence:
-    if len(evidence) != 1:
-        raise RequestRefused(
-            f"{len(evidence)} pieces of evidence; exactly one CPU quote is wanted", code="evidence"
-        )
-    return evidence[0]
-
-
 @dataclass(frozen=True, slots=True)
 class _Case:
     """One authentic request, from which every kind of decision record is made."""
@@ -266,7 +259,7 @@ class _Case:
     nonce_expires: datetime
     now: datetime
 
-    def decision(self, result: AttestationResult, tcb_status: TcbStatus | None) -> Decision:
+    def decision(self, result: AttestationResult, tcb_status: str) -> Decision:
         """An appraisal on record."""
         return self._decision(result.policy, tcb_status, result.to_json())
 
@@ -278,13 +271,14 @@ class _Case:
             "reason": {"code": error.reason.value, "detail": error.detail},
             "tcb": to_json(error.tcb),
         }
-        return self._decision(None, status, json.dumps(facts, sort_keys=True))
+        return self._decision(
+            None, (status or TcbStatus.UNKNOWN).value, json.dumps(facts, sort_keys=True)
+        )
 
     def _decision(
-        self, policy: AppraisedPolicy | None, tcb_status: TcbStatus | None, result_json: str
+        self, policy: AppraisedPolicy | None, tcb_status: str, result_json: str
     ) -> Decision:
         bundle = json.dumps(self.endorsements.to_bundle(), sort_keys=True).encode()
-        (evidence,) = self.request.evidence
         return Decision(
             decided_at=self.now,
             nonce=self.request.nonce,
@@ -292,15 +286,17 @@ class _Case:
             request_sha256=self.request.body_sha256,
             profile=self.request.profile,
             spki_der=self.key.spki_der,
-            tee=registry.tee_of(evidence.kind).value,
+            tee=registry.tee_of(self.parsed).value,
             # without trailing zero bytes, so that its digest is the one in the certificate
-            evidence=((evidence.kind.value, _blob(self.parsed.raw)),),
+            evidence=tuple(
+                (piece.kind.value, _blob(piece.data)) for piece in registry.pieces_of(self.parsed)
+            ),
             collateral=(_blob(bundle),),
             anchors_sha256=self.authority.anchors.sha256,
             policy_name=policy.name if policy else None,
             policy_version=policy.version if policy else None,
             policy_sha256=policy.sha256 if policy else None,
-            tcb_status=(tcb_status or TcbStatus.UNKNOWN).value,
+            tcb_status=tcb_status,
             result_json=result_json,
             evaluations=registry.evaluations(
                 self.parsed, self.endorsements, self.authority.sources, self.authority.anchors

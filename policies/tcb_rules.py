@@ -14,8 +14,8 @@ from policies.case import names_of, passed
 from policies.document import CollateralPart
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
+from verifiers.endorsements import Revocation
 from verifiers.tcb import TcbStatus
-from verifiers.tdx.claims import Revocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

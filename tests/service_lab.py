@@ -222,7 +222,7 @@ class Service:
 
     def policy_text(self, name: str = "demo", **fields: Any) -> str:  # noqa: ANN401 - of the quote
         """A policy that accepts what the usual machine runs."""
-        parsed = registry.parse(Evidence(EvidenceKind.TDX_QUOTE, self.machine.quote(**fields)))
+        parsed = registry.parse([Evidence(EvidenceKind.TDX_QUOTE, self.machine.quote(**fields))])
         bundle = json.dumps(self.intel.bundle(self.machine)).encode()
         endorsements = registry.parse_bundle(parsed, bundle)
         claims = registry.verify(parsed, endorsements, self.anchors, None, self.clock())

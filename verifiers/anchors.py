@@ -12,13 +12,18 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from verifiers.amd import AmdHierarchy, builtin_hierarchies
 from verifiers.certificate import Certificate, parse_certificate
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_signed
+
+if TYPE_CHECKING:
+    from verifiers.evidence import Product
 
 INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
 INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
@@ -46,24 +51,33 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """Every root that evidence may chain to. `simulated` is true for any set but the built-in one."""
+    """Every root that evidence may chain to. `simulated` is true for any set but the built-in one.
+
+    `amd`: at most one hierarchy of each product line; evidence of any other line is refused.
+    """
 
     intel_sgx_root: Anchor
+    amd: tuple[AmdHierarchy, ...] = ()
     simulated: bool = True
+
+    def amd_hierarchy(self, product: Product) -> AmdHierarchy | None:
+        """The authorities of one product line, if they are pinned."""
+        return next((one for one in self.amd if one.product is product), None)
 
     @property
     def sha256(self) -> bytes:
-        """32 bytes that name this set in a decision record: the digest of the digests of its keys, in field order."""
-        return hashlib.sha256(
-            hashlib.sha256(self.intel_sgx_root.certificate.spki).digest()
-        ).digest()
+        """32 bytes that name this set in a decision record: the digest of its keys' digests, in field order."""
+        keys = [self.intel_sgx_root.certificate.spki]
+        for one in self.amd:
+            keys += (one.ark.spki, one.ask.spki, one.asvk.spki)
+        return hashlib.sha256(b"".join(hashlib.sha256(key).digest() for key in keys)).digest()
 
 
 @lru_cache(maxsize=1)
 def builtin() -> Anchors:
     """The production roots. Raises RuntimeError if a file is not the one that this module names."""
     pem = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
-    return Anchors(intel_sgx_root=_pinned(pem), simulated=False)
+    return Anchors(intel_sgx_root=_pinned(pem), amd=builtin_hierarchies(), simulated=False)
 
 
 def _pinned(pem: bytes) -> Anchor:

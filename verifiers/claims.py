@@ -7,9 +7,10 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
-Claims: TypeAlias = TdxClaims
+Claims: TypeAlias = TdxClaims | SnpClaims
 JsonValue: TypeAlias = "bool | int | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 

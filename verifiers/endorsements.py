@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a verifier asks for collateral without doing I/O.
+"""How a verifier asks for collateral without doing I/O, and how long what it got is good.
 
 A `gather()` of a verifier is a generator. Each round it yields the tuple of `Fetch`es it wants (they may be made at the
 same time) and is sent the tuple of `Response`s in the same order; at the end it returns its endorsements object. The
@@ -11,9 +11,37 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 T = TypeVar("T")
+
+
+class Revocation(StrEnum):
+    """State of one chain. `verify` never returns a revoked one: that is a refusal."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    NOT_CHECKED = "not-checked"
+
+
+@dataclass(frozen=True, slots=True)
+class PartValidity:
+    """Window of one part of the collateral.
+
+    Attributes:
+        part: the vendor's word, as in `Fetch.part` ("tcb_info", "crl").
+        issued, next_update: UTC, as signed.
+        expired_since: `next_update` if the part is past it at the instant of verification, else None.
+    """
+
+    part: str
+    issued: datetime
+    next_update: datetime
+    expired_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     """Why evidence is not verified. Codes are stable: other programs compare them."""
 
     # the structure
+    EVIDENCE = "evidence"  # pieces that make no attester's evidence together
     MALFORMED = "malformed"
     TOO_LARGE = "too-large"
     TRAILING_BYTES = "trailing-bytes"
@@ -56,12 +57,14 @@ class Reason(StrEnum):
     COLLATERAL_EXPIRED = "collateral-expired"
     ENDORSEMENT_MISMATCH = "endorsement-mismatch"
     PLATFORM_UNKNOWN = "platform-unknown"
+    PRODUCT_UNKNOWN = "product-unknown"
     # what those statements say of this platform
     QE_IDENTITY_MISMATCH = "qe-identity-mismatch"
     TDX_MODULE_MISMATCH = "tdx-module-mismatch"
     TCB_NOT_SUPPORTED = "tcb-not-supported"
     TCB_REVOKED = "tcb-revoked"
     TCB_STATUS_UNKNOWN = "tcb-status-unknown"
+    TCB_INCONSISTENT = "tcb-inconsistent"  # a report that no firmware of the vendor makes
 
     @property
     def verdict(self) -> Verdict:

@@ -2,6 +2,9 @@
 """What an attester may send: kinds of evidence, technologies, and the one table of their limits.
 
 Limits hold before any parsing or cryptography. A new kind gets its line here and nowhere else.
+
+One attester's evidence is a set of pieces: exactly one is the CPU's own (`CPU_KINDS`), and every other belongs to it.
+What those others hold is believed by hash or by signature only, never because they were sent.
 """
 
 from __future__ import annotations
@@ -14,25 +17,52 @@ class Tee(StrEnum):
     """Technologies, as policies and certificates name them."""
 
     TDX = "tdx"
+    SNP = "snp"
 
 
 class Provider(StrEnum):
     """How the evidence reached us, as far as verified claims prove it.
 
     `direct`: the CPU's own report carries the binding in report_data, no paravisor or cloud vTPM between.
+    `azure`: a paravisor owns report_data and vouches for a vTPM, whose quote carries the binding.
     """
 
     DIRECT = "direct"
+    AZURE = "azure"
+
+
+class Product(StrEnum):
+    """AMD's product lines, as its key distribution service names them; each has a hierarchy of its own."""
+
+    MILAN = "Milan"
+    GENOA = "Genoa"  # Bergamo and Siena too
+    TURIN = "Turin"
 
 
 class EvidenceKind(StrEnum):
     """The `kind` of one piece of evidence in an enrollment request."""
 
     TDX_QUOTE = "tdx-quote"
+    SNP_REPORT = "snp-report"  # ATTESTATION_REPORT, 1184 bytes
+    HCL_REPORT = "hcl-report"  # Azure: vTPM NV index 0x01400001, a report and the runtime data it vouches for
+    SNP_CERTIFICATES = "snp-certificates"  # GHCB certificate table, PEM, or one DER certificate
+    TPM_ATTEST = "tpm-attest"  # TPMS_ATTEST of a quote
+    TPM_SIGNATURE = "tpm-signature"  # TPMT_SIGNATURE, or the bare RSASSA signature that Azure gives
+    TPM_PCRS = (
+        "tpm-pcrs"  # the quoted PCR values, one behind the other in the order of the selection
+    )
 
+
+CPU_KINDS = frozenset({EvidenceKind.TDX_QUOTE, EvidenceKind.SNP_REPORT, EvidenceKind.HCL_REPORT})
 
 MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TDX_QUOTE: 64 * 1024,
+    EvidenceKind.SNP_REPORT: 1184,
+    EvidenceKind.HCL_REPORT: 16 * 1024,
+    EvidenceKind.SNP_CERTIFICATES: 64 * 1024,
+    EvidenceKind.TPM_ATTEST: 1024,
+    EvidenceKind.TPM_SIGNATURE: 1024,
+    EvidenceKind.TPM_PCRS: 3 * 24 * 64,
 }
 
 
@@ -42,3 +72,16 @@ class Evidence:
 
     kind: EvidenceKind
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What fresh evidence must carry: the nonce, the key and all that was asked for, hashed.
+
+    Attributes:
+        report_data: 64 bytes, where the CPU's report is the attester's own.
+        tpm_extra: 32 bytes, extraData of the vTPM quote where a paravisor owns report_data.
+    """
+
+    report_data: bytes
+    tpm_extra: bytes

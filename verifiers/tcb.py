@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+
+NOT_RATED: Final = "NotRated"  # stands where a status is wanted and the vendor publishes none (AMD)
 
 
 class TcbStatus(StrEnum):

@@ -38,7 +38,7 @@ def collateral_command(evidence: EvidenceArgument, config: options.ConfigOption 
     settings, anchors = _settings(config)
     data = read_input(evidence)
     try:
-        parsed = registry.parse(registry.identify(data))
+        parsed = registry.parse(registry.identify([data]).evidence)
         gather = registry.gather(parsed, registry.Sources(intel=settings.source), anchors)
         endorsements = asyncio.run(_ask(gather, settings))
     except VerificationError as error:

@@ -19,12 +19,12 @@ from ca.cli.inputs import parse_instant, read_input
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.claims import to_json
+from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
-from verifiers.evidence import Tee
-from verifiers.tdx.claims import Revocation
 
 if TYPE_CHECKING:
     from verifiers.claims import Claims, JsonValue
+    from verifiers.evidence import Tee
     from verifiers.tcb import TcbReport
 
 FilesArgument = Annotated[
@@ -83,8 +83,8 @@ def verify_files(files: list[str], collateral: str | None, at: str | None) -> In
     bundle = None if collateral is None else read_input(collateral)
     tee: Tee | None = None
     try:
-        parsed = registry.parse(registry.identify(data))
-        tee = Tee.TDX
+        parsed = registry.parse(registry.identify([data]).evidence)
+        tee = registry.tee_of(parsed)
         endorsements = (
             registry.parse_bundle(parsed, bundle)
             if bundle is not None

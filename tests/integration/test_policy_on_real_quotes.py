@@ -38,7 +38,7 @@ def _verifies(name: str) -> bool:
 
 def verified(name: str) -> tuple[TdxClaims, tdx_vectors.Vector]:
     vector = tdx_vectors.load(name)
-    parsed = registry.parse(registry.identify(vector.quote))
+    parsed = registry.parse(registry.identify([vector.quote]).evidence)
     endorsements = registry.parse_bundle(parsed, json.dumps(vector.bundle).encode())
     return registry.verify(parsed, endorsements, builtin(), None, vector.at), vector
 

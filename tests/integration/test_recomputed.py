@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from attestca_client.chain import spki
-from attestca_client.protocol import DEFAULT_OID_ARC, binding, ca_id
+from attestca_client.protocol import DEFAULT_OID_ARC, binding, ca_id, tpm_extra
 from ca.issuance import extension
 from ca.ports import CertificateQuery, Decision
 from ca.store.sql import SqlStore
@@ -36,7 +36,7 @@ from verifiers import registry
 from verifiers.anchors import Anchor, Anchors
 from verifiers.claims import to_json
 from verifiers.errors import VerificationError
-from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.evidence import Binding, Evidence, EvidenceKind
 
 if TYPE_CHECKING:
     from ca.ports import Store
@@ -53,10 +53,12 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
     expected = binding(
         ca_id=authority, profile=made.profile, nonce=made.nonce, spki_der=made.spki_der
     )
-    parsed = registry.parse(Evidence(EvidenceKind(kind), blob.data))
+    parsed = registry.parse([Evidence(EvidenceKind(kind), blob.data)])
     endorsements = registry.parse_bundle(parsed, bundle.data)
     try:
-        claims = registry.verify(parsed, endorsements, anchors, expected, made.decided_at)
+        claims = registry.verify(
+            parsed, endorsements, anchors, Binding(expected, tpm_extra(expected)), made.decided_at
+        )
     except VerificationError as error:
         return json.dumps(
             {

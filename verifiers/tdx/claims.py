@@ -12,10 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from verifiers.evidence import Provider, Tee
+from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from verifiers.endorsements import PartValidity, Revocation
     from verifiers.tcb import TcbReport
 
 
@@ -130,30 +132,6 @@ class QeClaims:
     isvsvn: int
 
 
-class Revocation(StrEnum):
-    """State of one chain. `verify` never returns a revoked one: that is a refusal."""
-
-    GOOD = "good"
-    REVOKED = "revoked"
-    NOT_CHECKED = "not-checked"
-
-
-@dataclass(frozen=True, slots=True)
-class PartValidity:
-    """Window of one part of the collateral.
-
-    Attributes:
-        part: "tcb_info", "qe_identity", "pck_crl", "root_ca_crl".
-        issued, next_update: UTC, as signed.
-        expired_since: `next_update` if the part is past it at the instant of verification, else None.
-    """
-
-    part: str
-    issued: datetime
-    next_update: datetime
-    expired_since: datetime | None
-
-
 @dataclass(frozen=True, slots=True)
 class TdxClaims:
     """A TDX quote whose signatures, chains, dates and vendor rules hold at `verified_at`.
@@ -194,6 +172,11 @@ class TdxClaims:
     evidence_sha256: bytes  # 32
     collateral_sha256: bytes  # 32
     verified_at: datetime
+
+    @property
+    def tcb_status(self) -> str:
+        """Intel's status of the whole; "Unknown" where there is none."""
+        return (self.tcb.status or TcbStatus.UNKNOWN).value
 
     @property
     def expired_parts(self) -> tuple[PartValidity, ...]:

@@ -15,9 +15,10 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from verifiers.chain import check_not_revoked, check_validity
+from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_point, p256_verifies
-from verifiers.tdx.claims import PartValidity, QeClaims, Revocation, TdAttribute, TdxClaims
+from verifiers.tdx.claims import QeClaims, TdAttribute, TdxClaims
 from verifiers.tdx.collateral import Collateral, authenticate
 from verifiers.tdx.pck import PckChain, verify_pck_chain
 from verifiers.tdx.tcb import evaluate

@@ -6,13 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from verifiers.endorsements import PartValidity, Revocation
 from verifiers.tcb import TcbReport, TcbStatus
 from verifiers.tdx.claims import (
-    PartValidity,
     PckClaims,
     QeClaims,
     QuoteHeader,
-    Revocation,
     TdAttribute,
     TdReport10,
     TdReport15,

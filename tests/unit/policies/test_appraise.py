@@ -29,9 +29,10 @@ from tests.unit.policies.claims_factory import (
 )
 from tests.unit.policies.documents import RELEASE, policy
 from tests.unit.policies.findings import denying, finding
+from verifiers.endorsements import Revocation
 from verifiers.evidence import Tee
 from verifiers.tcb import TcbStatus
-from verifiers.tdx.claims import Revocation, TdAttribute, TdxClaims
+from verifiers.tdx.claims import TdAttribute, TdxClaims
 
 if TYPE_CHECKING:
     from policies.loader import LoadedPolicy

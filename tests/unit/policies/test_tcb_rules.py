@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,8 +26,11 @@ from tests.unit.policies.claims_factory import (
 )
 from tests.unit.policies.documents import policy
 from tests.unit.policies.findings import denying, finding, findings
+from verifiers.endorsements import Revocation
 from verifiers.tcb import Shortfall, TcbStatus
-from verifiers.tdx.claims import Revocation, TdxClaims
+
+if TYPE_CHECKING:
+    from verifiers.tdx.claims import TdxClaims
 
 FAIL, PASS, MISSING, WARNED = (
     RuleResult.FAIL,

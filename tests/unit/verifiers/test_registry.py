@@ -16,8 +16,8 @@ from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 
 def test_a_quote_from_end_to_end() -> None:
     exhibit = Lab.create().exhibit()
-    evidence = registry.identify(exhibit.quote)
-    assert evidence == Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote)
+    evidence = registry.identify([exhibit.quote]).evidence
+    assert evidence == (Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote),)
     parsed = registry.parse(evidence)
     endorsements = registry.parse_bundle(parsed, json.dumps(exhibit.bundle).encode())
     assert endorsements == exhibit.endorsements
@@ -27,7 +27,7 @@ def test_a_quote_from_end_to_end() -> None:
 
 def test_no_endorsements() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify(exhibit.quote))
+    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
     assert registry.no_endorsements(parsed) == TdxEndorsements()
     with pytest.raises(VerificationError) as caught:
         registry.verify(parsed, registry.no_endorsements(parsed), exhibit.anchors, None, exhibit.at)
@@ -36,21 +36,22 @@ def test_no_endorsements() -> None:
 
 def test_gather_asks_the_configured_source() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify(exhibit.quote))
+    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
     source = PcsSource.pccs("https://pccs.example")
     fetches = next(registry.gather(parsed, registry.Sources(source), exhibit.anchors))
     assert all(fetch.url.startswith("https://pccs.example/") for fetch in fetches)
     assert registry.Sources().intel == PcsSource()
 
 
-def test_every_kind_has_a_technology() -> None:
-    assert {kind: registry.tee_of(kind) for kind in EvidenceKind} == {
-        EvidenceKind.TDX_QUOTE: Tee.TDX
-    }
+def test_a_record_is_parsed_to_the_same() -> None:
+    exhibit = Lab.create().exhibit()
+    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    assert registry.tee_of(parsed) is Tee.TDX
+    assert registry.parse(registry.pieces_of(parsed)) == parsed
 
 
 @pytest.mark.parametrize("version", [2, 3, 5])
 def test_an_snp_report_is_named_for_what_it_is(version: int) -> None:
     with pytest.raises(VerificationError, match="SEV-SNP") as refused:
-        registry.identify(version.to_bytes(4, "little") + bytes(1180))
+        registry.identify([version.to_bytes(4, "little") + bytes(1180)])
     assert refused.value.reason is Reason.UNSUPPORTED_TEE

@@ -8,12 +8,12 @@ import pytest
 from attestca_client.protocol import chip_id
 from ca.issuance import platform
 from tests.authority_lab import NOW, digest
+from verifiers.endorsements import Revocation
 from verifiers.tcb import TcbReport, TcbStatus
 from verifiers.tdx.claims import (
     PckClaims,
     QeClaims,
     QuoteHeader,
-    Revocation,
     TdReport10,
     TdxClaims,
 )

@@ -9,9 +9,10 @@ import pytest
 
 from simulator.pki import malleate
 from tests.tdx_lab import NOW, Lab
+from verifiers.endorsements import Revocation
 from verifiers.errors import Reason
 from verifiers.evidence import Provider, Tee
-from verifiers.tdx.claims import QeClaims, Revocation, TdAttribute
+from verifiers.tdx.claims import QeClaims, TdAttribute
 from verifiers.tdx.verify import _ATTRIBUTE_BITS
 
 

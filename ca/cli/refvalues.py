@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca refvalues capture`: reference values, or a whole first policy, from machines that are trusted now.
+"""`attestca refvalues`: reference values from machines that are trusted now (capture), or from an image (compute).
 
-Only evidence that verifies gives values, judged at `--at` like everywhere; a debug TD gives none, whatever it measured:
-its host can change what runs in it afterwards.
+Only evidence that verifies gives values, judged at `--at` like everywhere; a guest that its host can look into, or move
+by a migration agent, gives none, whatever it measured: what runs in it can be changed afterwards. What is computed
+is what such a machine should say; the entry names every input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ca.cli import inspect, output
+from ca.cli import compute, inspect, output
 from ca.cli.exits import VERDICT_EXITS, Exit
 from ca.cli.inputs import parse_instant
 from verifiers.errors import Verdict
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from verifiers.claims import Claims
 
 app = typer.Typer(name="refvalues", help="Reference values for policies.", no_args_is_help=True)
+app.add_typer(compute.app)
 
 EvidenceArgument = Annotated[
     list[str], typer.Argument(metavar="EVIDENCE…", help="TDX quotes, one per machine.")

@@ -312,6 +312,13 @@ class Store(Protocol):
 
     async def policy(self, name: str, version: int) -> PolicyRecord | None: ...
 
+    async def record_floors(self, version: int, sha256: bytes, action: OperatorAction) -> bool:
+        """Floors of AMD's TCBs come into force; True if they were not yet, which `action` logs.
+
+        Raises PolicyConflict for a version below one that was in force, or one that had another SHA-256.
+        """
+        ...
+
     # operators
     async def add_token(self, token: TokenRecord, action: OperatorAction) -> None: ...
 
@@ -334,7 +341,11 @@ class Store(Protocol):
     # collateral cache, kept over restarts; content is verified again at every use
     async def cached_response(self, url: str) -> CachedResponse | None: ...
 
-    async def put_cached_response(self, response: CachedResponse) -> None: ...
+    async def put_cached_response(self, response: CachedResponse) -> None:
+        """Keep it instead of an earlier one. What was not used for the longest goes where there are too many."""
+        ...
+
+    async def mark_response_used(self, url: str, now: datetime) -> None: ...
 
     # health
     async def ping(self) -> None:

@@ -50,9 +50,10 @@ class Clock:
 
 @dataclass
 class MemoryStore:
-    """The port's two methods over a dict; `broken` is raised by both where it is set."""
+    """The port's three methods over a dict; `broken` is raised by each where it is set."""
 
     rows: dict[str, CachedResponse] = field(default_factory=dict)
+    used: list[tuple[str, dt.datetime]] = field(default_factory=list)
     broken: Exception | None = None
 
     async def cached_response(self, url: str) -> CachedResponse | None:
@@ -64,6 +65,11 @@ class MemoryStore:
         if self.broken is not None:
             raise self.broken
         self.rows[response.url] = response
+
+    async def mark_response_used(self, url: str, now: dt.datetime) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.used.append((url, now))
 
 
 @dataclass

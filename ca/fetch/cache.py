@@ -7,11 +7,14 @@ Rules:
   or old copy can lead to a refusal and never to a pass.
 - An answer is fresh for `refresh_after` of its part. After that it is asked for anew; where that fails, or takes longer
   than the caller's patience, the older answer is handed on up to `hard_age`.
+- An answer of a `lasting` part has no age: a VCEK's URL names chip and TCB, and so its key for ever. It is asked for
+  anew only where a verifier could not use it.
 - One URL has one GET in flight. Its waiters share it; a waiter that gives up does not end it.
 - A failure is remembered for a while (`ca.fetch.backoff`).
 - 404 and 410 are kept for a short time and in memory only, apart from the answers: whoever asks for thousands of
   platforms that do not exist displaces nothing and fills no table.
-- Memory is bounded by the number of entries. A store that fails costs a GET, not the answer.
+- Memory is bounded by the number of entries, and so is the store, which keeps what was used last: it is told once a
+  day what is in use. A store that fails costs a GET, not the answer.
 """
 
 from __future__ import annotations
@@ -42,12 +45,13 @@ OTHER_PART = "other"  # label of parts that the limits do not name
 _RENEW_FROM = 0.75  # share of its refresh age from which `renew` asks for an answer anew
 _KEEP_WARM = timedelta(hours=48)  # `renew` leaves out what nobody asked for since
 _DISTRUST_AFTER = timedelta(minutes=1)  # a verifier's complaint renews an answer at most this often
+_MARK_EVERY = timedelta(days=1)  # what the store knows of an answer's use may be this old
 
 _log = structlog.get_logger(__name__)
 
 
 class ResponseStore(Protocol):
-    """What the cache needs of `ca.ports.Store`; both methods may raise Unavailable."""
+    """What the cache needs of `ca.ports.Store`; every method may raise Unavailable."""
 
     async def cached_response(self, url: str) -> CachedResponse | None:
         """The answer kept under `url`."""
@@ -57,12 +61,17 @@ class ResponseStore(Protocol):
         """Keep it instead of an earlier one."""
         ...
 
+    async def mark_response_used(self, url: str, now: datetime) -> None:
+        """What is kept under `url` is in use."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """Ages and sizes. `refresh_after` names the parts, and with them the labels of the counters."""
+    """Ages and sizes. `refresh_after` and `lasting` name the parts, and with them the labels of the counters."""
 
     refresh_after: Mapping[str, timedelta]
+    lasting: frozenset[str] = frozenset()  # parts whose answers have no age
     default_refresh: timedelta = timedelta(hours=6)
     absent_for: timedelta = timedelta(minutes=10)  # 404 and 410
     hard_age: timedelta = timedelta(hours=72)
@@ -83,6 +92,7 @@ class _Entry:
     fetch: Fetch
     answer: CachedResponse
     used_at: datetime
+    marked_at: datetime  # when the store was last told of a use
     distrusted: bool = False
 
     def response(self) -> Response:
@@ -124,6 +134,7 @@ class CollateralCache:
         response = self._in_memory(fetch) or await self._share_flight(fetch, patience)
         if (entry := self._entries.get(fetch.url)) is not None:
             entry.used_at = self._clock()
+            await self._mark_used(entry)
         if len(response.body) > fetch.max_bytes:  # it was asked for with a wider bound before
             raise FetchFailed(f"{fetch.part}: {fetch.url}: too large", FetchOutcome.TOO_LARGE)
         return response
@@ -167,7 +178,7 @@ class CollateralCache:
             not flight.cancelled() and isinstance(flight.exception(), FetchFailed)
         )
         older = self._entries.get(fetch.url)  # the flight may have brought one from the store
-        if in_vain and older is not None and self._age(older.answer) < self._limits.hard_age:
+        if in_vain and older is not None and self._is_usable(older):
             self.counters.stale[self._label(fetch)] += 1
             return older.response()
         return await asyncio.shield(flight)
@@ -216,15 +227,15 @@ class CollateralCache:
         return entry
 
     async def _ask(self, fetch: Fetch) -> Response:
-        self._back_off.check(fetch.url, self._clock())
+        self._back_off.check(fetch, self._clock())
         try:
             response = await self._client.get(fetch)
         except FetchFailed as failure:
-            self._back_off.failed(fetch.url, failure, self._clock())
+            self._back_off.failed(fetch, failure, self._clock())
             self.counters.fetches[self._label(fetch), failure.outcome] += 1
             _log.warning("collateral.fetch-failed", outcome=failure.outcome, detail=failure.detail)
             raise
-        self._back_off.succeeded(fetch.url)
+        self._back_off.succeeded(fetch)
         outcome = FetchOutcome.OK if response.status == 200 else FetchOutcome.ABSENT
         self.counters.fetches[self._label(fetch), outcome] += 1
         return response
@@ -244,16 +255,34 @@ class CollateralCache:
     def _remember(self, fetch: Fetch, answer: CachedResponse) -> _Entry:
         before = self._entries.get(fetch.url)
         used_at = before.used_at if before is not None else self._clock()
-        entry = _Entry(fetch, answer, used_at)
+        entry = _Entry(fetch, answer, used_at, marked_at=answer.fetched_at)
         self._entries.put(fetch.url, entry)
         return entry
 
+    async def _mark_used(self, entry: _Entry) -> None:
+        """Tell the store of a use, if it knows of none within a day."""
+        if self._clock() - entry.marked_at < _MARK_EVERY:
+            return
+        entry.marked_at = self._clock()
+        try:
+            await self._store.mark_response_used(entry.fetch.url, entry.marked_at)
+        except Unavailable as error:
+            _log.warning("collateral.store-failed", url=entry.fetch.url, detail=error.detail)
+
     def _is_fresh(self, entry: _Entry, share: float) -> bool:
+        if entry.distrusted or entry.fetch.part in self._limits.lasting:
+            return not entry.distrusted
         limit = self._limits.refresh_after.get(entry.fetch.part, self._limits.default_refresh)
-        return not entry.distrusted and self._age(entry.answer) < limit * share
+        return self._age(entry.answer) < limit * share
+
+    def _is_usable(self, entry: _Entry) -> bool:
+        """Whether it may be handed on where a fresh one cannot be had."""
+        lasts = entry.fetch.part in self._limits.lasting
+        return lasts or self._age(entry.answer) < self._limits.hard_age
 
     def _age(self, answer: CachedResponse) -> timedelta:
         return self._clock() - answer.fetched_at
 
     def _label(self, fetch: Fetch) -> str:
-        return fetch.part if fetch.part in self._limits.refresh_after else OTHER_PART
+        known = fetch.part in self._limits.refresh_after or fetch.part in self._limits.lasting
+        return fetch.part if known else OTHER_PART

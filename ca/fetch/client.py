@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from verifiers.endorsements import Fetch
 
 _ANSWERS = frozenset({404, 410})  # besides 200: the statuses that mean something to a verifier
-_BUSY = frozenset({429, 503})
 _MAX_RETRY_AFTER = 3600  # seconds; a vendor that asks for more is asked again after an hour
 _HEADER_BYTES = 64 * 1024  # of all headers together
 
@@ -58,7 +57,8 @@ class FetchOutcome(StrEnum):
     CONNECT = "connect"
     TLS = "tls"
     TIMEOUT = "timeout"
-    BUSY = "busy"  # 429 or 503
+    BUSY = "busy"  # 503
+    THROTTLED = "throttled"  # 429
     REDIRECT = "redirect"
     STATUS = "status"
     TOO_LARGE = "too-large"
@@ -69,10 +69,17 @@ class FetchOutcome(StrEnum):
         """True where the next URL of the same origin would fare no better."""
         return self in _CONCERNS_ORIGIN
 
+    @property
+    def concerns_part(self) -> bool:
+        """True where the next URL of the same part and origin would fare no better; other parts may."""
+        return self in _BUSY.values()
 
-_CONCERNS_ORIGIN = frozenset(
-    {FetchOutcome.ADDRESS_REFUSED, FetchOutcome.CONNECT, FetchOutcome.TLS, FetchOutcome.BUSY}
-)
+
+_CONCERNS_ORIGIN = frozenset({FetchOutcome.ADDRESS_REFUSED, FetchOutcome.CONNECT, FetchOutcome.TLS})
+# What is waited for where the answer names no time. Who throttles counts requests over many minutes: AMD's service
+# gives 429 for the fifth VCEK within ten, and still does two minutes later.
+_BUSY = {429: FetchOutcome.THROTTLED, 503: FetchOutcome.BUSY}
+_UNNAMED_WAIT = {FetchOutcome.THROTTLED: 300, FetchOutcome.BUSY: 5}  # seconds
 
 _REMEDY = {
     FetchOutcome.NOT_ALLOWED: "name its base URL under [collateral] if it is meant",
@@ -81,6 +88,7 @@ _REMEDY = {
     FetchOutcome.TLS: "check its certificate; a PCCS with one of its own needs collateral.extra_ca_file",
     FetchOutcome.TIMEOUT: "check the route to it, or raise the timeouts under [collateral]",
     FetchOutcome.BUSY: "ask again later; a PCCS beside this service spares the vendor's",
+    FetchOutcome.THROTTLED: "asked too often: ask again later, and have machines send their certificates",
     FetchOutcome.REDIRECT: "configure the address that it really answers at",
     FetchOutcome.STATUS: "ask again later; if it stays so, check the base URL under [collateral]",
     FetchOutcome.TOO_LARGE: "check that the base URL under [collateral] is that of a PCS or PCCS",
@@ -216,8 +224,9 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Response:
     if answer.status in _ANSWERS:
         return Response(answer.status, b"", headers)
     if answer.status in _BUSY:
-        wait = _retry_after(headers)
-        _fail(fetch, FetchOutcome.BUSY, f"answered {answer.status}", retry_after=wait)
+        outcome = _BUSY[answer.status]
+        wait = _retry_after(headers, _UNNAMED_WAIT[outcome])
+        _fail(fetch, outcome, f"answered {answer.status}", retry_after=wait)
     if 300 <= answer.status < 400:
         _fail(fetch, FetchOutcome.REDIRECT, f"answered {answer.status}, redirects are not followed")
     if answer.status != 200:
@@ -250,10 +259,13 @@ def _headers(fetch: Fetch, answer: aiohttp.ClientResponse) -> Mapping[str, str]:
     }
 
 
-def _retry_after(headers: Mapping[str, str]) -> int:
-    """Retry-After (RFC 9110 section 10.2.3) in seconds from 1 to an hour. A date counts from the answer's own Date."""
+def _retry_after(headers: Mapping[str, str], unnamed: float) -> int:
+    """Retry-After (RFC 9110 section 10.2.3) in seconds from 1 to an hour. A date counts from the answer's own Date.
+
+    `unnamed`: where there is none that can be read.
+    """
     text = headers.get("retry-after", "")
-    seconds = 5.0
+    seconds = unnamed
     if re.fullmatch(r"[0-9]{1,9}", text):
         seconds = int(text)
     elif text:

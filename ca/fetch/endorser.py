@@ -4,8 +4,10 @@
 Rules:
 - The fetches of a round are made at the same time. All rounds together have one budget of seconds; what cannot be had
   within it is `Unavailable` with Retry-After, while the GETs go on behind it and fill the cache for the next try.
-- The generator is closed however it ends. What it raises, VerificationError above all, passes through unchanged.
-- A generator that raises at an answer makes the cache ask for that round's answers anew next time.
+- The generator is closed however it ends. What it raises, VerificationError above all, passes through unchanged; but
+  where it finds the vendor's answers `incomplete`, that is no fault of who sent the evidence: Unavailable.
+- A generator that raises at an answer makes the cache ask for that round's answers anew next time, unless one of them
+  was that there is nothing: that is an answer, and strangers can have us given it as often as they like.
 
 It does not judge an answer and knows no vendor.
 """
@@ -16,7 +18,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ca.errors import AuthorityError, Unavailable
-from verifiers.errors import VerificationError
+from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
     from ca.fetch.cache import CollateralCache, FetchCounters
@@ -77,9 +79,13 @@ class CachingEndorser:
     ) -> tuple[Fetch, ...]:
         try:
             return gather.send(answers)
-        except VerificationError:
-            for fetch in asked:
-                self._cache.distrust(fetch)
+        except VerificationError as error:
+            if all(answer.status == 200 for answer in answers):
+                for fetch in asked:
+                    self._cache.distrust(fetch)
+            if error.reason is Reason.INCOMPLETE:
+                detail = f"the vendor's answers are incomplete: {error.detail}"
+                raise Unavailable(detail, code="collateral-unusable", retry_after=60) from error
             raise
 
     async def _round(self, wanted: tuple[Fetch, ...], deadline: float) -> tuple[Response, ...]:

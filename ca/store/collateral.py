@@ -2,6 +2,9 @@
 """Vendors' answers, kept over restarts, and how recent the newest was that decided something.
 
 Answers are believed by nobody: a verifier checks them at every use. Evaluation numbers come from what was verified.
+
+Some answers have no age (VCEKs), and who asks for them may be a stranger: an AMD chip has one for each TCB that it ever
+had. So the table is bounded by its number of rows, and what was not used for the longest goes.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from ca.errors import CollateralOutdated
 from ca.ports import CachedResponse
@@ -18,6 +21,9 @@ from ca.store.dialect import insert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+
+MAX_RESPONSES: Final = 10_000  # a VCEK takes some 1.5 KiB
 
 # Built once: every enrollment runs it.
 _NEWEST: Final = select(tables.evaluations.c.line, tables.evaluations.c.number).where(
@@ -35,8 +41,10 @@ def cached_response(connection: Connection, url: str) -> CachedResponse | None:
     return CachedResponse(row.url, row.status, row.body, headers, row.fetched_at)
 
 
-def put_cached_response(connection: Connection, response: CachedResponse) -> None:
-    """See `ca.ports.Store`. An answer that was fetched earlier replaces no later one."""
+def put_cached_response(
+    connection: Connection, response: CachedResponse, keep: int = MAX_RESPONSES
+) -> None:
+    """See `ca.ports.Store`. An answer that was fetched earlier replaces no later one. `keep`: rows in all."""
     table = tables.cached_responses
     statement = insert(connection.dialect.name, table).values(
         url=response.url,
@@ -44,14 +52,26 @@ def put_cached_response(connection: Connection, response: CachedResponse) -> Non
         body=response.body,
         headers=json.dumps(response.headers),
         fetched_at=response.fetched_at,
+        used_at=response.fetched_at,
     )
     new = statement.excluded
+    names = ("status", "body", "headers", "fetched_at", "used_at")
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["url"],
-            set_={name: new[name] for name in ("status", "body", "headers", "fetched_at")},
+            set_={name: new[name] for name in names},
             where=table.c.fetched_at <= new.fetched_at,
         )
+    )
+    surplus = select(table.c.url).order_by(table.c.used_at.desc(), table.c.url).offset(keep)
+    connection.execute(delete(table).where(table.c.url.in_(surplus)))
+
+
+def mark_response_used(connection: Connection, url: str, now: datetime) -> None:
+    """See `ca.ports.Store`. The last use never goes back."""
+    table = tables.cached_responses
+    connection.execute(
+        update(table).where(table.c.url == url, table.c.used_at < now).values(used_at=now)
     )
 
 

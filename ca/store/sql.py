@@ -149,6 +149,9 @@ class SqlStore:
     async def policy(self, name: str, version: int) -> PolicyRecord | None:
         return await self._database.read(policies.policy, name, version)
 
+    async def record_floors(self, version: int, sha256: bytes, action: OperatorAction) -> bool:
+        return await self._database.write(policies.record_floors, version, sha256, action)
+
     # operators
 
     async def add_token(self, token: TokenRecord, action: OperatorAction) -> None:
@@ -179,6 +182,9 @@ class SqlStore:
 
     async def put_cached_response(self, response: CachedResponse) -> None:
         await self._database.write(collateral.put_cached_response, response)
+
+    async def mark_response_used(self, url: str, now: datetime) -> None:
+        await self._database.write(collateral.mark_response_used, url, now)
 
     # health
 

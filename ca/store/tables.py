@@ -295,6 +295,17 @@ cached_responses: Final = Table(
     Column("body", LargeBinary, nullable=False),
     Column("headers", Text, nullable=False),  # JSON list of pairs
     Column("fetched_at", Instant, nullable=False),
+    Column("used_at", Instant, nullable=False, index=True),  # within a day
+)
+
+# Every version of the floors of AMD's TCBs that was in force; the documents are with the decisions.
+floors: Final = Table(
+    "floors",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("since", Instant, nullable=False),
+    CheckConstraint("length(sha256) = 32", name="sha256_length"),
 )
 
 # The newest judgement of a vendor that was used, by the line in which its judgements follow each other.

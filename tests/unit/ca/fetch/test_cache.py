@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 HOUR = dt.timedelta(hours=1)
 LIMITS = CacheLimits(
-    refresh_after={"tcb_info": 6 * HOUR, "pck_crl": HOUR}, hard_age=72 * HOUR, entries=8
+    refresh_after={"tcb_info": 6 * HOUR, "pck_crl": HOUR, "crl": 6 * HOUR},
+    lasting=frozenset({"vcek"}),
+    hard_age=72 * HOUR,
+    entries=8,
 )
 
 
@@ -179,11 +182,92 @@ async def test_a_failing_vendor_is_left_alone_for_a_while(bench: Bench) -> None:
     assert await bench.body() == "answer 2"
 
 
-async def test_too_many_requests_holds_for_the_whole_origin(bench: Bench) -> None:
-    bench.status = 429
+@pytest.mark.parametrize(("status", "seconds"), [(429, 300), (503, 5)])
+async def test_a_busy_vendor_is_asked_for_nothing_else_of_that_part(
+    bench: Bench, status: int, seconds: int
+) -> None:
+    bench.status = status
     for path in ("/a", "/b", "/c"):
-        with pytest.raises(FetchFailed):
-            await bench.body(path)
+        with pytest.raises(FetchFailed) as caught:
+            await bench.body(path, part="vcek")
+        assert caught.value.retry_after == seconds
+    assert bench.vendor.count == 1
+    bench.clock.advance(seconds=seconds)
+    bench.status = 200
+    assert await bench.body("/b", part="vcek") == "answer 2"
+
+
+async def test_throttled_certificates_do_not_stop_revocation_lists(bench: Bench) -> None:
+    """Neither where a list is at hand nor where it is not: strangers can have us throttled."""
+    assert await bench.body("/crl", part="crl") == "answer 1"
+    bench.status = 429
+    with pytest.raises(FetchFailed):
+        await bench.body("/vcek", part="vcek")
+    bench.clock.advance(seconds=1)
+    assert await bench.body("/crl", part="crl") == "answer 1"
+    bench.status = 200
+    assert await bench.body("/other-crl", part="crl") == "answer 3"
+    with pytest.raises(FetchFailed):
+        await bench.body("/vcek", part="vcek")
+    assert bench.vendor.count == 3
+
+
+async def test_a_throttled_list_is_answered_from_what_is_at_hand(bench: Bench) -> None:
+    assert await bench.body("/crl", part="crl") == "answer 1"
+    bench.status = 429
+    bench.clock.advance(hours=71)
+    assert await bench.body("/crl", part="crl") == "answer 1"
+    assert bench.cache.counters.stale == {"crl": 1}
+    assert bench.cache.counters.fetches["crl", FetchOutcome.THROTTLED] == 1
+
+
+async def test_a_lasting_answer_has_no_age(
+    bench: Bench, lab: Lab, store: MemoryStore, clock: Clock
+) -> None:
+    """Not in memory, not in the store, not where the vendor is gone, and no job renews it."""
+    assert await bench.body("/vcek", part="vcek") == "answer 1"
+    bench.status = 500
+    bench.clock.advance(days=3000)
+    assert await bench.body("/vcek", part="vcek") == "answer 1"
+    assert await bench.cache.renew() == 0
+    again = CollateralCache(await lab.client(bench.vendor.base), store, LIMITS, clock)
+    fetch = bench.vendor.fetch("/vcek", part="vcek")
+    assert (await again.get(fetch, patience=5)).body == b"answer 1"
+    assert bench.vendor.count == 1
+    assert bench.cache.counters.hits == {"vcek": 1}
+    assert again.counters.hits == {"vcek": 1}
+    assert not bench.cache.counters.stale
+
+
+async def test_a_lasting_answer_that_no_verifier_could_use_is_asked_for_anew(bench: Bench) -> None:
+    fetch = bench.vendor.fetch("/vcek", part="vcek")
+    await bench.body("/vcek", part="vcek")
+    bench.clock.advance(days=300)
+    bench.cache.distrust(fetch)
+    bench.status = 500
+    assert await bench.body("/vcek", part="vcek") == "answer 1"  # which leads to a refusal again
+    bench.clock.advance(minutes=1)
+    bench.status = 200
+    assert await bench.body("/vcek", part="vcek") == "answer 3"
+    assert bench.vendor.count == 3
+
+
+async def test_the_store_is_told_once_a_day_what_is_in_use(
+    bench: Bench, store: MemoryStore
+) -> None:
+    """So that it forgets what nobody asks for, and not what this process has in memory."""
+    url = bench.vendor.fetch("/vcek").url
+    for _ in range(49):
+        await bench.body("/vcek", part="vcek")
+        bench.clock.advance(hours=1)
+    assert store.used == [(url, START + 24 * HOUR), (url, START + 48 * HOUR)]
+
+
+async def test_a_store_that_cannot_be_told_costs_nothing(bench: Bench, store: MemoryStore) -> None:
+    await bench.body("/vcek", part="vcek")
+    store.broken = Unavailable("database is locked")
+    bench.clock.advance(hours=25)
+    assert await bench.body("/vcek", part="vcek") == "answer 1"
     assert bench.vendor.count == 1
 
 

@@ -45,6 +45,8 @@ class Bench:
             await asyncio.sleep(60 if request.path in self.stuck else 0.01)
         finally:
             self.running -= 1
+        if request.path == "/absent":
+            return web.Response(status=404)
         return web.Response(status=503 if request.path in self.broken else 200, text=request.path)
 
     def ask(self, *rounds: tuple[str, ...]) -> Gather[list[bytes]]:
@@ -144,6 +146,44 @@ async def test_a_verifiers_refusal_passes_through_and_renews_what_it_refused(ben
     assert bench.vendor.count == 2
     await bench.endorser.run(bench.ask(("/a", "/b")))
     assert [request.path for request in bench.vendor.requests[2:]] == ["/a"]
+
+
+async def test_strangers_do_not_make_good_answers_be_asked_for_anew(
+    bench: Bench,
+) -> None:
+    """ "There is nothing" is an answer, which anybody can have us given."""
+    await bench.endorser.run(bench.ask(("/crl",)))
+    bench.clock.advance(minutes=2)
+
+    def gather() -> Gather[None]:
+        yield bench.vendor.fetch("/absent"), bench.vendor.fetch("/crl")
+        raise VerificationError(Reason.PLATFORM_UNKNOWN, "AMD does not know this chip")
+
+    for _ in range(3):
+        with pytest.raises(VerificationError):
+            await bench.endorser.run(gather())
+    assert [request.path for request in bench.vendor.requests] == ["/crl", "/absent"]
+
+
+async def test_incomplete_answers_are_the_vendors_fault(bench: Bench) -> None:
+    refusal = VerificationError(Reason.INCOMPLETE, "crl: answered 404")
+    with pytest.raises(Unavailable, match="crl: answered 404") as caught:
+        await bench.endorser.run(refusing(bench, refusal))
+    assert (caught.value.code, caught.value.retry_after) == ("collateral-unusable", 60)
+
+
+async def test_incomplete_evidence_is_not(bench: Bench) -> None:
+    """Found before anything was asked."""
+
+    def gather() -> Gather[None]:
+        if not bench.closed:
+            raise VerificationError(Reason.INCOMPLETE, "send the VLEK certificate with the report")
+        yield ()
+
+    with pytest.raises(VerificationError) as caught:
+        await bench.endorser.run(gather())
+    assert caught.value.reason is Reason.INCOMPLETE
+    assert bench.vendor.count == 0
 
 
 async def test_a_fault_of_a_verifier_is_not_dressed_up(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from ca.errors import Conflict, NotFound
 from ca.ports import CachedResponse, OperatorAction
-from ca.store import tables
+from ca.store import collateral, tables
 from tests import records
 
 if TYPE_CHECKING:
@@ -99,6 +99,41 @@ async def test_a_later_answer_replaces_an_earlier_one_only(store: SqlStore) -> N
     await store.put_cached_response(response(410, 3))
     found = await store.cached_response("https://vendor.example/crl")
     assert found == response(404, 6)
+
+
+def answer(name: str, minutes: int) -> CachedResponse:
+    at = records.NOW + timedelta(minutes=minutes)
+    return CachedResponse(f"https://vendor.example/{name}", 200, name.encode(), (), at)
+
+
+async def kept(store: SqlStore) -> set[str]:
+    def urls(connection: Connection) -> set[str]:
+        found = connection.execute(select(tables.cached_responses.c.url)).scalars()
+        return {url.rpartition("/")[2] for url in found}
+
+    return await store._database.read(urls)
+
+
+async def test_of_too_many_answers_the_one_longest_unused_goes(store: SqlStore) -> None:
+    async def put(name: str, minutes: int) -> None:
+        one = answer(name, minutes)
+        await store._database.write(collateral.put_cached_response, one, 3)
+
+    for minutes, name in enumerate("abc"):
+        await put(name, minutes)
+    await store.mark_response_used(answer("a", 0).url, records.NOW + timedelta(days=1))
+    await store.mark_response_used(answer("b", 0).url, records.NOW)  # it was used later than that
+    await put("d", 3)
+    assert await kept(store) == {"a", "c", "d"}
+    await put("c", 4)
+    await put("e", 5)
+    assert await kept(store) == {"a", "c", "e"}
+    assert await store.cached_response(answer("a", 0).url) == answer("a", 0)
+
+
+async def test_a_use_of_what_is_not_kept_keeps_nothing(store: SqlStore) -> None:
+    await store.mark_response_used(answer("a", 0).url, records.NOW)
+    assert await kept(store) == set()
 
 
 async def test_ping_writes(store: SqlStore) -> None:

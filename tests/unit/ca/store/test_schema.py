@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ca.errors import AuthorityError, ConfigurationError
 from ca.store import schema
 from ca.store.database import Database
 from ca.store.sql import SqlStore
-from ca.store.tables import metadata
+from ca.store.tables import EPOCH, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,34 @@ async def test_open_refuses_an_older_schema(
     monkeypatch.setattr(schema, "head", lambda: "9999")
     with pytest.raises(ConfigurationError, match=r"older.*attestca db upgrade"):
         await SqlStore.open(database_url)
+
+
+async def test_an_upgrade_keeps_what_was_there(empty_database_url: str) -> None:
+    """From the first schema: the vendors' answers, which become as old as they are."""
+
+    def first(connection: Connection) -> None:
+        schema.migrate(connection, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO cached_responses (url, status, body, headers, fetched_at)"
+                " VALUES ('https://vendor.example/crl', 200, :body, '[[\"a\", \"b\"]]', 5000000)"
+            ),
+            {"body": b"\x00\xff"},
+        )
+
+    def used(connection: Connection) -> int:
+        found: int = connection.execute(text("SELECT used_at FROM cached_responses")).scalar_one()
+        return found
+
+    await on(empty_database_url, first)
+    await schema.upgrade(empty_database_url)
+    assert await on(empty_database_url, used) == 5_000_000
+    store = await SqlStore.open(empty_database_url)
+    answer = await store.cached_response("https://vendor.example/crl")
+    await store.close()
+    assert answer is not None
+    assert (answer.body, answer.headers) == (b"\x00\xff", (("a", "b"),))
+    assert answer.fetched_at == EPOCH + timedelta(seconds=5)
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(empty_database_url: str) -> None:

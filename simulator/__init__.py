@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-in silicon: a fake Intel with roots of its own, for tests, benchmarks and the demo. Never shipped.
+"""Stand-in silicon: a fake Intel and a fake AMD with roots of their own, for tests, benchmarks, the demo. Never shipped.
 
 Writes bytes from its own layout tables and shares no code with the verifiers.
 
@@ -7,6 +7,11 @@ Writes bytes from its own layout tables and shares no code with the verifiers.
     machine     Platform: one TDX machine and its quotes  quote    how a quote is put together; layouts: its fields
     hierarchy   Intel's certificates and lists            pck      the SGX extension of PCK certificates
     collateral  TCB info and QE identity                  pki      keys, certificates, lists, every lever; der: ASN.1
+
+    amd         FakeAmd: the vendor; start here           kds      its key distribution service over HTTP
+    snp         SnpMachine: one machine and its reports   snp_report  how a report is put together
+    azure       AzureCvm: a paravisor over a machine      vtpm     its virtual TPM and quotes
+    amd_certificates  ARK, ASK, ASVK, VCEK, VLEK, lists   amd_keys RSA and P-384; products: facts of the lines
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes DER: the few ASN.1 types that Intel's certificates, revocation lists and SGX extension use.
+"""Writes DER: the few ASN.1 types that Intel's and AMD's certificates, revocation lists and extensions use.
 
 It writes what it is told, valid or not (negative serial numbers, empty names), because tests need wrong structures as
 much as right ones. It reads nothing. Source: ITU-T X.690.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TRUE = b"\x01\x01\xff"
 FALSE = b"\x01\x01\x00"
+NULL = b"\x05\x00"
 
 
 def tlv(tag: int, content: bytes) -> bytes:
@@ -64,6 +65,11 @@ def utf8_string(text: str) -> bytes:
 def printable_string(text: str) -> bytes:
     """PrintableString."""
     return tlv(0x13, text.encode("ascii"))
+
+
+def ia5_string(text: str) -> bytes:
+    """IA5String."""
+    return tlv(0x16, text.encode("ascii"))
 
 
 def sequence(*items: bytes) -> bytes:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where every field of a quote lies: the simulator's own tables of names and lengths, and how they become bytes.
+"""Where every field of a quote or of an SEV-SNP report lies: the simulator's own tables, and how they become bytes.
 
 Names are those of Intel's DCAP quoting library in lower case (`sgx_quote4_header_t`, `sgx_report2_body_t` and its
-successors 1.5 and 1.5ex, `sgx_report_body_t`); lengths are bytes. Reserved ranges are fields too, so that tests can set
-them. Nothing is parsed here.
+successors 1.5 and 1.5ex, `sgx_report_body_t`) and of AMD's SEV-SNP firmware ABI (publication 56860, ATTESTATION_REPORT;
+"flags" is the word with AUTHOR_KEY_EN, MASK_CHIP_KEY and SIGNING_KEY). Lengths are bytes. Reserved ranges are fields
+too, so that tests can set them. Nothing is parsed here.
 """
 
 from __future__ import annotations
@@ -76,6 +77,46 @@ SGX_REPORT: Layout = (
     ("isvfamilyid", 16),
     ("report_data", 64),
 )
+SNP_REPORT: Layout = (
+    ("version", 4),
+    ("guest_svn", 4),
+    ("policy", 8),
+    ("family_id", 16),
+    ("image_id", 16),
+    ("vmpl", 4),
+    ("signature_algo", 4),
+    ("current_tcb", 8),
+    ("platform_info", 8),
+    ("flags", 4),
+    ("reserved1", 4),
+    ("report_data", 64),
+    ("measurement", 48),
+    ("host_data", 32),
+    ("id_key_digest", 48),
+    ("author_key_digest", 48),
+    ("report_id", 32),
+    ("report_id_ma", 32),
+    ("reported_tcb", 8),
+    ("cpuid_family", 1),
+    ("cpuid_model", 1),
+    ("cpuid_stepping", 1),
+    ("reserved2", 21),
+    ("chip_id", 64),
+    ("committed_tcb", 8),
+    ("current_build", 1),
+    ("current_minor", 1),
+    ("current_major", 1),
+    ("reserved3", 1),
+    ("committed_build", 1),
+    ("committed_minor", 1),
+    ("committed_major", 1),
+    ("reserved4", 1),
+    ("launch_tcb", 8),
+    ("launch_mit_vector", 8),
+    ("current_mit_vector", 8),
+    ("reserved5", 152),
+)
+SNP_SIGNATURE: Layout = (("signature_r", 72), ("signature_s", 72), ("reserved6", 368))
 BODIES: dict[int, Layout] = {1: SGX_REPORT, 2: TD_REPORT_10, 3: TD_REPORT_15, 4: TD_REPORT_15_EX}
 
 
@@ -94,7 +135,11 @@ def encode(layout: Layout, values: Mapping[str, Value]) -> bytes:
 
 def offsets(version: int, body_type: int) -> dict[str, slice]:
     """Where each field of header and body lies in a quote of this version and body type."""
-    layout = HEADER + (BODY_DESCRIPTOR if version >= 5 else ()) + BODIES[body_type]
+    return places(HEADER + (BODY_DESCRIPTOR if version >= 5 else ()) + BODIES[body_type])
+
+
+def places(layout: Layout) -> dict[str, slice]:
+    """Where each field of a structure lies."""
     found = {}
     start = 0
     for name, length in layout:

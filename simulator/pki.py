@@ -3,7 +3,8 @@
 
 A `CertificateSpec` or `CrlSpec` is the content, frozen; an `Entity` or `Crl` is what a test holds: its content, the key
 that signs it and a last edit of the finished DER. Signatures are deterministic (RFC 6979), so the same content gives
-the same bytes. Nothing here checks anything: names, path lengths and dates are as the test says.
+the same bytes; AMD's RSASSA-PSS is salted, there this holds within a process. Nothing here checks anything: names, path
+lengths and dates are as the test says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -89,6 +90,18 @@ class Key:
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
+class Signer(Protocol):
+    """Whatever signs certificates and revocation lists: a `Key`, or one of AMD's kinds of keys. Hashable."""
+
+    def __hash__(self) -> int:
+        """By identity."""
+        ...
+
+    def sign_der(self, data: bytes) -> bytes:
+        """The signature as the BIT STRING of a certificate carries it."""
+        ...
+
+
 def malleate(signature: bytes) -> bytes:
     """The other valid signature of the same key and data: r||s becomes r||n-s (64 bytes)."""
     s = P256_ORDER - int.from_bytes(signature[32:], "big")
@@ -161,7 +174,7 @@ class CertificateSpec:
     """The content of a certificate. Times are UTC, whole seconds.
 
     `algorithm` stands in the signed part, `outer_algorithm` beside the signature (the same one where None); both are
-    encoded AlgorithmIdentifiers. The signature itself is always ECDSA with SHA-256.
+    encoded AlgorithmIdentifiers. The signature itself is what the signer makes, whatever they say.
     """
 
     serial: int
@@ -234,7 +247,7 @@ class CrlSpec:
 
 
 @lru_cache(maxsize=512)
-def _sign(spec: CertificateSpec | CrlSpec, key: Key) -> bytes:
+def _sign(spec: CertificateSpec | CrlSpec, key: Signer) -> bytes:
     tbs = spec.tbs()
     algorithm = spec.algorithm if spec.outer_algorithm is None else spec.outer_algorithm
     return der.sequence(tbs, algorithm, der.bit_string(key.sign_der(tbs)))
@@ -256,7 +269,7 @@ class Signed(Generic[Spec]):
     """
 
     spec: Spec
-    signer: Key
+    signer: Signer
     edit: Callable[[bytes], bytes] = _unedited
 
     @property

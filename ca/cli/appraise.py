@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 PolicyOption = Annotated[
     str | None,
     typer.Option(
-        "--policy", metavar="FILE", help="Default: the built-in strict one, which pins nothing."
+        "--policy",
+        metavar="FILE",
+        help="Default: the built-in strict one of the technology, which pins nothing.",
     ),
 ]
 
@@ -72,20 +74,20 @@ def appraise(
 ) -> Appraisal:
     """Read, verify, judge. Raises UnreadableError for a policy that does not load."""
     from policies.appraise import appraise as judge
+    from policies.loader import load_default
 
-    loaded = _policy(policy)
+    named = None if policy is None else _policy(policy)
     found = inspect.verify_files(files, collateral, at)
+    loaded = named or load_default(found.tee or Tee.TDX)
     if found.claims is None:
         return Appraisal(found, loaded, None)
     return Appraisal(found, loaded, judge(found.claims, loaded, found.checked_at))
 
 
-def _policy(name: str | None) -> LoadedPolicy:
+def _policy(name: str) -> LoadedPolicy:
     from policies.errors import PolicyError
-    from policies.loader import load_default, load_policy
+    from policies.loader import load_policy
 
-    if name is None:
-        return load_default(Tee.TDX)
     try:
         return load_policy(read_input(name))
     except PolicyError as error:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`attestca verify`: what the vendor's own verification says of evidence, offline and without a policy.
 
-Nothing here is weaker than the service: the same verifier, the built-in anchors. Only `report_data` is not compared,
-for no nonce was given out. Collateral past its next update is a refusal here, since no policy is asked.
+Nothing here is weaker than the service: the same verifier, the built-in anchors. Only the binding is not compared, for
+no nonce was given out; for SEV-SNP a revocation list may be absent, which is then said. Collateral past its next update
+is a refusal here, since no policy is asked. Which file is what is found by content, never by an option.
 """
 
 from __future__ import annotations
@@ -21,18 +22,32 @@ from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.evidence import EvidenceKind, Tee
+from verifiers.snp.claims import SnpClaims
+from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from verifiers.claims import Claims, JsonValue
-    from verifiers.evidence import Tee
+    from verifiers.registry import Identified, ParsedEvidence
     from verifiers.tcb import TcbReport
 
 FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILE…", help="The evidence: one TDX quote, raw bytes.")
+    list[str],
+    typer.Argument(
+        metavar="FILE…",
+        help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
+        " TPM's quote) with its certificates and AMD's revocation list, in any order.",
+    ),
 ]
 CollateralOption = Annotated[
     str | None,
-    typer.Option("--collateral", metavar="FILE", help="Intel's collateral as one JSON bundle."),
+    typer.Option(
+        "--collateral",
+        metavar="FILE",
+        help="The vendor's collateral: the JSON bundle of `attestca collateral`, or AMD's revocation list.",
+    ),
 ]
 AtOption = Annotated[
     str | None,
@@ -77,24 +92,49 @@ def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspect
 def verify_files(files: list[str], collateral: str | None, at: str | None) -> Inspection:
     """As `inspect`, but collateral past its next update is left to whoever asks a policy."""
     now = parse_instant(at)
-    if len(files) != 1:
-        raise typer.BadParameter("one TDX quote is one attester's evidence: give exactly one file")
-    data = read_input(files[0])
+    data = [read_input(name) for name in files]
     bundle = None if collateral is None else read_input(collateral)
     tee: Tee | None = None
     try:
-        parsed = registry.parse(registry.identify([data]).evidence)
+        identified = registry.identify(data)
+        tee = _tee_by_kind(identified)
+        parsed = parse(identified)
         tee = registry.tee_of(parsed)
-        endorsements = (
-            registry.parse_bundle(parsed, bundle)
-            if bundle is not None
-            else registry.no_endorsements(parsed)
-        )
+        endorsements = _endorsements(parsed, identified, bundle)
         claims = registry.verify(parsed, endorsements, builtin(), None, now)
     except VerificationError as error:
         detail = error.detail + _text_hint(data, error.reason)
         return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
-    return Inspection(Verdict.VERIFIED, tee, None, "", claims, claims.tcb, now)
+    tcb = claims.tcb if isinstance(claims, TdxClaims) else None
+    return Inspection(Verdict.VERIFIED, tee, None, "", claims, tcb, now)
+
+
+def parse(identified: Identified) -> ParsedEvidence:
+    """Parse what files hold. Raises VerificationError; BadParameter for files that make no one machine's evidence."""
+    try:
+        return registry.parse(identified.evidence)
+    except VerificationError as error:
+        if error.reason is Reason.EVIDENCE:
+            raise typer.BadParameter(error.detail) from error
+        raise
+
+
+def _endorsements(
+    parsed: ParsedEvidence, identified: Identified, bundle: bytes | None
+) -> registry.Endorsements:
+    """From --collateral, or from a revocation list among the files. Raises VerificationError."""
+    given = [*identified.collateral, *([] if bundle is None else [bundle])]
+    if not given:
+        return registry.no_endorsements(parsed)
+    if len(given) > 1:
+        raise typer.BadParameter("one bundle or one revocation list is wanted")
+    return registry.parse_bundle(parsed, given[0])
+
+
+def _tee_by_kind(identified: Identified) -> Tee | None:
+    """What is known before anything is parsed: bytes that nothing else is may or may not be a TDX quote."""
+    kinds = {piece.kind for piece in identified.evidence}
+    return Tee.SNP if EvidenceKind.SNP_REPORT in kinds else None
 
 
 def _judge_dates(found: Inspection) -> Inspection:
@@ -108,11 +148,12 @@ def _judge_dates(found: Inspection) -> Inspection:
     return replace(found, verdict=reason.verdict, reason=reason, detail=detail)
 
 
-def _text_hint(data: bytes, reason: Reason) -> str:
+def _text_hint(files: Sequence[bytes], reason: Reason) -> str:
     """A quote pasted as text is the commonest mistake; say how to mend it."""
     if reason not in {Reason.UNSUPPORTED_FORMAT, Reason.MALFORMED, Reason.UNSUPPORTED_TEE}:
         return ""
-    if not data[:64].strip().isascii() or not data[:64].strip().isalnum():
+    heads = [data[:64].strip() for data in files]
+    if not any(head.isascii() and head.isalnum() for head in heads):
         return ""
     return "; this looks like text: give the raw bytes (`xxd -r -p` for hexadecimal, `base64 -d`)"
 
@@ -139,27 +180,33 @@ def tcb_json(tcb: TcbReport | None) -> JsonValue:
 
 
 def revocation_json(found: Inspection) -> dict[str, JsonValue]:
-    """State of each chain: good, revoked, or not-checked where verification ended before."""
-    state = (
-        Revocation.REVOKED if found.reason is Reason.CERTIFICATE_REVOKED else Revocation.NOT_CHECKED
-    )
-    if found.claims is None:
-        return {"pck_chain": str(state), "tcb_signing_chain": str(state)}
-    return {
-        "pck_chain": str(found.claims.pck_chain_revocation),
-        "tcb_signing_chain": str(found.claims.tcb_signing_chain_revocation),
-    }
+    """State of each chain: good, revoked, or not-checked where no list was at hand or verification ended before."""
+    match found.claims:
+        case TdxClaims() as claims:
+            return {
+                "pck_chain": str(claims.pck_chain_revocation),
+                "tcb_signing_chain": str(claims.tcb_signing_chain_revocation),
+            }
+        case SnpClaims() as claims:
+            return {"vek_chain": str(claims.revocation)}
+        case None:
+            revoked = found.reason is Reason.CERTIFICATE_REVOKED
+            state = str(Revocation.REVOKED if revoked else Revocation.NOT_CHECKED)
+            if found.tee is Tee.SNP:
+                return {"vek_chain": state}
+            return {"pck_chain": state, "tcb_signing_chain": state}
 
 
 def claims_json(claims: Claims) -> dict[str, JsonValue]:
-    """The claims with the three layers of the TD report as one `body`."""
+    """The claims, with what the CPU itself signed as one `body`: the layers of the TD report, or the SNP report."""
     projected = to_json(claims)
     if not isinstance(projected, dict):
         raise TypeError("claims are an object")
+    layers = ("report",) if isinstance(claims, SnpClaims) else ("td", "td15", "td15_ex")
     body: dict[str, JsonValue] = {}
-    for layer in ("td", "td15", "td15_ex"):
+    for layer in layers:
         part = projected.pop(layer)
         if isinstance(part, dict):
             body |= part
-    projected.pop("tcb")
+    projected.pop("tcb", None)  # beside the claims
     return {"tee": str(claims.tee), "provider": str(claims.provider), "body": body, **projected}

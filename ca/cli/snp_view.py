@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an SEV-SNP report says, AMD of its chip, and on Azure the paravisor and its virtual TPM, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ca.cli import output
+from verifiers.snp.claims import TCB_COMPONENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from verifiers.snp.claims import SnpClaims, SnpReportBody, VekClaims
+    from verifiers.vtpm.claims import HclClaims, TpmClaims
+
+_ASKED_BY_HOST: Final = 0xFFFFFFFF  # VMPL of a report that the host asked for
+_NO_AGENT: Final = b"\xff" * 32
+
+
+def show_claims(claims: SnpClaims) -> None:
+    """Every part, each under a title."""
+    output.print_table(
+        ("component", "reported", "committed", "current", "launch"),
+        _tcb_rows(claims),
+        "TCB versions (the signing key proves the reported one alone)",
+    )
+    output.say_blank()
+    output.print_facts(_claims_facts(claims), "Claims")
+    output.say_blank()
+    output.print_facts(_vek_facts(claims.vek), "Endorsement by AMD")
+    if claims.hcl is not None:
+        output.say_blank()
+        output.print_facts(_hcl_facts(claims.hcl), "Azure's paravisor")
+    if claims.tpm is not None:
+        output.say_blank()
+        output.print_facts(_tpm_facts(claims.tpm), "Virtual TPM")
+        output.say_blank()
+        output.print_table(
+            ("bank", "PCR", "value"),
+            ((str(bank), str(index), value.hex()) for bank, index, value in claims.tpm.pcrs),
+            "Quoted PCRs",
+        )
+
+
+def _tcb_rows(claims: SnpClaims) -> Iterator[tuple[str, ...]]:
+    versions = (claims.reported_tcb, claims.committed_tcb, claims.current_tcb, claims.launch_tcb)
+    for name in TCB_COMPONENTS:
+        numbers = [getattr(version, name) for version in versions]
+        if numbers != [None] * len(versions):
+            yield (name, *map(str, numbers))
+
+
+def _claims_facts(claims: SnpClaims) -> dict[str, str]:
+    report = claims.report
+    return {
+        "report": f"version {report.version}, provider {claims.provider}",
+        "product": f"{claims.product}, {_cpu(claims)}",
+        "firmware": f"{report.current_version}, committed {report.committed_version}",
+        "guest policy": f"{_bits(report.policy, claims.guest_policy)};"
+        f" firmware ABI {report.abi_major}.{report.abi_minor} or later",
+        "platform": _bits(report.platform_info, claims.platform),
+        "vmpl": "asked for by the host" if report.vmpl == _ASKED_BY_HOST else str(report.vmpl),
+        "measurement": report.measurement.hex(),
+        "host_data": report.host_data.hex(),
+        "report_data": report.report_data.hex(),
+        "chip_id": report.chip_id.hex() if any(report.chip_id) else "masked",
+        "report_id": report.report_id.hex(),
+        **_id_block_facts(report),
+        **_later_facts(report),
+        "revocation": f"chain of the {claims.vek.kind.upper()} {claims.revocation}",
+        "expires": claims.expires.isoformat(),
+    }
+
+
+def _cpu(claims: SnpClaims) -> str:
+    """The CPU as floors of a policy name it."""
+    if claims.cpu is None:
+        return "CPU not named by this version of the report"
+    return f"CPU {claims.cpu} (family, model, stepping)"
+
+
+def _bits(number: int, names: Iterable[str]) -> str:
+    return f"{number:016x} ({', '.join(sorted(names)) or 'none'})"
+
+
+def _id_block_facts(report: SnpReportBody) -> dict[str, str]:
+    """What whoever started the guest signed, or wrote, about it."""
+    facts = {"id_key_digest": report.id_key_digest.hex() if any(report.id_key_digest) else "none"}
+    if report.author_key_en:
+        facts["author_key_digest"] = report.author_key_digest.hex()
+    return {
+        **facts,
+        "family_id": report.family_id.hex(),
+        "image_id": report.image_id.hex(),
+        "guest_svn": str(report.guest_svn),
+    }
+
+
+def _later_facts(report: SnpReportBody) -> dict[str, str]:
+    """What not every report has."""
+    facts = {}
+    if report.report_id_ma != _NO_AGENT:
+        facts["migration agent"] = report.report_id_ma.hex()
+    if report.launch_mit_vector is not None and report.current_mit_vector is not None:
+        facts["mitigations"] = (
+            f"{report.current_mit_vector:016x}, at launch {report.launch_mit_vector:016x}"
+        )
+    return facts
+
+
+def _vek_facts(vek: VekClaims) -> dict[str, str]:
+    facts = {
+        "certificate": f"{vek.kind.upper()} of {vek.product_name}",
+        "valid": f"{vek.not_before.isoformat()} to {vek.not_after.isoformat()}",
+        "sha256": vek.certificate_sha256.hex(),
+    }
+    if vek.csp_id is not None:
+        facts["CSP id"] = vek.csp_id
+    return facts
+
+
+def _hcl_facts(hcl: HclClaims) -> dict[str, str]:
+    switches = {
+        "secure boot": hcl.secure_boot,
+        "TPM": hcl.tpm_enabled,
+        "TPM persisted": hcl.tpm_persisted,
+        "console": hcl.console_enabled,
+    }
+    return {
+        "HCL report": f"version {hcl.version}",
+        **{name: "on" if on else "off" for name, on in switches.items() if on is not None},
+        "VM": hcl.vm_unique_id or "not named",
+        "user data": "none" if hcl.user_data is None else hcl.user_data.hex(),
+        "runtime data": f"sha256 {hcl.runtime_data_sha256.hex()}",
+    }
+
+
+def _tpm_facts(tpm: TpmClaims) -> dict[str, str]:
+    return {
+        "extra data": tpm.extra_data.hex(),
+        "clock": f"{tpm.clock} ms" + ("" if tpm.safe else ", not safe: it may have run backwards"),
+        "resets": f"{tpm.reset_count}, restarts {tpm.restart_count}",
+        "firmware": f"{tpm.firmware_version:016x}",
+    }

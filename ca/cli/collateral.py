@@ -2,7 +2,8 @@
 """`attestca collateral`: the vendor's statements about one machine, as the JSON bundle that `--collateral` takes.
 
 Asked for as the service asks: the same hosts, the same bounds, and only for evidence whose certificate chain leads to
-the pinned root. Nothing of it is judged here: whoever uses the bundle verifies it. No other command asks a vendor.
+the pinned root; of an SEV-SNP report that comes without its VCEK, for the chip and TCB that it names. Nothing of it is
+judged here: whoever uses the bundle verifies it. No other command asks a vendor.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ca.cli import options, output
+from ca.cli import inspect, options, output
 from ca.cli.exits import VERDICT_EXITS
 from ca.cli.inputs import read_input
 from verifiers import registry
@@ -29,20 +30,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EvidenceArgument = Annotated[
-    str, typer.Argument(metavar="EVIDENCE", help="A TDX quote, raw bytes.")
+    list[str],
+    typer.Argument(
+        metavar="EVIDENCE…", help="One machine's evidence, as `attestca verify` takes it."
+    ),
 ]
 
 
 def collateral_command(evidence: EvidenceArgument, config: options.ConfigOption = None) -> None:
-    """Ask Intel (or, with --config, whom that says) for its statements about a machine; print them as a JSON bundle."""
+    """Ask Intel or AMD (or, with --config, whom that says) about a machine; print what they state as a JSON bundle."""
     settings, anchors = _settings(config)
-    data = read_input(evidence)
+    data = [read_input(name) for name in evidence]
     try:
-        parsed = registry.parse(registry.identify([data]).evidence)
+        parsed = inspect.parse(registry.identify(data))
         gather = registry.gather(parsed, registry.Sources(intel=settings.source), anchors)
         endorsements = asyncio.run(_ask(gather, settings))
     except VerificationError as error:
-        output.say(f"attestca: {evidence}: {error.reason}: {error.detail}")
+        output.say(f"attestca: {', '.join(evidence)}: {error.reason}: {error.detail}")
         raise typer.Exit(VERDICT_EXITS[error.reason.verdict]) from error
     output.print_json(endorsements.to_bundle())
 

@@ -86,14 +86,18 @@ def verify_command(
 
 def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspection:
     """Read the files and verify, to the end or to the first fault. Collateral past its dates is one."""
-    return _judge_dates(verify_files(files, collateral, at))
+    return judge_dates(verify_files(files, collateral, at))
 
 
 def verify_files(files: list[str], collateral: str | None, at: str | None) -> Inspection:
     """As `inspect`, but collateral past its next update is left to whoever asks a policy."""
     now = parse_instant(at)
     data = [read_input(name) for name in files]
-    bundle = None if collateral is None else read_input(collateral)
+    return verify_bytes(data, None if collateral is None else read_input(collateral), now)
+
+
+def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> Inspection:
+    """As `verify_files`, of files that are read. Raises BadParameter for a set that is no one machine's evidence."""
     tee: Tee | None = None
     try:
         identified = registry.identify(data)
@@ -137,7 +141,7 @@ def _tee_by_kind(identified: Identified) -> Tee | None:
     return Tee.SNP if EvidenceKind.SNP_REPORT in kinds else None
 
 
-def _judge_dates(found: Inspection) -> Inspection:
+def judge_dates(found: Inspection) -> Inspection:
     """No policy is asked here, so nobody tolerates collateral past its next update."""
     if found.claims is None or not found.claims.expired_parts:
         return found

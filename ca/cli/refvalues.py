@@ -8,24 +8,36 @@ is what such a machine should say; the entry names every input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from ca.cli import compute, inspect, output
+from ca.cli import compute, inspect, output, snp_view
 from ca.cli.exits import VERDICT_EXITS, Exit
-from ca.cli.inputs import parse_instant
-from verifiers.errors import Verdict
-from verifiers.tdx.claims import TdAttribute
+from ca.cli.inputs import parse_instant, read_input
+from verifiers import registry
+from verifiers.errors import Verdict, VerificationError
+from verifiers.evidence import CPU_KINDS
+from verifiers.snp.claims import GuestPolicyBit, SnpClaims
+from verifiers.tdx.claims import TdAttribute, TdxClaims
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from verifiers.claims import Claims
+
+File: TypeAlias = tuple[str, bytes]  # name and content
 
 app = typer.Typer(name="refvalues", help="Reference values for policies.", no_args_is_help=True)
 app.add_typer(compute.app)
 
 EvidenceArgument = Annotated[
-    list[str], typer.Argument(metavar="EVIDENCE…", help="TDX quotes, one per machine.")
+    list[str],
+    typer.Argument(
+        metavar="EVIDENCE…",
+        help="Quotes or reports, one per machine; or all files of one machine, as `attestca verify` takes them.",
+    ),
 ]
 PolicyNameOption = Annotated[
     str | None, typer.Option("--policy", metavar="NAME", help="Print a whole policy of this name.")
@@ -61,8 +73,10 @@ def capture_command(
     from policies.capture import capture_entries, capture_policy
     from policies.errors import PolicyError
 
-    claims = [_verified(name, collateral, at) for name in evidence]
     added = parse_instant(at)
+    bundle = None if collateral is None else read_input(collateral)
+    files = [(name, read_input(name)) for name in evidence]
+    claims = [_verified(machine, bundle, added) for machine in _machines(files)]
     entry_id = entry_id or f"captured-{added:%Y-%m-%d}"
     try:
         if policy is None:
@@ -74,16 +88,45 @@ def capture_command(
     output.write(text)
 
 
-def _verified(name: str, collateral: str | None, at: str | None) -> Claims:
+def _machines(files: list[File]) -> list[list[File]]:
+    """The files of each machine: every file is one's quote or report, or else all belong to the same one."""
+    if all(_is_of_cpu(data) for _, data in files):
+        return [[file] for file in files]
+    return [files]
+
+
+def _is_of_cpu(data: bytes) -> bool:
+    try:
+        pieces = registry.identify([data]).evidence
+    except VerificationError:
+        return True  # of no kind that goes with another; verification says what is wrong with it
+    return {piece.kind for piece in pieces} <= CPU_KINDS and bool(pieces)
+
+
+def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:
     """The claims of evidence that verifies; otherwise ends the program with the verdict."""
-    found = inspect.inspect([name], collateral, at)
+    found = inspect.judge_dates(inspect.verify_bytes([data for _, data in files], bundle, now))
+    names = ", ".join(name for name, _ in files)
     if found.verdict is not Verdict.VERIFIED or found.claims is None:
-        output.say(f"attestca: {name}: {found.verdict}: {found.reason}: {found.detail}")
+        output.say(f"attestca: {names}: {found.verdict}: {found.reason}: {found.detail}")
         raise typer.Exit(VERDICT_EXITS[found.verdict])
-    if found_open := _OPEN & found.claims.attributes:
+    if ways := _ways_in(found.claims):
         output.say(
-            f"attestca: {name}: its TD is open to its host ({', '.join(sorted(found_open))});"
+            f"attestca: {names}: this machine is open to its host ({', '.join(ways)});"
             " what it measured proves nothing"
         )
         raise typer.Exit(Exit.REFUSED)
     return found.claims
+
+
+def _ways_in(claims: Claims) -> Sequence[str]:
+    """What lets the host, or whoever it lets, change what runs in there."""
+    match claims:
+        case TdxClaims():
+            return sorted(_OPEN & claims.attributes)
+        case SnpClaims():
+            debug = [GuestPolicyBit.DEBUG] if GuestPolicyBit.DEBUG in claims.guest_policy else []
+            agent = (
+                [] if claims.report.report_id_ma == snp_view.NO_AGENT else ["migration agent bound"]
+            )
+            return [*debug, *agent]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from verifiers.vtpm.claims import HclClaims, TpmClaims
 
 _ASKED_BY_HOST: Final = 0xFFFFFFFF  # VMPL of a report that the host asked for
-_NO_AGENT: Final = b"\xff" * 32
+NO_AGENT: Final = b"\xff" * 32  # REPORT_ID_MA of a guest that no migration agent is bound to
 
 
 def show_claims(claims: SnpClaims) -> None:
@@ -100,7 +100,7 @@ def _id_block_facts(report: SnpReportBody) -> dict[str, str]:
 def _later_facts(report: SnpReportBody) -> dict[str, str]:
     """What not every report has."""
     facts = {}
-    if report.report_id_ma != _NO_AGENT:
+    if report.report_id_ma != NO_AGENT:
         facts["migration agent"] = report.report_id_ma.hex()
     if report.launch_mit_vector is not None and report.current_mit_vector is not None:
         facts["mitigations"] = (

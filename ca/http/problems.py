@@ -56,7 +56,6 @@ _REQUEST: Final = {
     "csr-malformed": 400,
     "csr-signature": 422,
     "key-type": 422,
-    "evidence": 422,
     "policy-invalid": 422,
     "rate-limited": 429,
 }
@@ -81,10 +80,10 @@ _UNAVAILABLE: Final = {
 _INTERNAL: Final = "internal"
 _INTERNAL_DETAIL: Final = "an error of this service; the operator's log has it under the incident"
 
-# Evidence that did not verify. Collateral is what we fetched: no fault of the caller's, and worth another try.
+# Evidence that did not verify. Collateral is what we fetched: no fault of the caller's, and worth another try. What is
+# `incomplete` is evidence, and more of it must be sent; an incomplete answer of a vendor is `collateral-unusable`.
 _COLLATERAL: Final = frozenset(
     {
-        Reason.INCOMPLETE,
         Reason.CRL_INVALID,
         Reason.COLLATERAL_MALFORMED,
         Reason.COLLATERAL_SIGNATURE,

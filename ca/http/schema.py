@@ -21,8 +21,7 @@ from ca.ports import Outcome, PolicyState
 from ca.tokens import Scope
 from verifiers.evidence import MAX_BYTES, EvidenceKind
 
-MAX_DEVICE_REPORTS = 16
-MAX_EVIDENCE = 1 + MAX_DEVICE_REPORTS
+MAX_EVIDENCE = 8  # pieces; each kind at most once
 MAX_PAGE = 1000
 
 
@@ -53,7 +52,7 @@ class Model(BaseModel):
 
 
 class EvidenceBody(Model):
-    """One piece of evidence."""
+    """One piece of evidence: what the platform gave, byte for byte. Each kind has a limit of its own."""
 
     kind: Annotated[EvidenceKind, Field(strict=False)]
     data: str = Field(pattern=_BASE64, max_length=max(map(base64_length, MAX_BYTES.values())))
@@ -69,7 +68,11 @@ class EnrollmentBody(Model):
         max_length=base64_length(MAX_CSR_BYTES),
         description="DER PKCS#10. Its key and signature count, nothing else.",
     )
-    evidence: list[EvidenceBody] = Field(min_length=1, max_length=MAX_EVIDENCE)
+    evidence: list[EvidenceBody] = Field(
+        min_length=1,
+        max_length=MAX_EVIDENCE,
+        description="One quote or report of the CPU's own, and what belongs to it; each kind at most once.",
+    )
 
 
 # answers to everybody

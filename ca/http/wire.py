@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 BODY_SECONDS: Final = 10.0
 MAX_DEPTH: Final = 16
-MAX_STRUCTURE: Final = 512  # characters that open, close or separate; a full request has about 150
+MAX_STRUCTURE: Final = 512  # characters that open, close or separate; a full request has about 60
 _TO_COMMAS: Final = bytes.maketrans(b":{}[]", b",,,,,")
 _LONGEST: Final = 2 * max(map(base64_length, MAX_BYTES.values()))  # one value with white space
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
@@ -109,9 +109,13 @@ def decode_enrollment(body: bytes) -> EnrollmentRequest:
     """A request for a certificate, within its limits and believed by nobody.
 
     Raises:
-        RequestRefused: `malformed`, `too-large`. VerificationError: `unsupported-tee` for an unknown kind of evidence.
+        RequestRefused: `malformed`, `too-large`.
+        VerificationError: `unsupported-tee` for an unknown kind of evidence, `evidence` for two pieces of one kind.
     """
     parsed = _parse(body)
+    kinds = [piece.kind for piece in parsed.evidence]
+    if len(set(kinds)) != len(kinds):
+        raise VerificationError(Reason.EVIDENCE, "each kind of evidence at most once")
     return EnrollmentRequest(
         nonce=_unb64("nonce", parsed.nonce),
         profile=parsed.profile,

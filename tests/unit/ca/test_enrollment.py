@@ -27,6 +27,7 @@ from ca.errors import (
     RequestRefused,
     Unavailable,
 )
+from ca.http.problems import problem_of
 from ca.http.wire import decode_enrollment
 from ca.issuance import csr, tbs
 from ca.issuance import nonce as nonces
@@ -288,13 +289,18 @@ async def test_a_key_that_is_not_certified(desk: Desk) -> None:
     await desk.refused(replace(desk.request(), csr_der=der), "key-type")
 
 
-@pytest.mark.parametrize("count", [0, 2, 17])
-async def test_one_piece_of_evidence(desk: Desk, count: int) -> None:
-    request = desk.request()
-    await desk.refused(replace(request, evidence=request.evidence * count), "evidence")
-
-
 # 4 to 6 the evidence
+
+
+@pytest.mark.parametrize("count", [0, 2, 17])
+async def test_one_piece_of_the_cpus_own(desk: Desk, count: int) -> None:
+    request = desk.request()
+    changed = replace(request, evidence=request.evidence * count)
+    with pytest.raises(VerificationError) as caught:
+        await desk(changed)
+    assert problem_of(caught.value, "").status == 422
+    assert problem_of(caught.value, "").code == "evidence"
+    assert await desk.is_untouched(changed)
 
 
 @pytest.mark.parametrize(

@@ -52,21 +52,23 @@ def refusal(body: bytes) -> RequestRefused:
 @given(
     nonce=st.binary(min_size=1, max_size=64),
     csr=st.binary(min_size=1, max_size=200),
-    quotes=st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=MAX_EVIDENCE),
+    pieces=st.dictionaries(
+        st.sampled_from(EvidenceKind), st.binary(min_size=1, max_size=200), min_size=1
+    ),
     profile=st.from_regex("[a-z0-9-]{1,63}", fullmatch=True),
     indent=st.sampled_from([None, 1]),
 )
 def test_what_is_sent_is_what_is_decoded(
-    nonce: bytes, csr: bytes, quotes: list[bytes], profile: str, indent: int | None
+    nonce: bytes, csr: bytes, pieces: dict[EvidenceKind, bytes], profile: str, indent: int | None
 ) -> None:
-    evidence = [{"kind": "tdx-quote", "data": b64(quote)} for quote in quotes]
+    evidence = [{"kind": kind, "data": b64(data)} for kind, data in pieces.items()]
     value = tree(nonce=b64(nonce), csr=b64(csr), evidence=evidence, profile=profile)
     body = json.dumps(value, indent=indent).encode()
     decoded = wire.decode_enrollment(body)
     assert decoded.nonce == nonce
     assert decoded.csr_der == csr
     assert decoded.profile == profile
-    assert decoded.evidence == tuple(Evidence(QUOTE, quote) for quote in quotes)
+    assert decoded.evidence == tuple(Evidence(kind, data) for kind, data in pieces.items())
     assert decoded.body_sha256 == hashlib.sha256(body).digest()
 
 
@@ -151,11 +153,27 @@ def test_base64_has_one_form(text: str) -> None:
 
 
 def test_a_full_request_is_within_the_limits() -> None:
-    quote = bytes(MAX_BYTES[QUOTE])
-    pieces = [{"kind": "tdx-quote", "data": b64(quote)}] * MAX_EVIDENCE
+    pieces = [{"kind": kind, "data": b64(bytes(MAX_BYTES[kind]))} for kind in EvidenceKind]
     body = json.dumps(tree(csr=b64(bytes(MAX_CSR_BYTES)), evidence=pieces), indent=4).encode()
-    assert len(wire.decode_enrollment(body).evidence) == MAX_EVIDENCE
+    decoded = wire.decode_enrollment(body)
+    assert [(one.kind, len(one.data)) for one in decoded.evidence] == list(MAX_BYTES.items())
+    assert len(pieces) <= MAX_EVIDENCE
     assert len(body) < 4 << 20
+
+
+def test_a_kind_stands_once() -> None:
+    pieces = [{"kind": "snp-report", "data": b64(b"r")}, {"kind": "tdx-quote", "data": b64(b"q")}]
+    assert len(wire.decode_enrollment(json.dumps(tree(evidence=pieces)).encode()).evidence) == 2
+    with pytest.raises(VerificationError) as caught:
+        wire.decode_enrollment(json.dumps(tree(evidence=[*pieces, pieces[0]])).encode())
+    assert caught.value.reason is Reason.EVIDENCE
+
+
+@pytest.mark.parametrize("kind", EvidenceKind)
+@pytest.mark.parametrize("more", [1, 3])
+def test_each_kind_has_a_limit_of_its_own(kind: EvidenceKind, more: int) -> None:
+    pieces = [{"kind": kind, "data": b64(bytes(MAX_BYTES[kind] + more))}]
+    assert refusal(json.dumps(tree(evidence=pieces)).encode()).code == "too-large"
 
 
 @pytest.mark.parametrize(
@@ -163,8 +181,6 @@ def test_a_full_request_is_within_the_limits() -> None:
     [
         {"nonce": b64(bytes(67))},
         {"csr": b64(bytes(MAX_CSR_BYTES + 3))},
-        {"evidence": [{"kind": "tdx-quote", "data": b64(bytes(MAX_BYTES[QUOTE] + 1))}]},
-        {"evidence": [{"kind": "tdx-quote", "data": b64(bytes(MAX_BYTES[QUOTE] + 3))}]},
         {"evidence": [{"kind": "tdx-quote", "data": b64(b"q")}] * (MAX_EVIDENCE + 1)},
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Claims + policy + instant -> AttestationResult. The list `CHECKS` is the appraisal.
+"""Claims + policy + instant -> AttestationResult. The lists of checks are the appraisal.
 
 Every rule runs, whatever the others say; one that denies, denies. A rule that fails is softened in one place only
 (`_soften`): where the document relaxes it by name, or has it warn until a date. What is `missing` is never softened.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.case import Case, passed
+from policies.case import Case, TdxCase, passed
 from policies.measurements import measure
 from policies.result import AttestationResult, Finding, PolicyRef, RuleResult, instant_text
 from policies.rules import RuleId
@@ -33,6 +33,8 @@ from policies.td_rules import (
     check_service_td,
     check_xfam,
 )
+from verifiers.snp.claims import SnpClaims
+from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +77,8 @@ def check_validity(case: Case) -> Iterator[Finding]:
     )
 
 
-BEFORE_MEASUREMENTS = (check_match, check_validity)
-CHECKS = (
+CHECKS = (check_match, check_validity)
+TDX_CHECKS = (
     check_refused_attributes,
     check_service_td,
     check_sept_ve,
@@ -106,9 +108,9 @@ def appraise(claims: Claims, policy: LoadedPolicy, now: datetime) -> Attestation
     """Judge verified claims by one policy at `now` (timezone-aware UTC)."""
     case = Case(claims, policy.document, now)
     measured = measure(case)
-    findings = [finding for check in BEFORE_MEASUREMENTS for finding in check(case)]
+    findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
-    findings += (finding for check in CHECKS for finding in check(case))
+    findings += _of_its_technology(case)
     softened = tuple(_soften(finding, case) for finding in findings)
     ends = [finding.until for finding in softened if finding.until is not None]
     return AttestationResult(
@@ -121,6 +123,18 @@ def appraise(claims: Claims, policy: LoadedPolicy, now: datetime) -> Attestation
         evidence_sha256=claims.evidence_sha256,
         appraised_at=now,
     )
+
+
+def _of_its_technology(case: Case) -> Iterator[Finding]:
+    """The rules over one technology; none if the document is about another, which `match` denies."""
+    document = case.document
+    match case.claims:
+        case TdxClaims() as claims:
+            if document.tdx is not None:
+                tdx = TdxCase(claims, document.tdx, case.now)
+                yield from (finding for check in TDX_CHECKS for finding in check(tdx))
+        case SnpClaims():
+            pass
 
 
 def _soften(finding: Finding, case: Case) -> Finding:

@@ -27,16 +27,15 @@ def capture_entries(
     entry_id: str,
     added: datetime,
     note: str = "",
-    registers: Sequence[Register] = MUST_PIN,
+    registers: Sequence[Register] | None = None,
 ) -> str:
     """YAML text of the entries, a list to paste below a name in `reference_sets` (indented by four spaces).
 
-    The second and further distinct machines get "-2", "-3" behind the id. `source.sha256` is the evidence's. Raises
-    ValueError where a register is not reported or no claims are given, PolicyError for an id that is none.
+    The second and further distinct machines get "-2", "-3" behind the id. `source.sha256` is the evidence's. Registers
+    are those that must be pinned, if none are given. Raises ValueError where a register is not reported, no claims are
+    given, or not all of one technology and provider; PolicyError for an id that is none.
     """
-    text = "".join(f"{line}\n" for line in _lines(claims, entry_id, added, note, registers))
-    if not text:
-        raise ValueError("nothing to capture from")
+    text = _entries(claims, entry_id, added, note, registers)
     load_policy(
         _POLICY.format(name="captured", entries=text).encode()
     )  # what we print, we can read
@@ -50,18 +49,32 @@ def capture_policy(
     entry_id: str,
     added: datetime,
     note: str = "",
-    registers: Sequence[Register] = MUST_PIN,
+    registers: Sequence[Register] | None = None,
 ) -> str:
     """YAML text of a whole strict policy around `capture_entries`, ready to load.
 
     Lint has no errors on it if `registers` holds all that must be pinned. Raises as `capture_entries`.
     """
-    entries = capture_entries(
-        claims, entry_id=entry_id, added=added, note=note, registers=registers
-    )
+    entries = _entries(claims, entry_id, added, note, registers)
     text = _POLICY.format(name=json.dumps(name), entries=entries)
     load_policy(text.encode())
     return text
+
+
+def _entries(
+    claims: Sequence[Claims],
+    entry_id: str,
+    added: datetime,
+    note: str,
+    registers: Sequence[Register] | None,
+) -> str:
+    kinds = {(one.tee, one.provider) for one in claims}
+    if not kinds:
+        raise ValueError("nothing to capture from")
+    if len(kinds) > 1:
+        raise ValueError("evidence of several technologies or providers; capture one by one")
+    chosen = MUST_PIN[kinds.pop()] if registers is None else registers
+    return "".join(f"{line}\n" for line in _lines(claims, entry_id, added, note, chosen))
 
 
 def _lines(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every rule looks at, in one value: the claims, the document, the instant."""
+"""What rules look at, in one value: the claims, what the policy says about them, the instant."""
 
 from __future__ import annotations
 
@@ -12,15 +12,26 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from policies.document import PolicyDocument
+    from policies.tdx_document import TdxRules
     from verifiers.claims import Claims
+    from verifiers.tdx.claims import TdxClaims
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One appraisal. `now` is timezone-aware UTC."""
+    """One appraisal, for rules over every technology. `now` is timezone-aware UTC."""
 
     claims: Claims
     document: PolicyDocument
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TdxCase:
+    """TDX claims and the section `tdx`, for the rules over TDX."""
+
+    claims: TdxClaims
+    rules: TdxRules
     now: datetime
 
 

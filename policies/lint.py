@@ -18,6 +18,7 @@ from policies.names import INSTANCE_VARIABLES, variables_of
 from policies.registers import INSTANCE, MUST_PIN
 from policies.rules import RuleId
 from policies.tree import locate, show
+from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 LONG_LIFETIME = timedelta(hours=24)
 
 _FIXED_NAME = (
-    "a fixed name: anyone can boot a public image and get it. Pin mr_config_id, mr_owner or mr_owner_config (not all "
-    "zero) in every entry of a used set, list the machines, or give the reason as shared_name"
+    "a fixed name: anyone can boot a public image and get it. Pin {} (not all zero) in every entry of a used set, list "
+    "the machines, or give the reason as shared_name"
 )
 
 
@@ -75,16 +76,25 @@ def lint(policy: LoadedPolicy, now: datetime) -> tuple[Lint, ...]:
 
 def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
     pins = covered(document)
-    for register in MUST_PIN:
-        if register not in pins and register not in document.tdx.unpinned:
+    section, rules = document.match.tee.value, document.rules
+    for register in _must_pin(document):
+        if register not in pins and register not in rules.unpinned:
             yield (
-                ("tdx", "measurements"),
+                (section, "measurements"),
                 f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
             )
-    for index, name in enumerate(document.tdx.measurements):
+    for index, name in enumerate(rules.measurements):
         if not any(in_force(entry, now) for entry in document.reference_sets[name]):
-            yield ("tdx", "measurements", index), f"the reference set {name} has no entry in force"
+            yield (
+                (section, "measurements", index),
+                f"the reference set {name} has no entry in force",
+            )
     yield from _names(document)
+
+
+def _must_pin(document: PolicyDocument) -> tuple[Register, ...]:
+    """What must be pinned; of a document about every provider, what evidence of the CPU itself must be pinned by."""
+    return MUST_PIN[document.match.tee, document.match.provider or Provider.DIRECT]
 
 
 def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
@@ -95,15 +105,19 @@ def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         return
     for kind, templates in (("dns", san.dns), ("uri", san.uri)):
         for index, template in enumerate(templates):
-            if not variables_of(template) & INSTANCE_VARIABLES:
-                yield ("issue", "san", kind, index), _FIXED_NAME
+            if not variables_of(template, document.match.tee) & INSTANCE_VARIABLES:
+                yield ("issue", "san", kind, index), _FIXED_NAME.format(_instance(document))
+
+
+def _instance(document: PolicyDocument) -> str:
+    return " or ".join(sorted(one for one in INSTANCE if one.tee is document.match.tee))
 
 
 def _pins_instance(document: PolicyDocument) -> bool:
     """Whether whatever matches was compared with a value that only this deployment has, or runs on a listed machine."""
-    if document.tdx.platforms.lists_chips and RuleId.CHIP_LIST not in document.warn:
+    if document.rules.lists_chips and RuleId.CHIP_LIST not in document.warn:
         return True
-    sets = (document.reference_sets[name] for name in document.tdx.measurements)
+    sets = (document.reference_sets[name] for name in document.rules.measurements)
     return any(_tells_apart(entries, register) for entries in sets for register in INSTANCE)
 
 
@@ -118,12 +132,13 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         yield ("not_after",), "the policy has expired: it denies everything"
     yield from _set_warnings(document, now)
     pins = covered(document)
-    for register in document.tdx.unpinned:
+    for register in document.rules.unpinned:
         what = "pinned all the same" if register in pins else "left open"
-        yield ("tdx", "unpinned", register.value), f"{register} is {what}"
-    for index, entry in enumerate(document.tdx.tcb.accept):
-        if entry.until is not None and entry.until <= now:
-            yield ("tdx", "tcb", "accept", index), f"tolerating {entry.status} has ended"
+        yield (document.match.tee.value, "unpinned", register.value), f"{register} is {what}"
+    if document.tdx is not None:
+        for index, entry in enumerate(document.tdx.tcb.accept):
+            if entry.until is not None and entry.until <= now:
+                yield ("tdx", "tcb", "accept", index), f"tolerating {entry.status} has ended"
     for rule in document.relax:
         yield ("relax", rule.value), f"the rule {rule} is off"
     for rule, until in document.warn.items():
@@ -139,13 +154,14 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
 
 
 def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
+    must = _must_pin(document)
     for name, entries in document.reference_sets.items():
-        if name not in document.tdx.measurements:
+        if name not in document.rules.measurements:
             yield ("reference_sets", name), f"the reference set {name} is not used"
         for index, entry in enumerate(entries):
             if not in_force(entry, now):
                 yield ("reference_sets", name, index), f"{entry.id} has expired"
             for register, values in entry.values.items():
-                if register in MUST_PIN and not all(any(value) for value in values):
+                if register in must and not all(any(value) for value in values):
                     path = ("reference_sets", name, index, "values", register.value)
                     yield path, f"{register} all zero: nothing was measured into it"

@@ -2,8 +2,9 @@
 """Bytes of a policy -> PolicyDocument, or every fault with its line and column.
 
 Three looks, each reported whole: the text (`policies.tree`) together with the form of every value
-(`policies.document`), then, once the form holds, what several values say together. A document that loads may still be
-unwise: saving and activating it asks `policies.lint` as well, while `attestca appraise --policy` does not.
+(`policies.document`), then, once the form holds, what several values say together (`policies.consistency`). A document
+that loads may still be unwise: saving and activating it asks `policies.lint` as well, while `attestca appraise
+--policy` does not.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from policies.consistency import faults
 from policies.document import PolicyDocument
 from policies.errors import PolicyError, Problem
-from policies.names import MAX_NAMES, NameKind, check_template
-from policies.registers import MUST_PIN
 from policies.tree import Path, locate, parse, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -63,7 +63,7 @@ def load_policy(text: bytes) -> LoadedPolicy:
         raise PolicyError(_sorted(problems)) from error
     problems += [
         Problem(show(path), *locate(tree.marks, path), message)
-        for path, message in _whole(document)
+        for path, message in faults(document)
     ]
     if problems:
         raise PolicyError(_sorted(problems))
@@ -94,47 +94,3 @@ def _problem(details: ErrorDetails, marks: Mapping[Path, Mark]) -> Problem:
         case _:
             message = details["msg"].removeprefix("Value error, ")
     return Problem(show(path), *locate(marks, path), message)
-
-
-def _whole(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
-    """Faults that concern several values, each with the path to point at."""
-    if document.not_before and document.not_after and document.not_before >= document.not_after:
-        yield ("not_after",), "not after not_before"
-    yield from _references(document)
-    attributes = document.tdx.attributes
-    if both := attributes.required & attributes.forbidden:
-        yield ("tdx", "attributes", "forbidden"), f"required as well: {', '.join(sorted(both))}"
-    san = document.issue.san
-    if len(san.dns) + len(san.uri) > MAX_NAMES:
-        yield ("issue", "san"), f"more than {MAX_NAMES} names"
-    if len(san.uri) > 1:  # an X509-SVID has exactly one SPIFFE id
-        yield ("issue", "san", "uri"), "more than one SPIFFE id"
-    for kind, templates in (("dns", san.dns), ("uri", san.uri)):
-        for index, template in enumerate(templates):
-            try:
-                check_template(NameKind(kind), template, document.name)
-            except ValueError as error:
-                yield ("issue", "san", kind, index), str(error)
-
-
-def _references(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
-    seen: set[str] = set()
-    for name, entries in document.reference_sets.items():
-        for index, entry in enumerate(entries):
-            if entry.id in seen:
-                yield (
-                    ("reference_sets", name, index, "id"),
-                    f"{entry.id} is the id of another entry",
-                )
-            seen.add(entry.id)
-    for index, name in enumerate(document.tdx.measurements):
-        if name not in document.reference_sets:
-            yield ("tdx", "measurements", index), f"no reference set is named {name}"
-        if name in document.tdx.measurements[:index]:
-            yield ("tdx", "measurements", index), f"{name} is listed twice"
-    for register in document.tdx.unpinned:
-        if register not in MUST_PIN:
-            yield (
-                ("tdx", "unpinned", register.value),
-                "only mr_td, rtmr0, rtmr1 and rtmr2 must be pinned",
-            )

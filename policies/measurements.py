@@ -5,8 +5,8 @@ An entry of a set is a group: it matches if it is in force and every register it
 matches if one entry does; every set that the policy uses must match. So firmware of one release with the kernel of
 another passes only if some entry says so.
 
-Of the registers in `MUST_PIN`, each one must be named by every entry of one of the used sets, or stand in `unpinned`
-with a reason; what is neither is `missing`, which denies.
+Of the registers that `MUST_PIN` names for evidence of this technology and provider, each one must be named by every
+entry of one of the used sets, or stand in `unpinned` with a reason; what is neither is `missing`, which denies.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _frame(*fields: bytes) -> bytes:
 def covered(document: PolicyDocument) -> frozenset[Register]:
     """Registers named by every entry of at least one used set: whatever matches, they were compared."""
     found: set[Register] = set()
-    for name in document.tdx.measurements:
+    for name in document.rules.measurements:
         entries = document.reference_sets[name]
         if entries:
             found.update(set.intersection(*(set(entry.values) for entry in entries)))
@@ -78,7 +78,7 @@ def measure(case: Case) -> Measured:
     findings: list[Finding] = []
     matched: list[MatchedEntry] = []
     pinned: dict[Register, bytes] = {}
-    for name in case.document.tdx.measurements:
+    for name in case.document.rules.measurements:
         entries = case.document.reference_sets[name]
         live = [entry for entry in entries if in_force(entry, case.now)]
         good = next((entry for entry in live if not differing(entry, case.claims)), None)
@@ -98,16 +98,15 @@ def measure(case: Case) -> Measured:
                 until=good.expires,
             )
         )
-    exempt = case.document.tdx.unpinned
-    pins = covered(case.document)
-    findings += (
-        _unpinned(register) for register in MUST_PIN if register not in pins | exempt.keys()
-    )
+    exempt = case.document.rules.unpinned
+    must = MUST_PIN[case.claims.tee, case.claims.provider]
+    pins = covered(case.document) | exempt.keys()
+    findings += (_unpinned(case, register) for register in must if register not in pins)
     return Measured(
         findings=tuple(findings),
         matched=tuple(matched),
         pinned=tuple(sorted(pinned.items())),
-        unpinned=tuple((r, exempt[r]) for r in MUST_PIN if r in exempt and r not in pinned),
+        unpinned=tuple((r, exempt[r]) for r in must if r in exempt and r not in pinned),
     )
 
 
@@ -128,12 +127,13 @@ def _ids(entries: list[ReferenceEntry]) -> str:
     return f"one of {names_of(tuple(entry.id for entry in entries))}"
 
 
-def _unpinned(register: Register) -> Finding:
+def _unpinned(case: Case, register: Register) -> Finding:
+    section = case.document.match.tee
     return Finding(
         RuleId.MEASUREMENT,
-        f"td.{register}",
+        register.path,
         RuleResult.MISSING,
-        expected="a reference value in every entry of a used set, or a reason under tdx.unpinned",
+        expected=f"a reference value in every entry of a used set, or a reason under {section}.unpinned",
         hint=f"the policy pins no {register}",
     )
 

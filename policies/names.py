@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names that a policy grants: templates over verified claims, rendered and checked character by character.
 
-A template is text with variables in braces from the closed list below; nothing an attester says of itself reaches a
-name. What is rendered must be a plain DNS name or SPIFFE id, whole: no wildcard, no IDN form, no upper case, no
-trailing dot, no empty or dotted path segment, no percent sign, query or port.
+A template is text with variables in braces from the closed list of the policy's technology; nothing an attester says of
+itself reaches a name. What is rendered must be a plain DNS name or SPIFFE id, whole: no wildcard, no IDN form, no upper
+case, no trailing dot, no empty or dotted path segment, no percent sign, query or port.
 
 Variables
-    {policy}         name of the policy            {tee}  "tdx"            {provider}  "direct"
-    {fmspc}          12 digits
-    {mr_td} …        any register of the report, 96 hexadecimal digits; {mr_td_16} and {mr_td_32} are its first digits
-Only mr_config_id, mr_owner and mr_owner_config tell deployments of one public image apart; an all-zero one tells
-nothing, so a name is refused over it. Their bytes are chosen by whoever starts the TD: prefer `_32` or the whole value
-where a shortened one could be matched on purpose. There is no variable for a hardware id, because certificates are
-public.
+    {policy}         name of the policy            {tee}  "tdx", "snp"     {provider}  "direct", "azure"
+    {fmspc}          TDX: 12 digits                {product}  SNP: "milan", "genoa", "turin"
+    {mr_td} …        any register of the technology in hexadecimal digits; {mr_td_16} and {mr_td_32} are its first ones
+Only mr_config_id, mr_owner, mr_owner_config and host_data tell deployments of one public image apart; an all-zero one
+tells nothing, so a name is refused over it. Their bytes are chosen by whoever starts the guest: prefer `_32` or the
+whole value where a shortened one could be matched on purpose. There is no variable for a hardware id, because
+certificates are public.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from policies.errors import NameRefused
-from policies.registers import INSTANCE, REGISTER_BYTES, Register, read
+from policies.registers import INSTANCE, Register, read
+from verifiers.evidence import Tee
+from verifiers.snp.claims import SnpClaims
+from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from policies.document import PolicyDocument
     from verifiers.claims import Claims
@@ -67,52 +70,73 @@ def _register(register: Register, digits: int) -> _Reader:
     return value
 
 
-def _variables() -> dict[str, _Reader]:
+def _fmspc(_policy: str, claims: Claims) -> str:
+    if not isinstance(claims, TdxClaims):
+        raise ValueError("fmspc is not reported")  # noqa: TRY004  as any other value that is not
+    return claims.pck.fmspc.hex()
+
+
+def _product(_policy: str, claims: Claims) -> str:
+    if not isinstance(claims, SnpClaims):
+        raise ValueError("product is not reported")  # noqa: TRY004  as any other value that is not
+    return claims.product.lower()
+
+
+def _variables(tee: Tee, own: Mapping[str, _Reader]) -> dict[str, _Reader]:
     table: dict[str, _Reader] = {
         "policy": lambda policy, _: policy,
         "tee": lambda _, claims: claims.tee.value,
         "provider": lambda _, claims: claims.provider.value,
-        "fmspc": lambda _, claims: claims.pck.fmspc.hex(),
+        **own,
     }
-    for register in Register:
-        table[register.value] = _register(register, 2 * REGISTER_BYTES)
+    for register in (one for one in Register if one.tee is tee):
+        table[register.value] = _register(register, 2 * register.length)
         table |= {f"{register}_{digits}": _register(register, digits) for digits in _SHORT}
     return table
 
 
-VARIABLES = _variables()
+VARIABLES: dict[Tee, dict[str, _Reader]] = {
+    Tee.TDX: _variables(Tee.TDX, {"fmspc": _fmspc}),
+    Tee.SNP: _variables(Tee.SNP, {"product": _product}),
+}
 INSTANCE_VARIABLES = frozenset(
-    name for name in VARIABLES if name.removesuffix("_16").removesuffix("_32") in INSTANCE
+    f"{register}{tail}" for register in INSTANCE for tail in ("", *(f"_{n}" for n in _SHORT))
 )
-_SAMPLES = {"tee": "tdx", "provider": "direct", "fmspc": "a" * 12}
+_SAMPLES = {"provider": "direct", "fmspc": "a" * 12, "product": "genoa"}
 
 
-def _split(template: str) -> list[tuple[str, str | None]]:
+def _split(template: str, tee: Tee) -> list[tuple[str, str | None]]:
     """Pairs of literal text and the variable behind it. ValueError for unknown variables and unbalanced braces."""
     parts: list[tuple[str, str | None]] = []
     for literal, variable, form, conversion in string.Formatter().parse(template):
-        if variable is not None and (variable not in VARIABLES or form or conversion):
-            raise ValueError(f"unknown variable {{{variable}}}")
+        if variable is not None and (variable not in VARIABLES[tee] or form or conversion):
+            other = any(variable in table for table in VARIABLES.values())
+            about = f": {tee} does not report it" if other and not form and not conversion else ""
+            raise ValueError(f"unknown variable {{{variable}}}{about}")
         parts.append((literal, variable))
     return parts
 
 
-def variables_of(template: str) -> frozenset[str]:
+def variables_of(template: str, tee: Tee) -> frozenset[str]:
     """The variables that a template uses. Raises ValueError as `check_template` does."""
-    return frozenset(variable for _, variable in _split(template) if variable is not None)
+    return frozenset(variable for _, variable in _split(template, tee) if variable is not None)
 
 
-def check_template(kind: NameKind, template: str, policy: str) -> None:
+def check_template(kind: NameKind, template: str, policy: str, tee: Tee) -> None:
     """Raise ValueError unless the template is well formed and gives a valid name for sample values."""
-    samples = {**_SAMPLES, "policy": policy}
+    samples = {**_SAMPLES, "policy": policy, "tee": tee.value}
     text = ""
-    for literal, variable in _split(template):
+    for literal, variable in _split(template, tee):
         text += literal
         if variable is not None:
-            suffix = variable.rpartition("_")[2]
-            digits = int(suffix) if suffix.isdigit() else 2 * REGISTER_BYTES
-            text += samples.get(variable, "a" * digits)
+            text += samples.get(variable) or "a" * _digits(variable)
     check_name(kind, text)
+
+
+def _digits(variable: str) -> int:
+    """How many hexadecimal digits a register's variable gives."""
+    digits = variable.rpartition("_")[2]
+    return int(digits) if digits.isdigit() else 2 * Register(variable).length
 
 
 def check_name(kind: NameKind, name: str) -> None:
@@ -163,20 +187,20 @@ def render_names(document: PolicyDocument, claims: Claims) -> Names:
     """The names this policy grants to these claims, each once. Raises NameRefused."""
     san = document.issue.san
     return Names(
-        dns=_render(NameKind.DNS, san.dns, document.name, claims),
-        uri=_render(NameKind.URI, san.uri, document.name, claims),
+        dns=_render(NameKind.DNS, san.dns, document, claims),
+        uri=_render(NameKind.URI, san.uri, document, claims),
     )
 
 
 def _render(
-    kind: NameKind, templates: Sequence[str], policy: str, claims: Claims
+    kind: NameKind, templates: Sequence[str], document: PolicyDocument, claims: Claims
 ) -> tuple[str, ...]:
-    names: dict[str, None] = {}
+    tee, names = document.match.tee, dict[str, None]()
     for template in templates:
         try:
             name = "".join(
-                literal + (VARIABLES[variable](policy, claims) if variable is not None else "")
-                for literal, variable in _split(template)
+                literal + (VARIABLES[tee][variable](document.name, claims) if variable else "")
+                for literal, variable in _split(template, tee)
             )
             check_name(kind, name)
         except ValueError as error:

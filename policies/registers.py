@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registers a policy can name, and which of them matter for what.
 
-Names are those of the TD report in snake case; every one holds 48 bytes. A name never changes its meaning: policies,
-certificates and revocation handles speak of registers by these names.
+Names are those of the reports in snake case, and of the PCRs of a virtual TPM. A name belongs to one technology and
+never changes its meaning: policies, certificates and revocation handles speak of registers by these names.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from verifiers.tdx.claims import TdxClaims
+from verifiers.evidence import Provider, Tee
+from verifiers.snp.claims import SnpClaims
+from verifiers.tdx.claims import TdxClaims
 
-REGISTER_BYTES = 48
+if TYPE_CHECKING:
+    from verifiers.claims import Claims
 
 
 class Register(StrEnum):
-    """Measurement and configuration registers of a TD (Intel TDX module ABI, TDINFO_STRUCT and TEE_TCB_INFO)."""
+    """Measurement and configuration registers.
+
+    TDX: Intel TDX module ABI, TDINFO_STRUCT and TEE_TCB_INFO. SNP: AMD publication 56860, ATTESTATION_REPORT; where a
+    paravisor vouches for a virtual TPM (Azure), the SHA-256 bank of its PCRs as well.
+    """
 
     MR_TD = "mr_td"  # firmware and initial memory, as the host built them
     RTMR0 = "rtmr0"  # firmware configuration: virtual hardware, boot variables
@@ -31,17 +37,119 @@ class Register(StrEnum):
     MR_OWNER_CONFIG = "mr_owner_config"
     MR_SERVICE_TD = "mr_service_td"  # reports 1.5 and later; all zero where no service TD is bound
 
+    MEASUREMENT = "measurement"  # initial memory and virtual CPUs; of a paravisor, that alone
+    HOST_DATA = "host_data"  # chosen by the host that starts the guest
+    ID_KEY_DIGEST = "id_key_digest"  # who signed the ID block; all zero without one
+    AUTHOR_KEY_DIGEST = "author_key_digest"  # who signed the ID key; reported if AUTHOR_KEY_EN only
 
-# What a policy pins, or says why it does not: together they are the code that runs in the TD.
-MUST_PIN = (Register.MR_TD, Register.RTMR0, Register.RTMR1, Register.RTMR2)
+    PCR0 = "pcr0"  # what boot measures into PCRs: TCG PC Client Platform Firmware Profile, section 3.3.4
+    PCR1 = "pcr1"
+    PCR2 = "pcr2"
+    PCR3 = "pcr3"
+    PCR4 = "pcr4"  # boot loader, kernel
+    PCR5 = "pcr5"
+    PCR6 = "pcr6"
+    PCR7 = "pcr7"  # secure boot: what signs, not what runs
+    PCR8 = "pcr8"
+    PCR9 = "pcr9"  # initial file system
+    PCR10 = "pcr10"
+    PCR11 = "pcr11"  # unified kernel image
+    PCR12 = "pcr12"
+    PCR13 = "pcr13"
+    PCR14 = "pcr14"
+    PCR15 = "pcr15"
+    PCR16 = "pcr16"
+    PCR17 = "pcr17"
+    PCR18 = "pcr18"
+    PCR19 = "pcr19"
+    PCR20 = "pcr20"
+    PCR21 = "pcr21"
+    PCR22 = "pcr22"
+    PCR23 = "pcr23"
+
+    @property
+    def length(self) -> int:
+        """Its bytes: 48, or 32 of HOST_DATA and PCRs."""
+        return 32 if self in PCRS or self is Register.HOST_DATA else 48
+
+    @property
+    def tee(self) -> Tee:
+        """The technology that reports it."""
+        return Tee.SNP if self in PCRS or self in _OF_THE_REPORT else Tee.TDX
+
+    @property
+    def path(self) -> str:
+        """Where it stands in the words of claims, e.g. "td.rtmr0"."""
+        if self in PCRS:
+            return f"tpm.{self}"
+        return f"report.{self}" if self.tee is Tee.SNP else f"td.{self}"
+
+
+PCRS: dict[Register, int] = {
+    register: int(register.removeprefix("pcr"))
+    for register in Register
+    if register.startswith("pcr")
+}
+_OF_THE_REPORT = frozenset(
+    {
+        Register.MEASUREMENT,
+        Register.HOST_DATA,
+        Register.ID_KEY_DIGEST,
+        Register.AUTHOR_KEY_DIGEST,
+    }
+)
+
+# What a policy pins, or says why it does not: together they are the code that runs in the guest. The keys are all the
+# ways in which evidence of a technology comes.
+MUST_PIN: dict[tuple[Tee, Provider], tuple[Register, ...]] = {
+    (Tee.TDX, Provider.DIRECT): (
+        Register.MR_TD,
+        Register.RTMR0,
+        Register.RTMR1,
+        Register.RTMR2,
+    ),
+    (Tee.SNP, Provider.DIRECT): (Register.MEASUREMENT,),
+    (Tee.SNP, Provider.AZURE): (
+        Register.MEASUREMENT,
+        Register.PCR4,
+        Register.PCR9,
+        Register.PCR11,
+    ),
+}
 
 # What tells one deployment from another that boots the same public image.
-INSTANCE = frozenset({Register.MR_CONFIG_ID, Register.MR_OWNER, Register.MR_OWNER_CONFIG})
+INSTANCE = frozenset(
+    {Register.MR_CONFIG_ID, Register.MR_OWNER, Register.MR_OWNER_CONFIG, Register.HOST_DATA}
+)
 
 
-def read(claims: TdxClaims, register: Register) -> bytes | None:
-    """The 48 bytes of one register; None where this kind of report does not carry it."""
+def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:
+    """Whether evidence of this technology and provider (None: of any) can carry the register."""
+    return register.tee is tee and (register not in PCRS or provider is not Provider.DIRECT)
+
+
+def read(claims: Claims, register: Register) -> bytes | None:
+    """The bytes of one register; None where this evidence does not carry it."""
+    if register.tee is not claims.tee:
+        return None
+    match claims:
+        case TdxClaims():
+            return _of_a_td(claims, register)
+        case SnpClaims():
+            return _of_an_snp_guest(claims, register)
+
+
+def _of_a_td(claims: TdxClaims, register: Register) -> bytes | None:
     if register is Register.MR_SERVICE_TD:
         return claims.td15.mr_service_td if claims.td15 is not None else None
     value: bytes = getattr(claims.td, register.value)
+    return value
+
+
+def _of_an_snp_guest(claims: SnpClaims, register: Register) -> bytes | None:
+    if register in PCRS:
+        return claims.tpm.pcr(PCRS[register]) if claims.tpm is not None else None
+    if register is Register.AUTHOR_KEY_DIGEST and not claims.report.author_key_en:
+        return None
+    value: bytes = getattr(claims.report, register.value)
     return value

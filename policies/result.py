@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from policies.registers import MUST_PIN
+from policies.rules import RuleId
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from policies.registers import Register
-    from policies.rules import RuleId
 
 
 class RuleResult(StrEnum):
@@ -104,7 +103,7 @@ class AttestationResult:
         policy: None where none, or more than one, applies.
         findings: of every rule, in the order of `RuleId`.
         matched: one per reference set that matched.
-        pinned: registers that matched a reference value, with that value (48 bytes).
+        pinned: registers that matched a reference value, with that value.
         unpinned: registers that must be pinned but are exempt, with the policy's reason.
         valid_until: UTC; the earliest end of what the acceptance rests on: certificates, collateral with its tolerated
             staleness, the policy, matched entries, accepted statuses and warnings. None if denied without a policy.
@@ -140,7 +139,8 @@ class AttestationResult:
     @property
     def all_pinned(self) -> bool:
         """Whether every register that must be pinned matched a reference value."""
-        return {register for register, _ in self.pinned}.issuperset(MUST_PIN)
+        open_ = self.unpinned or any(f.rule is RuleId.MEASUREMENT for f in self.denying)
+        return self.policy is not None and not open_
 
     def public_findings(self) -> tuple[dict[str, str], ...]:
         """The denying findings as a refused attester may see them."""

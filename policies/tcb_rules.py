@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over the platform: Intel's judgement of its TCB, the collateral behind it, and which machine it is.
+"""Rules over a TDX platform: Intel's judgement of its TCB, the collateral behind it, and which machine it is.
 
 `UpToDate` is accepted; another status only if the policy lists it, in time and with every advisory named; `Revoked`,
 `Unknown` and no status at all never. Hints of a status name what Intel says must be updated, which is public.
@@ -11,24 +11,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from policies.case import names_of, passed
-from policies.document import CollateralPart
+from policies.collateral_rules import freshness, missing_part, part_of, revocation
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
-from verifiers.endorsements import Revocation
+from policies.tdx_document import CollateralPart
 from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from policies.case import Case
-    from policies.document import ToleratedTcb
+    from policies.case import TdxCase
+    from policies.tdx_document import ToleratedTcb
     from verifiers.tcb import Shortfall, TcbReport
 
 _UNUSABLE = frozenset({TcbStatus.REVOKED, TcbStatus.UNKNOWN})
 _COMPONENTS_OUTSIDE_BIOS = frozenset({"TDX Module", "Quoting Enclave", "PCE"})
 
 
-def check_usable(case: Case) -> Iterator[Finding]:
+def check_usable(case: TdxCase) -> Iterator[Finding]:
     """`tcb-unusable`: Intel's status is known, and neither it nor a part of it is Revoked or unknown to us."""
     tcb = case.claims.tcb
     parts = (tcb.status, tcb.platform_status, tcb.qe_status, tcb.module_status)
@@ -46,10 +46,10 @@ def check_usable(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_up_to_date(case: Case) -> Iterator[Finding]:
+def check_up_to_date(case: TdxCase) -> Iterator[Finding]:
     """`tcb-out-of-date`: UpToDate, or a status that the policy tolerates now."""
     tcb = case.claims.tcb
-    listed = [entry for entry in case.document.tdx.tcb.accept if entry.status is tcb.status]
+    listed = [entry for entry in case.rules.tcb.accept if entry.status is tcb.status]
     good = [entry for entry in listed if _tolerates(entry, case)]
     if tcb.status is TcbStatus.UP_TO_DATE:
         result, hint, until = RuleResult.PASS, "", None
@@ -60,13 +60,13 @@ def check_up_to_date(case: Case) -> Iterator[Finding]:
     else:
         result = RuleResult.MISSING if tcb.status is None else RuleResult.FAIL
         hint, until = _out_of_date_hint(tcb, listed), None
-    accepted = ", ".join(["UpToDate", *map(_terms, case.document.tdx.tcb.accept)])
+    accepted = ", ".join(["UpToDate", *map(_terms, case.rules.tcb.accept)])
     yield Finding(
         RuleId.TCB_OUT_OF_DATE, "tcb.status", result, accepted, _statuses(tcb), hint, until=until
     )
 
 
-def _tolerates(entry: ToleratedTcb, case: Case) -> bool:
+def _tolerates(entry: ToleratedTcb, case: TdxCase) -> bool:
     in_time = entry.until is None or case.now < entry.until
     return in_time and entry.advisories.issuperset(case.claims.tcb.advisory_ids)
 
@@ -100,9 +100,9 @@ def _update(part: Shortfall) -> str:
     return part.category or "platform firmware"
 
 
-def check_advisories(case: Case) -> Iterator[Finding]:
+def check_advisories(case: TdxCase) -> Iterator[Finding]:
     """`advisory`: no advisory that the policy refuses whatever the status."""
-    refused = case.document.tdx.tcb.refuse_advisories
+    refused = case.rules.tcb.refuse_advisories
     found = refused.intersection(case.claims.tcb.advisory_ids)
     yield Finding(
         RuleId.ADVISORY,
@@ -114,10 +114,10 @@ def check_advisories(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_evaluation_number(case: Case) -> Iterator[Finding]:
+def check_evaluation_number(case: TdxCase) -> Iterator[Finding]:
     """`tcb-evaluation-number`: the collateral is of the TCB recovery that the policy asks for, or of a later one."""
     number = case.claims.tcb.evaluation_data_number
-    need = case.document.tdx.tcb.minimum.tcb_evaluation_data_number
+    need = case.rules.tcb.minimum.tcb_evaluation_data_number
     result = RuleResult.MISSING if number is None else passed(number >= need)
     yield Finding(
         RuleId.TCB_EVALUATION_NUMBER,
@@ -129,9 +129,9 @@ def check_evaluation_number(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_minimum(case: Case) -> Iterator[Finding]:
+def check_minimum(case: TdxCase) -> Iterator[Finding]:
     """`svn-minimum`: each component at or above its own minimum; one finding for each thing that has one."""
-    claims, minimum = case.claims, case.document.tdx.tcb.minimum
+    claims, minimum = case.claims, case.rules.tcb.minimum
     reports = {"td.tee_tcb_svn": claims.td.tee_tcb_svn}
     if claims.td15 is not None:
         reports["td15.tee_tcb_svn2"] = claims.td15.tee_tcb_svn2
@@ -181,57 +181,24 @@ def _module(path: str, svn: bytes, lowest: Mapping[int, int]) -> Finding:
     )
 
 
-def check_collateral(case: Case) -> Iterator[Finding]:
+def check_collateral(case: TdxCase) -> Iterator[Finding]:
     """`collateral-stale`: no part is past its next update by more than the policy's budget for it (none by default)."""
-    parts = {part.part: part for part in case.claims.collateral}
     instant = max(case.now, case.claims.verified_at)
     for name in CollateralPart:
-        part = parts.get(name)
-        if part is None:
-            yield Finding(
-                RuleId.COLLATERAL_STALE,
-                f"collateral.{name}",
-                RuleResult.MISSING,
-                expected="its next update",
-                hint=f"{name} is not part of the collateral",
-            )
-            continue
-        budget = case.document.tdx.tolerate_stale.get(name, timedelta())
-        late = max(instant - part.next_update, timedelta())
-        stale = bool(late) or part.expired_since is not None
-        tolerated = RuleResult.WARNED if budget and late <= budget else RuleResult.FAIL
-        yield Finding(
-            RuleId.COLLATERAL_STALE,
-            f"collateral.{name}",
-            tolerated if stale else RuleResult.PASS,
-            expected=f"at most {budget} past its next update",
-            actual=f"next update {part.next_update:%Y-%m-%dT%H:%M:%SZ}",
-            hint=f"past its next update by {late}" if stale else "",
-            until=part.next_update + budget,
-        )
+        part = part_of(case.claims, name)
+        budget = case.rules.tolerate_stale.get(name, timedelta())
+        yield missing_part(name) if part is None else freshness(part, budget, instant)
 
 
-def check_revocation(case: Case) -> Iterator[Finding]:
+def check_revocation(case: TdxCase) -> Iterator[Finding]:
     """`revocation-unknown`: both chains were checked against Intel's lists."""
-    chains = {
-        "pck_chain": case.claims.pck_chain_revocation,
-        "tcb_signing_chain": case.claims.tcb_signing_chain_revocation,
-    }
-    for chain, state in chains.items():
-        good, unknown = state is Revocation.GOOD, state is Revocation.NOT_CHECKED
-        yield Finding(
-            RuleId.REVOCATION_UNKNOWN,
-            f"revocation.{chain}",
-            RuleResult.MISSING if unknown else passed(good),
-            expected="good",
-            actual=state.value,
-            hint="" if good else f"revocation of the chain: {state}",
-        )
+    yield revocation("revocation.pck_chain", case.claims.pck_chain_revocation)
+    yield revocation("revocation.tcb_signing_chain", case.claims.tcb_signing_chain_revocation)
 
 
-def check_fmspc(case: Case) -> Iterator[Finding]:
+def check_fmspc(case: TdxCase) -> Iterator[Finding]:
     """`fmspc`: where the policy lists platform families, this one is listed."""
-    allowed = case.document.tdx.platforms.fmspc
+    allowed = case.rules.platforms.fmspc
     if allowed is None:
         return
     good = case.claims.pck.fmspc in allowed
@@ -245,9 +212,9 @@ def check_fmspc(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_chip(case: Case) -> Iterator[Finding]:
+def check_chip(case: TdxCase) -> Iterator[Finding]:
     """`chip-list`: where the policy lists machines, this one is listed. An all-zero id is no id."""
-    platforms, pck = case.document.tdx.platforms, case.claims.pck
+    platforms, pck = case.rules.platforms, case.claims.pck
     if not platforms.lists_chips:
         return
     instance = pck.platform_instance_id

@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.case import names_of, passed
-from policies.document import XFAM_REQUIRED
 from policies.result import Finding
 from policies.rules import RuleId
+from policies.tdx_document import XFAM_REQUIRED
 from verifiers.tdx.claims import TdAttribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from policies.case import Case
+    from policies.case import TdxCase
 
 _ATTRIBUTES = "td.attributes"
 
@@ -46,7 +46,7 @@ _REFUSED: tuple[tuple[RuleId, frozenset[TdAttribute], str], ...] = (
 )
 
 
-def check_refused_attributes(case: Case) -> Iterator[Finding]:
+def check_refused_attributes(case: TdxCase) -> Iterator[Finding]:
     """`debug`, `profiling`, `migratable`, `servtd-ext`: none of these bits is set."""
     for rule, bits, hint in _REFUSED:
         found = bits & case.claims.attributes
@@ -60,7 +60,7 @@ def check_refused_attributes(case: Case) -> Iterator[Finding]:
         )
 
 
-def check_service_td(case: Case) -> Iterator[Finding]:
+def check_service_td(case: TdxCase) -> Iterator[Finding]:
     """`service-td-bound`: no service TD (such as a migration TD) is bound, as far as the report says."""
     claims = case.claims
     hashes = [claims.td15.mr_service_td] if claims.td15 is not None else []
@@ -77,7 +77,7 @@ def check_service_td(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_sept_ve(case: Case) -> Iterator[Finding]:
+def check_sept_ve(case: TdxCase) -> Iterator[Finding]:
     """`sept-ve-disable-clear`: the host cannot inject #VE by taking pages away."""
     good = TdAttribute.SEPT_VE_DISABLE in case.claims.attributes
     yield Finding(
@@ -90,7 +90,7 @@ def check_sept_ve(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_reserved(case: Case) -> Iterator[Finding]:
+def check_reserved(case: TdxCase) -> Iterator[Finding]:
     """`reserved-attribute`: no bit is set whose meaning is not known."""
     mask = case.claims.reserved_attributes
     yield Finding(
@@ -103,9 +103,9 @@ def check_reserved(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_attributes(case: Case) -> Iterator[Finding]:
+def check_attributes(case: TdxCase) -> Iterator[Finding]:
     """`attributes`: the policy's own lists."""
-    wanted, present = case.document.tdx.attributes, case.claims.attributes
+    wanted, present = case.rules.attributes, case.claims.attributes
     absent = wanted.required - present
     excess = present & wanted.forbidden
     if wanted.allowed is not None:
@@ -123,9 +123,9 @@ def check_attributes(case: Case) -> Iterator[Finding]:
     )
 
 
-def check_xfam(case: Case) -> Iterator[Finding]:
+def check_xfam(case: TdxCase) -> Iterator[Finding]:
     """`xfam`: x87 and SSE on whatever the policy says, and no feature beyond its allowed mask."""
-    masks = case.document.tdx.xfam
+    masks = case.rules.xfam
     required = int.from_bytes(masks.required, "big") | int.from_bytes(XFAM_REQUIRED, "big")
     allowed = int.from_bytes(masks.allowed, "big")
     xfam = int.from_bytes(case.claims.td.xfam, "little")

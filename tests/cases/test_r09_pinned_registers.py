@@ -9,11 +9,11 @@ import pytest
 
 from policies.appraise import appraise
 from policies.lint import lint
-from policies.registers import MUST_PIN, Register
+from policies.registers import Register
 from policies.result import Decision
 from policies.rules import RuleId
 from tests.unit.policies.claims_factory import GOOD, NOW
-from tests.unit.policies.documents import RELEASE, faults, policy, text
+from tests.unit.policies.documents import MUST_PIN, RELEASE, faults, policy, text
 
 SUBSETS = [
     subset for size in range(len(MUST_PIN) + 1) for subset in itertools.combinations(MUST_PIN, size)

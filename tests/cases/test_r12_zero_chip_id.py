@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from policies.appraise import appraise
-from policies.document import Platforms
 from policies.result import Decision
 from policies.rules import RuleId
+from policies.tdx_document import Platforms
 from tests.unit.policies.claims_factory import GOOD, NOW, PCK
-from tests.unit.policies.documents import faults, policy, text
+from tests.unit.policies.documents import faults, policy, tdx_rules, text
 
 ZERO = bytes(16)
 
@@ -32,7 +32,7 @@ def test_it_matches_no_list_even_one_that_holds_it(kind: str) -> None:
         fmspc=None, ppid=frozenset(), platform_instance_id=frozenset()
     )
     holding = lists.model_copy(update={kind: frozenset({ZERO, b"\x01" * 16})})
-    tdx = loaded.document.tdx.model_copy(update={"platforms": holding})
+    tdx = tdx_rules(loaded).model_copy(update={"platforms": holding})
     forced = replace(loaded, document=loaded.document.model_copy(update={"tdx": tdx}))
     zero = replace(GOOD, pck=replace(PCK, ppid=ZERO, platform_instance_id=ZERO))
     assert [finding.rule for finding in appraise(zero, forced, NOW).denying] == [RuleId.CHIP_LIST]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,9 +21,7 @@ from tests import tdx_vectors
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.evidence import Tee
-
-if TYPE_CHECKING:
-    from verifiers.tdx.claims import TdxClaims
+from verifiers.tdx.claims import TdxClaims
 
 
 def names() -> list[Any]:
@@ -40,7 +38,9 @@ def verified(name: str) -> tuple[TdxClaims, tdx_vectors.Vector]:
     vector = tdx_vectors.load(name)
     parsed = registry.parse(registry.identify([vector.quote]).evidence)
     endorsements = registry.parse_bundle(parsed, json.dumps(vector.bundle).encode())
-    return registry.verify(parsed, endorsements, builtin(), None, vector.at), vector
+    claims = registry.verify(parsed, endorsements, builtin(), None, vector.at)
+    assert isinstance(claims, TdxClaims)
+    return claims, vector
 
 
 @pytest.mark.parametrize("name", names())

@@ -6,17 +6,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from policies import registers
 from policies.errors import PolicyError
 from policies.loader import load_policy
 from tests.unit.policies.claims_factory import TD
+from verifiers.evidence import Provider, Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from policies.errors import Problem
     from policies.loader import LoadedPolicy
+    from policies.tdx_document import TdxRules
 
 T = TypeVar("T")
+
+MUST_PIN = registers.MUST_PIN[Tee.TDX, Provider.DIRECT]
 
 RELEASE: dict[str, Any] = {
     "id": "r1",
@@ -54,6 +59,12 @@ def text(tdx: dict[str, Any] | None = None, **sections: Any) -> bytes:  # noqa: 
 def policy(tdx: dict[str, Any] | None = None, **sections: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
     """The policy itself."""
     return load_policy(text(tdx, **sections))
+
+
+def tdx_rules(loaded: LoadedPolicy) -> TdxRules:
+    """Its section `tdx`."""
+    assert loaded.document.tdx is not None
+    return loaded.document.tdx
 
 
 def attempt(read: Callable[[bytes], T], data: bytes) -> T | tuple[Problem, ...]:

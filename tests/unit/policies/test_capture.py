@@ -14,9 +14,10 @@ from policies.document import SourceKind
 from policies.errors import PolicyError
 from policies.lint import lint
 from policies.loader import load_policy
-from policies.registers import MUST_PIN, Register
+from policies.registers import Register
 from policies.result import Decision
 from tests.unit.policies.claims_factory import GOOD, NOW, TD, register, with_service_td, with_td
+from tests.unit.policies.documents import MUST_PIN
 
 
 def test_a_captured_policy_accepts_its_machine_and_no_other() -> None:

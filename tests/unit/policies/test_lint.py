@@ -10,9 +10,8 @@ import pytest
 
 from policies.lint import Severity, lint
 from policies.loader import LoadedPolicy, load_default
-from policies.registers import MUST_PIN
 from tests.unit.policies.claims_factory import NOW, register
-from tests.unit.policies.documents import RELEASE, entry, policy
+from tests.unit.policies.documents import MUST_PIN, RELEASE, entry, policy
 from verifiers.evidence import Tee
 
 FIXED = {"san": {"dns": ["web.example.org"]}}

@@ -17,7 +17,16 @@ from policies.document import PolicyDocument
 from policies.loader import default_text, load, load_default, load_policy
 from policies.registers import Register
 from policies.rules import RELAXABLE, WARNABLE, RuleId
-from tests.unit.policies.documents import RELEASE, attempt, entry, faults, policy, problems, text
+from tests.unit.policies.documents import (
+    RELEASE,
+    attempt,
+    entry,
+    faults,
+    policy,
+    problems,
+    tdx_rules,
+    text,
+)
 from verifiers.evidence import Tee
 from verifiers.tcb import TcbStatus
 
@@ -73,15 +82,15 @@ issue:
 
 
 def test_every_key_is_read() -> None:
-    document = load(FULL)
+    document, tdx = load(FULL), tdx_rules(load_policy(FULL))
     (release,) = document.reference_sets["release"]
     assert (document.name, document.version, document.issue.profile) == ("full", 7, "web")
     assert release.values[Register.RTMR0] == (b"\x01" * 48, b"\x02" * 48)
     assert release.expires == datetime(2026, 12, 31, tzinfo=UTC)
-    assert document.tdx.tcb.accept[0].status is TcbStatus.OUT_OF_DATE
-    assert document.tdx.tcb.minimum.tdx_module == {1: 5, 3: 0}
-    assert document.tdx.xfam.allowed == bytes.fromhex("00000000000602e7")
-    assert document.tdx.platforms.ppid == {b"\x22" * 16}
+    assert tdx.tcb.accept[0].status is TcbStatus.OUT_OF_DATE
+    assert tdx.tcb.minimum.tdx_module == {1: 5, 3: 0}
+    assert tdx.xfam.allowed == bytes.fromhex("00000000000602e7")
+    assert tdx.platforms.ppid == {b"\x22" * 16}
     assert document.issue.lifetime == timedelta(hours=12)
     assert document.warn == {RuleId.FMSPC: datetime(2026, 2, 1, tzinfo=UTC)}
 
@@ -107,8 +116,9 @@ def test_the_default_pins_nothing_and_relaxes_nothing() -> None:
     assert default.sha256 == hashlib.sha256(default_text(Tee.TDX)).digest()
     document = default.document
     assert document.reference_sets == {"release": ()}
-    assert (document.relax, document.warn, document.tdx.tcb.accept) == ({}, {}, ())
-    assert (document.tdx.tolerate_stale, document.tdx.unpinned) == ({}, {})
+    tdx = tdx_rules(default)
+    assert (document.relax, document.warn, tdx.tcb.accept) == ({}, {}, ())
+    assert (tdx.tolerate_stale, tdx.unpinned) == ({}, {})
 
 
 def test_all_faults_of_a_text_come_at_once_in_its_order() -> None:

@@ -21,6 +21,7 @@ from policies.names import (
 from policies.registers import Register
 from tests.unit.policies.claims_factory import GOOD, TD, register, with_service_td, with_td
 from tests.unit.policies.documents import policy
+from verifiers.evidence import Tee
 
 
 def names(**san: list[str]) -> Names:
@@ -39,15 +40,15 @@ def test_names_are_made_of_verified_claims() -> None:
 
 def test_every_register_is_a_variable_in_three_lengths() -> None:
     bound = with_service_td(register(0xEE))
-    for one in Register:
+    for one in (one for one in Register if one.tee is Tee.TDX):
         full, short, middle = (
-            VARIABLES[f"{one}{tail}"]("web", bound) for tail in ("", "_16", "_32")
+            VARIABLES[Tee.TDX][f"{one}{tail}"]("web", bound) for tail in ("", "_16", "_32")
         )
         assert (len(full), short, middle) == (96, full[:16], full[:32])
 
 
 def test_there_is_no_variable_for_hardware() -> None:
-    values = {read("web", with_service_td(register(1))) for read in VARIABLES.values()}
+    values = {read("web", with_service_td(register(1))) for read in VARIABLES[Tee.TDX].values()}
     assert GOOD.pck.ppid.hex() not in values
     assert GOOD.pck.platform_instance_id is not None
     assert GOOD.pck.platform_instance_id.hex() not in values
@@ -58,7 +59,7 @@ def test_equal_names_are_granted_once() -> None:
 
 
 def test_instance_variables_tell_deployments_apart() -> None:
-    names = ("mr_config_id", "mr_owner", "mr_owner_config")
+    names = ("mr_config_id", "mr_owner", "mr_owner_config", "host_data")
     expected = {f"{name}{tail}" for name in names for tail in ("", "_16", "_32")}
     assert expected == INSTANCE_VARIABLES
 
@@ -93,8 +94,8 @@ def test_a_rendered_name_is_checked_whole() -> None:
 
 
 def test_variables_of() -> None:
-    assert variables_of("a-{policy}.{tee}.{tee}") == {"policy", "tee"}
-    assert variables_of("plain") == frozenset()
+    assert variables_of("a-{policy}.{tee}.{tee}", Tee.TDX) == {"policy", "tee"}
+    assert variables_of("plain", Tee.TDX) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_variables_of() -> None:
 )
 def test_templates_that_are_refused(template: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        check_template(NameKind.DNS, template, "web")
+        check_template(NameKind.DNS, template, "web", Tee.TDX)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ class _Asvk:
         key = rsa.RSAPublicNumbers(_EXPONENT, int(self.modulus, 16)).public_key()
         return AmdAuthority(
             common_name=name,
-            subject=_subject(name),
+            subject=subject_name(name),
             spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             public_key=key,
             serial_number=self.serial_number,
@@ -193,7 +193,7 @@ def _pinned(product: Product, role: str, sha256: str) -> x509.Certificate:
     return certificate
 
 
-def _subject(common_name: str) -> bytes:
+def subject_name(common_name: str) -> bytes:
     """Content of the Name of AMD's authorities: six UTF8String or PrintableString attributes, the common name last."""
     value = bytes((0x0C, len(common_name))) + common_name.encode()
     attribute = bytes.fromhex("0603550403") + value

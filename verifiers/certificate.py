@@ -106,7 +106,7 @@ def _parse_certificate(data: bytes) -> Certificate:
         subject=subject,
         spki=spki,
         public_key=_public_key(spki),
-        common_name=_common_name(subject),
+        common_name=common_name(subject),
         serial_number=serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -175,8 +175,11 @@ def _public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _common_name(subject: bytes) -> str:
-    """The common name in the content of a Name, or "" unless there is exactly one, alone in its RDN."""
+def common_name(subject: bytes) -> str:
+    """The common name in the content of a Name, or "" unless there is exactly one, alone in its RDN.
+
+    Raises ValueError for what is no Name.
+    """
     names = [rdn for _, rdn in der.elements(subject) if rdn[2:7] == _COMMON_NAME]
     if len(names) != 1:
         return ""

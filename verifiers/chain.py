@@ -53,13 +53,15 @@ class Crl:
     next_update: datetime
 
 
-def split_pem(pem: bytes, count: int, what: str) -> tuple[bytes, ...]:
-    """The DER of exactly `count` PEM certificates and nothing else but white space and trailing NULs."""
-    blocks = pem.rstrip(b"\x00" + _SPACE).split(_END)
-    if len(blocks) != count + 1 or blocks.pop():
-        raise VerificationError(
-            Reason.CHAIN, f"{what}: not exactly {count} PEM certificates and nothing else"
-        )
+def split_pem(pem: bytes, count: int | None, what: str) -> tuple[bytes, ...]:
+    """The DER of exactly `count` PEM certificates and nothing else but white space and trailing NULs.
+
+    None for `count` takes any number from one on. Raises VerificationError (`chain`).
+    """
+    *blocks, rest = pem.rstrip(b"\x00" + _SPACE).split(_END)
+    if rest or not blocks or (count is not None and len(blocks) != count):
+        wanted = "PEM certificates" if count is None else f"exactly {count} PEM certificates"
+        raise VerificationError(Reason.CHAIN, f"{what}: not {wanted} and nothing else")
     return tuple(_pem_body(block.lstrip(_SPACE), what) for block in blocks)
 
 

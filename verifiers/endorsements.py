@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -71,3 +72,9 @@ class Response:
 
 
 Gather: TypeAlias = Generator[tuple[Fetch, ...], tuple[Response, ...], T]
+
+
+def digest(parts: tuple[bytes | None, ...]) -> bytes:
+    """SHA-256 over the SHA-256 of each part, in order; 32 zero bytes stand for one that is missing."""
+    digests = (bytes(32) if part is None else sha256(part).digest() for part in parts)
+    return sha256(b"".join(digests)).digest()

@@ -8,10 +8,18 @@ itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import CPU_KINDS, Evidence, EvidenceKind, Tee
+from verifiers.snp.collateral import evaluations as snp_evaluations
+from verifiers.snp.endorsements import KdsSource, SnpEndorsements
+from verifiers.snp.endorsements import gather as gather_snp
+from verifiers.snp.endorsements import no_endorsements as no_snp_endorsements
+from verifiers.snp.endorsements import parse_bundle as parse_snp_bundle
+from verifiers.snp.evidence import SnpEvidence, parse_evidence
+from verifiers.snp.files import certificate_pieces, kind_of, revocation_list
+from verifiers.snp.verify import verify as verify_snp
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
@@ -28,12 +36,8 @@ if TYPE_CHECKING:
     from verifiers.endorsements import Gather
     from verifiers.evidence import Binding
 
-ParsedEvidence: TypeAlias = TdxQuote
-Endorsements: TypeAlias = TdxEndorsements
-
-
-_SNP_REPORT_SIZE: Final = 1184  # AMD SEV-SNP firmware ABI 56860, ATTESTATION_REPORT
-_SNP_VERSIONS: Final = range(1, 10)
+ParsedEvidence: TypeAlias = TdxQuote | SnpEvidence
+Endorsements: TypeAlias = TdxEndorsements | SnpEndorsements
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Sources:
     """Where each vendor's collateral is asked for; all of it from configuration."""
 
     intel: PcsSource = field(default_factory=PcsSource)
+    amd: KdsSource = field(default_factory=KdsSource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +59,23 @@ class Identified:
 def identify(files: Sequence[bytes]) -> Identified:
     """What files hold, by their content: a file is a TDX quote, unless it is plainly something else.
 
+    Several files of certificates become one piece.
+
     Raises:
-        VerificationError: `unsupported-tee` for an AMD SEV-SNP report, whose version would be taken for a quote's.
+        VerificationError: `crl-invalid` for text that says it is a revocation list and is none.
     """
-    return Identified(tuple(_identify(data) for data in files))
-
-
-def _identify(data: bytes) -> Evidence:
-    if len(data) == _SNP_REPORT_SIZE and int.from_bytes(data[:4], "little") in _SNP_VERSIONS:
-        raise VerificationError(
-            Reason.UNSUPPORTED_TEE,
-            "an AMD SEV-SNP attestation report; only TDX quotes are accepted",
-        )
-    return Evidence(EvidenceKind.TDX_QUOTE, data)
+    pieces: list[Evidence] = []
+    certificates: list[bytes] = []
+    collateral: list[bytes] = []
+    for data in files:
+        kind = kind_of(data)
+        if (crl := revocation_list(data)) is not None:
+            collateral.append(crl)
+        elif kind is EvidenceKind.SNP_CERTIFICATES:
+            certificates.append(data)
+        else:
+            pieces.append(Evidence(kind or EvidenceKind.TDX_QUOTE, data))
+    return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
 
 
 def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
@@ -76,21 +85,31 @@ def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
         VerificationError: `evidence` for a set that is none; what the parsers raise.
     """
     kinds = [piece.kind for piece in pieces]
-    if len([kind for kind in kinds if kind in CPU_KINDS]) != 1 or len(kinds) != len(set(kinds)):
+    cpu = [kind for kind in kinds if kind in CPU_KINDS]
+    if len(cpu) != 1 or len(kinds) != len(set(kinds)):
         raise VerificationError(
             Reason.EVIDENCE,
             "exactly one CPU quote or report is wanted, and every other kind at most once: got "
             + (", ".join(kinds) or "nothing"),
         )
-    (piece,) = pieces
-    if piece.kind is EvidenceKind.TDX_QUOTE:
-        return parse_quote(piece.data)
-    raise VerificationError(Reason.UNSUPPORTED_TEE, f"{piece.kind} is not supported")
+    if cpu[0] is not EvidenceKind.TDX_QUOTE:
+        return parse_evidence(pieces)
+    if len(pieces) != 1:
+        raise VerificationError(
+            Reason.EVIDENCE, f"a TDX quote stands alone: got {', '.join(kinds)}"
+        )
+    return parse_quote(pieces[0].data)
 
 
-def tee_of(_parsed: ParsedEvidence) -> Tee:
+def tee_of(parsed: ParsedEvidence) -> Tee:
     """The technology of parsed evidence."""
-    return Tee.TDX
+    match parsed:
+        case TdxQuote():
+            return Tee.TDX
+        case SnpEvidence():
+            return Tee.SNP
+        case _:
+            assert_never(parsed)
 
 
 def pieces_of(parsed: ParsedEvidence) -> tuple[Evidence, ...]:
@@ -98,22 +117,49 @@ def pieces_of(parsed: ParsedEvidence) -> tuple[Evidence, ...]:
 
     Certificates that came with it are part of the endorsements instead.
     """
-    return (Evidence(EvidenceKind.TDX_QUOTE, parsed.raw),)
+    match parsed:
+        case TdxQuote():
+            return (Evidence(EvidenceKind.TDX_QUOTE, parsed.raw),)
+        case SnpEvidence():
+            return parsed.pieces
+        case _:
+            assert_never(parsed)
 
 
-def no_endorsements(_parsed: ParsedEvidence) -> Endorsements:
+def no_endorsements(parsed: ParsedEvidence) -> Endorsements:
     """Collateral of which every part is missing but what the evidence itself brought."""
-    return TdxEndorsements()
+    match parsed:
+        case TdxQuote():
+            return TdxEndorsements()
+        case SnpEvidence():
+            return no_snp_endorsements(parsed)
+        case _:
+            assert_never(parsed)
 
 
-def parse_bundle(_parsed: ParsedEvidence, text: bytes) -> Endorsements:
-    """Collateral for this evidence from an offline JSON bundle. Raises VerificationError."""
-    return parse_tdx_bundle(text)
+def parse_bundle(parsed: ParsedEvidence, text: bytes) -> Endorsements:
+    """Collateral for this evidence from an offline JSON bundle; for SEV-SNP a CRL alone will do.
+
+    Raises VerificationError.
+    """
+    match parsed:
+        case TdxQuote():
+            return parse_tdx_bundle(text)
+        case SnpEvidence():
+            return parse_snp_bundle(parsed, text)
+        case _:
+            assert_never(parsed)
 
 
 def gather(parsed: ParsedEvidence, sources: Sources, anchors: Anchors) -> Gather[Endorsements]:
     """Ask for the collateral of this evidence. Raises VerificationError."""
-    return gather_tdx(parsed, sources.intel, anchors)
+    match parsed:
+        case TdxQuote():
+            return (yield from gather_tdx(parsed, sources.intel, anchors))
+        case SnpEvidence():
+            return (yield from gather_snp(parsed, sources.amd, anchors))
+        case _:
+            assert_never(parsed)
 
 
 def verify(
@@ -123,9 +169,20 @@ def verify(
     binding: Binding | None,
     now: datetime,
 ) -> Claims:
-    """Verify parsed evidence; see the verify function of its technology. Raises VerificationError."""
-    report_data = None if binding is None else binding.report_data
-    return verify_tdx(parsed, endorsements, anchors, report_data, now)
+    """Verify parsed evidence; see the verify function of its technology.
+
+    Raises:
+        VerificationError: evidence that is not verified.
+        TypeError: endorsements of another technology than the evidence; a fault of the caller.
+    """
+    match parsed, endorsements:
+        case TdxQuote(), TdxEndorsements():
+            report_data = None if binding is None else binding.report_data
+            return verify_tdx(parsed, endorsements, anchors, report_data, now)
+        case SnpEvidence(), SnpEndorsements():
+            return verify_snp(parsed, endorsements, anchors, binding, now)
+        case _:
+            raise _foreign(parsed, endorsements)
 
 
 def evaluations(
@@ -133,6 +190,19 @@ def evaluations(
 ) -> dict[str, int]:
     """How recent the vendor's judgement of this platform is: line of statements -> number, which only rises in a line.
 
-    For collateral that `verify` has accepted as authentic. Raises VerificationError for any other.
+    For collateral that `verify` has accepted as authentic. Raises VerificationError for any other, TypeError as
+    `verify` does.
     """
-    return tdx_evaluations(parsed.pck_chain_pem, endorsements, sources.intel.update, anchors)
+    match parsed, endorsements:
+        case TdxQuote(), TdxEndorsements():
+            return tdx_evaluations(
+                parsed.pck_chain_pem, endorsements, sources.intel.update, anchors
+            )
+        case SnpEvidence(), SnpEndorsements():
+            return snp_evaluations(parsed, endorsements, anchors)
+        case _:
+            raise _foreign(parsed, endorsements)
+
+
+def _foreign(parsed: ParsedEvidence, endorsements: Endorsements) -> TypeError:
+    return TypeError(f"{type(endorsements).__name__} are not for a {type(parsed).__name__}")

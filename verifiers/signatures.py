@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ECDSA on P-256 with SHA-256, in the two forms that vendors use.
+"""ECDSA in the forms that vendors use: P-256 with SHA-256 (Intel), P-384 with SHA-384 (AMD's reports).
 
-Raw, in quotes and statements: r || s and x || y, 32 bytes each, big endian. DER, in certificates and CRLs.
+Raw P-256, in quotes and statements: r || s and x || y, 32 bytes each, big endian. DER, in certificates and CRLs. For
+P-384 r and s are numbers, because AMD writes them little endian in fields that are longer.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
 _ECDSA = ec.ECDSA(SHA256())
 _P256 = ec.SECP256R1()
+_ECDSA_384 = ec.ECDSA(SHA384())
+_P384 = ec.SECP384R1()
+_P384_ORDER = int(  # FIPS 186-5, SP 800-186 3.2.1.4
+    "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
+    16,
+)
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +46,25 @@ def p256_signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes)
     """Whether the DER ECDSA-Sig-Value `signature` is one of `key` over SHA-256(`signed`)."""
     try:
         key.verify(signature, signed, _ECDSA)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def p384_point(xy: bytes) -> ec.EllipticCurvePublicKey | None:
+    """The key at the 96-byte point x || y, or None if it is not on the curve."""
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_P384, b"\x04" + xy)
+    except ValueError:
+        return None
+
+
+def p384_verifies(key: ec.EllipticCurvePublicKey, r: int, s: int, signed: bytes) -> bool:
+    """Whether (r, s), both from 1 to n - 1, is a signature of `key` over SHA-384(`signed`)."""
+    if not (0 < r < _P384_ORDER and 0 < s < _P384_ORDER):
+        return False
+    try:
+        key.verify(encode_dss_signature(r, s), signed, _ECDSA_384)
     except InvalidSignature:
         return False
     return True

@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
+from verifiers.endorsements import digest
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p256_verifies
-from verifiers.tdx.endorsements import TdxEndorsements, digest
 from verifiers.tdx.pck import CA_KINDS, ROOT_NAME, verify_pck_chain
 from verifiers.tdx.statements import QeIdentity, TcbInfo, parse_qe_identity, parse_tcb_info
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from verifiers.anchors import Anchor, Anchors
     from verifiers.certificate import Certificate
-    from verifiers.tdx.endorsements import Update
+    from verifiers.tdx.endorsements import TdxEndorsements, Update
 
 T = TypeVar("T")
 

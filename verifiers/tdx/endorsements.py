@@ -8,12 +8,11 @@ paths, the root CRL under its own path and as hexadecimal text. The texts that I
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
 from verifiers import jsontext
-from verifiers.endorsements import Fetch, Gather, Response
+from verifiers.endorsements import Fetch, Gather, Response, digest
 from verifiers.errors import Reason, VerificationError
 from verifiers.tdx.pck import verify_pck_chain
 
@@ -79,12 +78,6 @@ class TdxEndorsements:
             for name, value in zip(PARTS, self.parts, strict=True)
             if value is not None
         }
-
-
-def digest(parts: tuple[bytes | None, ...]) -> bytes:
-    """SHA-256 over the SHA-256 of each part, in order; 32 zero bytes stand for one that is missing."""
-    digests = (bytes(32) if part is None else sha256(part).digest() for part in parts)
-    return sha256(b"".join(digests)).digest()
 
 
 PARTS: Final = tuple(part.name for part in fields(TdxEndorsements))

@@ -18,7 +18,7 @@ from simulator.pcs import running
 from simulator.pki import pem
 from tests import tdx_vectors
 from tests.tdx_lab import NOW, Lab, anchors
-from verifiers.endorsements import Fetch, Response
+from verifiers.endorsements import Fetch, Response, digest
 from verifiers.errors import Reason, VerificationError
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.endorsements import (
@@ -27,7 +27,6 @@ from verifiers.tdx.endorsements import (
     PARTS,
     PcsSource,
     TdxEndorsements,
-    digest,
     gather,
     parse_bundle,
 )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What files of an SEV-SNP attester are, by their content; nothing is believed for it, every reader looks again."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Final
+
+from verifiers import der
+from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.snp.certificates import is_table
+from verifiers.snp.crl import PEM_START, crl_der
+from verifiers.snp.report import REPORT_BYTES
+from verifiers.vtpm.attest import TPM_GENERATED
+from verifiers.vtpm.hcl import SIGNATURE as HCL_SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Versions that a file is taken for a report by: a TDX quote has the number of an algorithm in these four bytes as well.
+_PLAUSIBLE_VERSIONS: Final = range(1, 10)
+_PEM: Final = b"-----BEGIN"
+_TIMES: Final = (0x17, 0x18)  # UTCTime, GeneralizedTime
+
+
+def kind_of(data: bytes) -> EvidenceKind | None:
+    """What evidence a file is; None if it is none of SEV-SNP's. A report that is cut short is still meant as one."""
+    if data.startswith(HCL_SIGNATURE):
+        return EvidenceKind.HCL_REPORT
+    if data.startswith(TPM_GENERATED):
+        return EvidenceKind.TPM_ATTEST
+    if _is_pem(data) or data.startswith(b"\x30") or is_table(data):
+        return EvidenceKind.SNP_CERTIFICATES
+    version = int.from_bytes(data[:4], "little")
+    if version in _PLAUSIBLE_VERSIONS and len(data) < 2 * REPORT_BYTES:
+        return EvidenceKind.SNP_REPORT
+    return None
+
+
+def revocation_list(data: bytes) -> bytes | None:
+    """The DER of a file that is a CRL in DER or PEM, else None.
+
+    Raises:
+        VerificationError: `crl-invalid` for PEM that says it is a CRL and is none.
+    """
+    if data.startswith(PEM_START):
+        return crl_der(data)
+    try:
+        tbs, _, _ = der.signed(data)
+        fields = der.elements(der.only(tbs, der.SEQUENCE))
+    except (ValueError, IndexError):
+        return None
+    # version, algorithm, issuer, thisUpdate; where a certificate has its validity, a SEQUENCE
+    return data if any(tag in _TIMES for tag, _ in fields[:4]) else None
+
+
+def certificate_pieces(files: Sequence[bytes]) -> tuple[Evidence, ...]:
+    """Files of certificates as one piece, in PEM if there are several. A table of a host stays a piece of its own."""
+    tables = [data for data in files if is_table(data)]
+    others = [data for data in files if not is_table(data)]
+    if len(others) > 1:
+        others = [b"".join(data if _is_pem(data) else _to_pem(data) for data in others)]
+    return tuple(Evidence(EvidenceKind.SNP_CERTIFICATES, data) for data in tables + others)
+
+
+def _is_pem(data: bytes) -> bool:
+    return data.lstrip().startswith(_PEM)
+
+
+def _to_pem(data: bytes) -> bytes:
+    text = base64.encodebytes(data)
+    return b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"

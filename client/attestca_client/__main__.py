@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """attestca-client: the command line.
 
-Exit codes: 0 issued; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no TDX guest); 69
+Exit codes: 0 issued; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no evidence here); 69
 authority or platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to
 stdout (JSON with --json). There is deliberately no option for where the evidence comes from.
 """
@@ -24,9 +24,9 @@ from attestca_client.enroll import Enrollment, QuoteSource, enroll, enrolled
 from attestca_client.errors import ClientError, Refused, Unreadable
 from attestca_client.files import NAMES, default_directory
 from attestca_client.hook import run_hook
+from attestca_client.machine import MachineQuoteSource
 from attestca_client.renewal import Daemon
 from attestca_client.runtime import Runtime
-from attestca_client.tsm import TsmQuoteSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def run(argv: Sequence[str], quote_source: QuoteSource | None = None) -> int:
         top.error("--metrics needs --daemon")
     runtime = Runtime(say=say)
     try:
-        _Command(options, quote_source or TsmQuoteSource(runtime), runtime).run()
+        _Command(options, quote_source or MachineQuoteSource.of(runtime), runtime).run()
     except ClientError as error:
         report(error, as_json=options.json)
         return error.exit_code

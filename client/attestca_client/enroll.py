@@ -5,7 +5,8 @@
 evidence; the certificate before plays no part in it, so one that was stolen or has expired neither helps nor harms.
 
 The quote source is an argument for the sake of the simulator and of tests. The command line always passes
-`tsm.TsmQuoteSource`: evidence from a file or an address would let whoever feeds it pass another machine off as ours.
+`machine.MachineQuoteSource`: evidence from a file or an address would let whoever feeds it pass another machine off as
+ours.
 """
 
 from __future__ import annotations

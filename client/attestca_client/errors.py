@@ -8,8 +8,9 @@
         EvidenceError                 this machine's
           TsmMissing            66    no configfs-tsm, or no guest driver behind it
           TsmPermission         66    it is there, but not for this user
+          TpmMissing            66    an Azure VM that lacks a part of its evidence: tpm2-tools, a TPM, the HCL report
           UnsupportedProvider   66    another technology than this version can enroll with
-          QuoteUnavailable      69    busy, interrupted, or the host's quoting service failed; try again
+          QuoteUnavailable      69    busy, interrupted, or what makes the quote failed; try again
         AuthorityError                the authority's, or the network's
           Unavailable           69    not reachable, overloaded, 5xx; `retry_after` seconds where it said so
           Untrusted             69    not the authority that --ca-root names, or a certificate that is not ours
@@ -74,14 +75,20 @@ class TsmPermission(EvidenceError):
     code = "tsm-permission"
 
 
+class TpmMissing(EvidenceError):
+    """An Azure VM without what its evidence is made of: tpm2-tools, a TPM device, the paravisor's report in it."""
+
+    code = "tpm-missing"
+
+
 class UnsupportedProvider(EvidenceError):
-    """The guest driver is of another technology than this version can enroll with."""
+    """The guest is of another technology than this version can enroll with."""
 
     code = "unsupported-provider"
 
 
 class QuoteUnavailable(EvidenceError):
-    """No quote this time: the interface stayed busy, or the host's quoting service failed."""
+    """No quote this time: the interface stayed busy, or what makes the quote failed."""
 
     code = "quote-unavailable"
     exit_code = 69

@@ -163,7 +163,7 @@ class Transport:
 
     def _read(self, sock: socket.socket, method: str, deadline: float) -> Answer:
         response = http.client.HTTPResponse(
-            cast("socket.socket", _Timed(sock, deadline, self.runtime)), method=method
+            cast("socket.socket", TimedSocket(sock, deadline, self.runtime)), method=method
         )
         with response:
             response.begin()
@@ -195,7 +195,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (when - now).total_seconds())
 
 
-class _Timed(io.RawIOBase):
+class TimedSocket(io.RawIOBase):
     """The receiving end of a socket, each read within what is left until the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: float, runtime: Runtime) -> None:

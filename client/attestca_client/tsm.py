@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TDX quote from the Linux kernel: configfs-tsm, /sys/kernel/config/tsm/report (Linux 6.7 and later).
+"""Evidence from the Linux kernel: configfs-tsm, /sys/kernel/config/tsm/report (Linux 6.7 and later).
+
+Providers: `tdx_guest` gives a TDX quote; `sev_guest` gives an SEV-SNP report, and in `auxblob` the certificates that
+the host keeps with it (GHCB certificate table), if it keeps any.
 
 Source: Documentation/ABI/testing/configfs-tsm-report, drivers/virt/coco. What of it shapes this file:
 
@@ -7,15 +10,17 @@ Source: Documentation/ABI/testing/configfs-tsm-report, drivers/virt/coco. What o
   uses, removed whatever happens.
 - A binary attribute takes effect when its file is closed, and the kernel drops the result of that: a failed write of
   `inblob` shows in `generation` only. So `generation` must be one more than before right after the write, and still
-  that after `outblob` was read; anything else is a concurrent writer or a lost write, and a fresh entry is tried.
-- The TDX driver answers EBUSY while the host still works on an earlier request, EINTR when interrupted, EIO when the
-  host's quoting service failed, ETIMEDOUT when it did not answer within the driver's 30 seconds.
+  that after `outblob` and `auxblob` were read; anything else is a concurrent writer or a lost write, and a fresh entry
+  is tried.
+- `privlevel` is not written, so an SEV-SNP report is asked for as VMPL 0.
+- Both drivers answer EBUSY, EAGAIN or EINTR for what may pass. The TDX driver answers EIO when the host's quoting
+  service failed, ETIMEDOUT when it did not answer within the driver's 30 seconds; the SEV-SNP driver EIO for an error
+  of the secure processor or the host, ENOTTY when it has disabled its key after one.
 
-This is the only source of evidence of the command line. A file or an address instead would be a relay door: it would
-let whoever feeds it pass another machine's quote off as ours.
+Together with `azure` this is the only source of evidence of the command line. A file or an address instead would be a
+relay door: it would let whoever feeds it pass another machine's evidence off as ours.
 
-Tested against a fake with these rules. Not run on TDX hardware yet.
-AMD SEV-SNP (`sev_guest`, certificates in `auxblob`) is refused by name until the authority verifies it.
+Tested against a fake with these rules. Not run on TDX or SEV-SNP hardware yet.
 """
 
 from __future__ import annotations
@@ -45,16 +50,40 @@ if TYPE_CHECKING:
 REPORTS = Path("/sys/kernel/config/tsm/report")
 REPORT_DATA_BYTES = 64
 MAX_ATTRIBUTE = 4096  # the kernel's own limit of a text attribute
-MAX_QUOTE = 64 * 1024  # the authority's limit; today's kernels give at most 32 KiB
+MAX_QUOTE = (
+    64 * 1024
+)  # the authority's limit, of certificates too; today's kernels give at most 32 KiB
+SNP_REPORT_BYTES = 1184
 RETRY_DELAYS = (0.25, 0.5, 1.0, 2.0, 4.0)  # seconds between the attempts
 
 
 NO_TSM_HINT = (
-    "needs Linux 6.7+ in a TDX guest with CONFIG_TDX_GUEST_DRIVER: load the module tdx_guest, and see that "
-    "configfs is mounted on /sys/kernel/config (in a container: mount that path into it)"
+    "needs Linux 6.7+ with the module tdx_guest (in a TDX guest) or sev-guest (in an SEV-SNP guest): load the module, "
+    "and see that configfs is mounted on /sys/kernel/config (in a container: mount that path into it)"
 )
 PERMISSION_HINT = "run as root, or give this user the right to create entries in that directory"
-HOST_HINT = "the quote comes from the host's quote generation service: ask the platform's operator"
+DRIVER_HINT = "the kernel log may say more"
+TDX_HINT = "the quote comes from the host's quote generation service: ask the platform's operator"
+SNP_HINT = (
+    "the report comes from the secure processor by way of the host: the kernel log has its error; where it says that "
+    "the VMPCK was disabled, only a restart of this machine helps"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Technology:
+    """What one provider gives: `kind` on the wire, its name in messages, what to do where it fails or is gone."""
+
+    kind: str
+    noun: str
+    hint: str
+    gone: str
+
+
+TECHNOLOGIES = {
+    "tdx_guest": Technology("tdx-quote", "TDX quote", TDX_HINT, NO_TSM_HINT),
+    "sev_guest": Technology("snp-report", "SEV-SNP report", SNP_HINT, SNP_HINT),
+}
 
 
 class Busy(Exception):
@@ -62,28 +91,33 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, technology: Technology | None = None) -> Iterator[None]:
     """Turn an OSError of configfs into what it means here."""
     try:
         yield
     except OSError as error:
-        raise explain(what, error) from error
+        raise explain(what, error, technology) from error
 
 
-def explain(what: str, error: OSError) -> EvidenceError | Busy:
-    """The meaning of one errno. `what` was being done."""
+def explain(
+    what: str, error: OSError, technology: Technology | None = None
+) -> EvidenceError | Busy:
+    """The meaning of one errno. `what` was being done, with an entry of `technology` if that is known already."""
     detail = f"cannot {what}: {error.strerror or error}"
+    noun = technology.noun if technology else "attestation report"
+    hint = technology.hint if technology else DRIVER_HINT
     match error.errno:
         case errno.EBUSY | errno.EINTR | errno.EAGAIN | errno.EEXIST:
             return Busy(detail)
         case errno.ENOENT | errno.ENXIO | errno.ENODEV | errno.ENOTTY | errno.ENOTDIR:
-            return TsmMissing(f"no TDX quotes from this kernel: {detail}", NO_TSM_HINT)
+            gone = technology.gone if technology else NO_TSM_HINT
+            return TsmMissing(f"no {noun} from this kernel: {detail}", gone)
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return TsmPermission(detail, PERMISSION_HINT)
         case errno.EFBIG:
-            return QuoteUnavailable(detail, "the quote exceeds this kernel's limit; " + HOST_HINT)
+            return QuoteUnavailable(detail, f"the {noun} exceeds this kernel's limit; {hint}")
         case _:
-            return QuoteUnavailable(detail, HOST_HINT)
+            return QuoteUnavailable(detail, hint)
 
 
 class KernelFiles:
@@ -120,7 +154,7 @@ class KernelFiles:
 
 @dataclass(frozen=True, slots=True)
 class TsmQuoteSource:
-    """Callable: 64 bytes of report_data -> the TDX quote over them, as one piece of evidence.
+    """Callable: 64 bytes of report_data -> the evidence over them, one piece or two.
 
     Raises TsmMissing, TsmPermission, UnsupportedProvider, QuoteUnavailable.
     """
@@ -130,7 +164,7 @@ class TsmQuoteSource:
     files: KernelFiles = field(default_factory=KernelFiles)
 
     def __call__(self, report_data: bytes) -> list[Evidence]:
-        """The quote over `report_data` (64 bytes; ValueError otherwise)."""
+        """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
         if len(report_data) != REPORT_DATA_BYTES:
             raise ValueError(
                 f"report_data must be {REPORT_DATA_BYTES} bytes, not {len(report_data)}"
@@ -138,7 +172,7 @@ class TsmQuoteSource:
         reason = ""
         for delay in (*RETRY_DELAYS, None):
             try:
-                return [Evidence("tdx-quote", self._quote(report_data))]
+                return self._evidence(report_data)
             except Busy as busy:
                 reason = str(busy)
             if delay is not None:
@@ -149,24 +183,37 @@ class TsmQuoteSource:
             "another process on this machine may be asking for quotes all the time",
         )
 
-    def _quote(self, report_data: bytes) -> bytes:
+    def _evidence(self, report_data: bytes) -> list[Evidence]:
         """One attempt with an entry of its own. Raises Busy where another may go through."""
         with self._entry() as entry:
-            self._check_provider(entry)
+            technology = self._technology(entry)
             before = self._generation(entry)
-            with explained("write inblob"):
+            with explained("write inblob", technology):
                 self.files.write(entry / "inblob", report_data)
             if self._generation(entry) != before + 1:
                 raise Busy("the kernel did not take the report data, or another writer was there")
-            with explained("read outblob"):
-                quote = self.files.read(entry / "outblob", MAX_QUOTE)
+            with explained("read outblob", technology):
+                report = self.files.read(entry / "outblob", MAX_QUOTE)
+            certificates = self._certificates(entry, technology)
             if self._generation(entry) != before + 1:
                 raise Busy("another process wrote to our report entry")
-        if not quote:
-            raise QuoteUnavailable("the kernel gave an empty quote", HOST_HINT)
-        if len(quote) > MAX_QUOTE:
-            raise QuoteUnavailable(f"the quote is larger than {MAX_QUOTE} bytes")
-        return quote
+        check_size(report, technology)
+        pieces = [Evidence(technology.kind, report)]
+        return pieces + [Evidence("snp-certificates", data) for data in certificates]
+
+    def _certificates(self, entry: Path, technology: Technology) -> list[bytes]:
+        """The host's certificates, or none: no such attribute, an empty one, or one that the authority would refuse."""
+        if technology.kind != "snp-report":
+            return []
+        with explained("read auxblob", technology):
+            try:
+                data = self.files.read(entry / "auxblob", MAX_QUOTE)
+            except FileNotFoundError:
+                return []
+        if len(data) > MAX_QUOTE:
+            self.runtime.say(f"the host's certificates are larger than {MAX_QUOTE} bytes: left out")
+            return []
+        return [data] if data else []
 
     @contextlib.contextmanager
     def _entry(self) -> Iterator[Path]:
@@ -181,18 +228,16 @@ class TsmQuoteSource:
             except OSError as error:
                 self.runtime.say(f"quote: report entry {entry} was left behind: {error.strerror}")
 
-    def _check_provider(self, entry: Path) -> None:
+    def _technology(self, entry: Path) -> Technology:
         with explained("read provider"):
             raw = self.files.read(entry / "provider", MAX_ATTRIBUTE)
         provider = raw.decode("ascii", "backslashreplace").strip()
-        if provider == "sev_guest":
+        if provider not in TECHNOLOGIES:
             raise UnsupportedProvider(
-                "this is an AMD SEV-SNP guest; this version enrolls Intel TDX guests only"
+                f"the kernel's report provider is {provider!r}; "
+                f"this version knows {' and '.join(TECHNOLOGIES)} only"
             )
-        if provider != "tdx_guest":
-            raise UnsupportedProvider(
-                f"the kernel's report provider is {provider!r}; this version knows tdx_guest only"
-            )
+        return TECHNOLOGIES[provider]
 
     def _generation(self, entry: Path) -> int:
         with explained("read generation"):
@@ -201,3 +246,15 @@ class TsmQuoteSource:
             return int(raw)
         except ValueError:
             raise QuoteUnavailable("the kernel's generation attribute is no number") from None
+
+
+def check_size(report: bytes, technology: Technology) -> None:
+    """Raises QuoteUnavailable for what the authority would refuse unread."""
+    if not report:
+        raise QuoteUnavailable(f"the kernel gave an empty {technology.noun}", technology.hint)
+    if len(report) > MAX_QUOTE:
+        raise QuoteUnavailable(f"the {technology.noun} is larger than {MAX_QUOTE} bytes")
+    if technology.kind == "snp-report" and len(report) != SNP_REPORT_BYTES:
+        raise QuoteUnavailable(
+            f"the kernel gave an SEV-SNP report of {len(report)} bytes, not {SNP_REPORT_BYTES}"
+        )

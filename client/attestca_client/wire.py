@@ -30,7 +30,7 @@ OVERLOADED = frozenset({408, 425, 429})  # 4xx that say "later", not "no"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One piece of evidence: `kind` as the interface names it ("tdx-quote"), and its raw bytes."""
+    """One piece of evidence: `kind` as the interface names it ("tdx-quote", "snp-report"…), and its raw bytes."""
 
     kind: str
     data: bytes

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's side of configfs-tsm-report, over real files in a temporary directory.
+"""The kernel's side of configfs-tsm-report, over real files in a temporary directory, for both of its providers.
 
 `KernelFiles` does the system calls; this subclass adds what the kernel does around them: `mkdir` makes the
 attributes, closing `inblob` takes the value and raises `generation` (or drops it without a word), reading `outblob`
-makes the quote, `rmdir` takes the attributes along. `errors` and `meddle` break in at a given call.
+makes the quote, `rmdir` takes the attributes along. `sev_guest` has `auxblob` too, and the knobs of its VMPL. `errors`
+and `meddle` break in at a given call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from attestca_client.tsm import KernelFiles
 
 Meddle = Callable[["FakeConfigfs", Path], None]
+SNP_ATTRIBUTES = {"auxblob": "", "privlevel": "", "privlevel_floor": "0\n"}
 
 
 class FakeConfigfs(KernelFiles):
@@ -23,6 +25,8 @@ class FakeConfigfs(KernelFiles):
         self.root = root
         self.provider = provider
         self.prefix = prefix
+        self.certificates = b""
+        self.size = 1184  # of an SEV-SNP report
         self.calls: list[str] = []
         self.made: list[str] = []
         self.errors: dict[str, list[int]] = defaultdict(list)  # "write inblob" -> errno, once each
@@ -39,6 +43,8 @@ class FakeConfigfs(KernelFiles):
             "inblob": "",
             "outblob": "",
         }
+        if self.provider == "sev_guest":
+            attributes |= SNP_ATTRIBUTES
         for name, text in attributes.items():
             (path / name).write_text(text)
 
@@ -61,10 +67,17 @@ class FakeConfigfs(KernelFiles):
     def read(self, path: Path, limit: int) -> bytes:
         self._called(f"read {path.name}")
         if path.name == "outblob":
-            path.write_bytes(self.prefix + (path.parent / "inblob").read_bytes())
+            self._report(path.parent)
         data = super().read(path, limit)
         self._meddle(f"read {path.name}", path.parent)
         return data
+
+    def _report(self, entry: Path) -> None:
+        report = self.prefix + (entry / "inblob").read_bytes()
+        if self.provider == "sev_guest":
+            report = report.ljust(self.size, b"\0")[: self.size]
+            (entry / "auxblob").write_bytes(self.certificates)
+        (entry / "outblob").write_bytes(report)
 
     def bump(self, entry: Path) -> None:
         generation = entry / "generation"

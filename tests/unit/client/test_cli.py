@@ -20,7 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from attestca_client import __main__ as cli
-from attestca_client import errors, tsm
+from attestca_client import azure, errors, machine, tsm
 from tests.unit.client.fake_authority import (
     FakeAuthority,
     Pki,
@@ -184,16 +184,19 @@ def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> No
     assert "usage: attestca-client" in capsys.readouterr().err
 
 
-def test_no_tdx_guest(
+def test_a_machine_without_evidence(
     authority: FakeAuthority,
     root_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     nowhere = root_file.parent / "no-configfs"
-    monkeypatch.setattr(cli, "TsmQuoteSource", lambda runtime: tsm.TsmQuoteSource(runtime, nowhere))
+    source = machine.MachineQuoteSource(
+        tsm.TsmQuoteSource(reports=nowhere), azure.AzureQuoteSource(), nowhere / "tag"
+    )
+    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: source)
     assert cli.run(arguments(authority, root_file)) == 66
-    assert "load the module tdx_guest" in capsys.readouterr().err
+    assert "the module tdx_guest (in a TDX guest) or sev-guest" in capsys.readouterr().err
 
 
 def test_a_bug_is_no_verdict(
@@ -399,7 +402,7 @@ def test_the_daemon_without_hardware_keeps_trying_until_told_to_end(
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert any("no TDX quotes from this kernel" in line for line in lines)
+    assert any("no attestation report from this kernel" in line for line in lines)
     assert "Traceback" not in err
 
 

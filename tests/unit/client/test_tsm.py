@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The quote source against a fake configfs with the kernel's rules (the real one needs a TDX guest)."""
+"""The quote source against a fake configfs with the kernel's rules (the real one needs a TDX or SEV-SNP guest)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from attestca_client.errors import (
     UnsupportedProvider,
 )
 from attestca_client.runtime import Runtime
-from attestca_client.tsm import MAX_QUOTE, REPORTS, RETRY_DELAYS, KernelFiles, TsmQuoteSource
+from attestca_client.tsm import (
+    MAX_QUOTE,
+    REPORTS,
+    RETRY_DELAYS,
+    SNP_REPORT_BYTES,
+    KernelFiles,
+    TsmQuoteSource,
+)
 from attestca_client.wire import Evidence
 from tests.unit.client.fake_configfs import FakeConfigfs, another_writer
 
@@ -40,6 +47,12 @@ class Bench:
             sleep=self.waits.append, uniform=lambda _low, high: high, say=self.lines.append
         )
         self.source = TsmQuoteSource(runtime, root, self.kernel)
+
+    def snp(self, certificates: bytes = b"") -> Bench:
+        """The same with the other provider."""
+        self.kernel.provider, self.kernel.prefix = "sev_guest", b"report "
+        self.kernel.certificates = certificates
+        return self
 
     def left_over(self) -> list[str]:
         return [entry.name for entry in self.root.iterdir()]
@@ -191,15 +204,104 @@ def test_an_entry_without_attributes_for_real(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sev_snp_is_refused_by_name(bench: Bench) -> None:
-    bench.kernel.provider = "sev_guest"
-    with pytest.raises(UnsupportedProvider, match="SEV-SNP"):
-        bench.source(DATA)
-    assert "write inblob" not in bench.kernel.calls
+SNP_REPORT = Evidence("snp-report", (b"report " + DATA).ljust(SNP_REPORT_BYTES, b"\0"))
+
+
+def test_an_snp_report_and_the_hosts_certificates(bench: Bench) -> None:
+    pieces = bench.snp(b"a table").source(DATA)
+    assert pieces == [SNP_REPORT, Evidence("snp-certificates", b"a table")]
+    assert bench.kernel.calls == [
+        "mkdir",
+        "read provider",
+        "read generation",
+        "write inblob",  # and no privlevel: VMPL 0 is what the kernel asks for then
+        "read generation",
+        "read outblob",
+        "read auxblob",
+        "read generation",
+        "rmdir",
+    ]
     assert bench.left_over() == []
 
 
-@pytest.mark.parametrize("provider", ["", "tdx_guest2", "arm_cca_guest", "tdx guest", "\x1b[2J"])
+def test_an_snp_report_from_a_host_without_certificates(bench: Bench) -> None:
+    assert bench.snp().source(DATA) == [SNP_REPORT]
+
+
+def test_an_snp_report_from_a_kernel_without_the_attribute(bench: Bench) -> None:
+    def remove(_kernel: FakeConfigfs, entry: Path) -> None:
+        (entry / "auxblob").unlink()
+
+    bench.snp(b"a table").kernel.meddle["read outblob"] = [remove]
+    assert bench.source(DATA) == [SNP_REPORT]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_of_the_hosts_certificates(bench: Bench, over: int) -> None:
+    table = b"t" * (MAX_QUOTE + over)
+    pieces = bench.snp(table).source(DATA)
+    assert pieces == [SNP_REPORT] if over else [SNP_REPORT, Evidence("snp-certificates", table)]
+    assert any("left out" in line for line in bench.lines) is bool(over)
+
+
+@pytest.mark.parametrize("when", ["write inblob", "read outblob", "read auxblob"])
+def test_a_concurrent_writer_to_an_snp_entry_means_a_fresh_one(bench: Bench, when: str) -> None:
+    bench.snp(b"a table").kernel.meddle[when] = [another_writer]
+    assert bench.source(DATA) == [SNP_REPORT, Evidence("snp-certificates", b"a table")]
+    assert len(set(bench.kernel.made)) == 2
+    assert bench.left_over() == []
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EINTR, errno.EAGAIN])
+@pytest.mark.parametrize("call", ["write inblob", "read outblob", "read auxblob"])
+def test_a_passing_error_of_snp_is_retried(bench: Bench, call: str, number: int) -> None:
+    bench.snp().kernel.errors[call] = [number]
+    assert bench.source(DATA) == [SNP_REPORT]
+    assert bench.waits == [RETRY_DELAYS[0]]
+
+
+@pytest.mark.parametrize("size", [1, 1183, 1185])
+def test_an_snp_report_of_another_length(bench: Bench, size: int) -> None:
+    bench.snp().kernel.size = size
+    with pytest.raises(QuoteUnavailable, match=f"{size} bytes, not 1184"):
+        bench.source(DATA)
+    assert bench.left_over() == []
+
+
+def test_an_empty_snp_report(bench: Bench) -> None:
+    bench.snp().kernel.size = 0
+    with pytest.raises(QuoteUnavailable, match="an empty SEV-SNP report") as caught:
+        bench.source(DATA)
+    assert "secure processor" in caught.value.hint
+
+
+SNP_LASTING: list[tuple[str, int, type[EvidenceError], int, str]] = [
+    ("read outblob", errno.EIO, QuoteUnavailable, 69, "secure processor"),
+    ("read outblob", errno.EINVAL, QuoteUnavailable, 69, "secure processor"),
+    ("read auxblob", errno.EIO, QuoteUnavailable, 69, "secure processor"),
+    ("read outblob", errno.ENOTTY, TsmMissing, 66, "VMPCK was disabled"),
+    ("read outblob", errno.EFBIG, QuoteUnavailable, 69, "SEV-SNP report exceeds"),
+    ("write inblob", errno.EACCES, TsmPermission, 66, "root"),
+    ("mkdir", errno.ENXIO, TsmMissing, 66, "sev-guest"),
+]
+
+
+@pytest.mark.parametrize(("call", "number", "kind", "exit_code", "hint"), SNP_LASTING)
+def test_a_lasting_error_of_snp_speaks_of_snp(
+    bench: Bench, call: str, number: int, kind: type[EvidenceError], exit_code: int, hint: str
+) -> None:
+    bench.snp().kernel.errors[call] = [number]
+    with pytest.raises(kind) as caught:
+        bench.source(DATA)
+    assert (type(caught.value), caught.value.exit_code) == (kind, exit_code)
+    assert hint in caught.value.hint
+    assert "TDX quote" not in caught.value.detail + caught.value.hint
+    assert bench.left_over() == []
+
+
+@pytest.mark.parametrize(
+    "provider", ["", "tdx_guest2", "arm_cca_guest", "tdx guest", "sev_guest\x00", "\x1b[2J"]
+)
 def test_an_unknown_provider_is_refused(bench: Bench, provider: str) -> None:
     bench.kernel.provider = provider
     with pytest.raises(UnsupportedProvider) as caught:

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence of an AMD SEV-SNP confidential VM in Azure, where a paravisor stands between the guest and the processor.
+
+The guest cannot ask for a report over its own data there. The paravisor asks once, over the public key of the vTPM
+that it runs inside the same protected memory, and keeps the answer in an NV index. So the evidence is
+
+- `hcl-report`: NV index 0x01400001, the processor's report and the data that it vouches for, the vTPM's key among them;
+- `tpm-attest`, `tpm-signature`, `tpm-pcrs`: a quote by that key (handle 0x81000003) over all PCRs of the SHA-256 bank,
+  with `protocol.tpm_extra` of the report data that was asked for as extraData;
+- `snp-certificates`: the VCEK and its chain, if the instance metadata service gives them within a second. If it does
+  not, the authority asks AMD.
+
+Source: the TPM through tpm2-tools (`tpm2_nvread`, `tpm2_quote`; version 5), run by name from a fixed path, without a
+shell, in an empty directory of mode 0700 (a file named like a handle would be taken for it), with an environment of
+three variables and the kernel's own device: no inherited variable can point them at another TPM. The metadata service
+is http://169.254.169.254; certificates from there are believed by nobody, the authority checks them.
+
+Tested with a software TPM (swtpm) and real tpm2-tools. Not run on Azure yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from attestca_client.errors import QuoteUnavailable, TpmMissing, UnsupportedProvider
+from attestca_client.protocol import tpm_extra
+from attestca_client.runtime import SYSTEM, Runtime
+from attestca_client.transport import TimedSocket
+from attestca_client.tsm import REPORT_DATA_BYTES
+from attestca_client.wire import Evidence, plain
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+ASSET_TAG = Path("/sys/class/dmi/id/chassis_asset_tag")
+AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"  # every VM in Azure, and no other
+DEVICES = (Path("/dev/tpmrm0"), Path("/dev/tpm0"))
+SAFE_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+HCL_INDEX = "0x01400001"
+AK_HANDLE = "0x81000003"
+MAX_HCL = 16 * 1024  # the authority's limits; today's index has 2600 bytes
+MAX_QUOTE_PART = 1024
+PCR_BYTES = 24 * 32
+REPORT_TYPE = slice(1224, 1228)  # u32 little endian: 2 SEV-SNP, 4 TDX
+
+TOOL_SECONDS = 30.0
+RETRY_DELAYS = (0.25, 0.5, 1.0)  # seconds; a PCR that changes while it is quoted spoils a quote
+MAX_COMPLAINT = 64 * 1024
+
+METADATA = ("169.254.169.254", 80)
+CERTIFICATION = "/metadata/THIM/amd/certification"
+METADATA_SECONDS = 1.0
+MAX_METADATA = 64 * 1024
+
+TOOLS_HINT = "install tpm2-tools, version 5"
+DEVICE_HINT = "load the driver of the vTPM (in a container: pass /dev/tpmrm0 into it)"
+HCL_HINT = (
+    "only confidential VMs have an HCL report; to read it needs root, or the group of /dev/tpmrm0"
+)
+BUSY_HINT = "another process may be using the TPM, or be extending its registers all the time"
+
+
+class ToolFailed(Exception):
+    """Within this file: one of the tools did not do what it was told."""
+
+
+def on_azure(asset_tag: Path = ASSET_TAG) -> bool:
+    """Whether this machine says that it is a VM in Azure. A hint for choosing, no proof of anything."""
+    try:
+        with asset_tag.open("rb") as file:
+            return file.read(64).strip() == AZURE_TAG.encode()
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class TpmTools:
+    """tpm2-tools. Attributes.
+
+    path: where the programs are. devices: TPMs, the first one that is there counts. tcti: for tests, another TPM in the
+    words of TPM2TOOLS_TCTI. seconds: how long one program may take.
+    """
+
+    path: str = SAFE_PATH
+    devices: tuple[Path, ...] = DEVICES
+    tcti: str = ""
+    seconds: float = TOOL_SECONDS
+
+    def run(self, tool: str, *arguments: str, outputs: Mapping[str, int]) -> tuple[bytes, ...]:
+        """Run one program; the content of the files `outputs` (name -> most bytes) that it writes where it runs.
+
+        Raises TpmMissing, ToolFailed.
+        """
+        program = shutil.which(tool, path=self.path)
+        if program is None:
+            raise TpmMissing(f"{tool} is not in {self.path}", TOOLS_HINT)
+        environment = {
+            "PATH": self.path,
+            "LC_ALL": "C",
+            "TPM2TOOLS_TCTI": self.tcti or self._device(),
+        }
+        with tempfile.TemporaryDirectory(prefix="attestca-") as name:  # made with mode 0700
+            folder = Path(name)
+            self._execute([program, *arguments], folder, environment)
+            return tuple(read_output(tool, folder / file, most) for file, most in outputs.items())
+
+    def _device(self) -> str:
+        for device in self.devices:
+            if device.exists():
+                return f"device:{device}"
+        raise TpmMissing("this machine has no TPM device", DEVICE_HINT)
+
+    def _execute(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        tool = Path(command[0]).name
+        with (folder / "stderr").open("w+b") as complaints:
+            try:
+                done = subprocess.run(  # noqa: S603 - a program of the system, fixed arguments
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=complaints,
+                    timeout=self.seconds,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                raise ToolFailed(f"{tool} did not end within {self.seconds:g} s") from None
+            except OSError as error:
+                raise ToolFailed(f"{tool} does not start: {error.strerror}") from error
+            if done.returncode:
+                complaints.seek(0)
+                said = complaint(complaints.read(MAX_COMPLAINT))
+                raise ToolFailed(f"{tool} ended with {done.returncode}: {said}")
+
+
+def read_output(tool: str, path: Path, most: int) -> bytes:
+    """What a tool wrote to `path`: 1 to `most` bytes. Raises ToolFailed."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ToolFailed(f"{tool} wrote no {path.name}: {error.strerror}") from error
+    if not 1 <= len(data) <= most:
+        raise ToolFailed(f"{tool} wrote a {path.name} that is empty or larger than {most} bytes")
+    return data
+
+
+def complaint(stderr: bytes) -> str:
+    """The line that says most: the tool's own first error, above it stand those of its libraries."""
+    lines = stderr.decode("utf-8", "replace").splitlines()
+    own = [line for line in lines if line.startswith("ERROR: ")]
+    return plain(next(iter(own or lines), "it does not say why"))
+
+
+@dataclass(frozen=True, slots=True)
+class AzureQuoteSource:
+    """Callable: 64 bytes of report_data -> the evidence over them, four pieces or five.
+
+    Raises TpmMissing, UnsupportedProvider, QuoteUnavailable.
+    """
+
+    runtime: Runtime = SYSTEM
+    tools: TpmTools = field(default_factory=TpmTools)
+    metadata: tuple[str, int] = METADATA
+
+    def __call__(self, report_data: bytes) -> list[Evidence]:
+        """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
+        if len(report_data) != REPORT_DATA_BYTES:
+            raise ValueError(
+                f"report_data must be {REPORT_DATA_BYTES} bytes, not {len(report_data)}"
+            )
+        hcl = self._hcl_report()
+        attest, signature, pcrs = self._quote(tpm_extra(report_data))
+        pieces = [
+            Evidence("hcl-report", hcl),
+            Evidence("tpm-attest", attest),
+            Evidence("tpm-signature", signature),
+            Evidence("tpm-pcrs", pcrs),
+        ]
+        return pieces + [Evidence("snp-certificates", pem) for pem in self._certificates()]
+
+    def _hcl_report(self) -> bytes:
+        arguments = ("-C", "o", "-o", "report", HCL_INDEX)
+        try:
+            (report,) = self.tools.run("tpm2_nvread", *arguments, outputs={"report": MAX_HCL})
+        except ToolFailed as error:
+            raise TpmMissing(f"cannot read the HCL report: {error}", HCL_HINT) from error
+        if not report.startswith(b"HCLA"):
+            raise TpmMissing(f"NV index {HCL_INDEX} holds no HCL report", HCL_HINT)
+        if int.from_bytes(report[REPORT_TYPE], "little") == 4:
+            raise UnsupportedProvider(
+                "this is an Azure VM with Intel TDX; of Azure's, this version enrolls AMD SEV-SNP"
+            )
+        return report
+
+    def _quote(self, extra: bytes) -> tuple[bytes, ...]:
+        """TPMS_ATTEST, TPMT_SIGNATURE and the 24 values. The tool itself checks that they fit together."""
+        arguments = [
+            *("-c", AK_HANDLE, "-l", "sha256:all", "-q", extra.hex()),
+            *("-m", "attest", "-s", "signature", "-o", "pcrs", "-F", "values"),
+        ]
+        outputs = {"attest": MAX_QUOTE_PART, "signature": MAX_QUOTE_PART, "pcrs": PCR_BYTES}
+        reason = ""
+        for delay in (*RETRY_DELAYS, None):
+            try:
+                parts = self.tools.run("tpm2_quote", *arguments, outputs=outputs)
+            except ToolFailed as error:
+                reason = str(error)
+            else:
+                if len(parts[2]) != PCR_BYTES:
+                    raise TpmMissing("this TPM has no SHA-256 bank of 24 registers")
+                return parts
+            if delay is not None:
+                self.runtime.say(f"quote: {reason}; trying again in {delay:g} s")
+                self.runtime.sleep(delay * self.runtime.uniform(0.5, 1.0))
+        raise QuoteUnavailable(
+            f"no quote after {len(RETRY_DELAYS) + 1} attempts: {reason}", BUSY_HINT
+        )
+
+    def _certificates(self) -> list[bytes]:
+        try:
+            return [fetch_certificates(self.metadata, self.runtime)]
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+            said = plain(str(error)) or type(error).__name__
+            self.runtime.say(f"no certificates from Azure: {said}; the authority will ask AMD")
+            return []
+
+
+def fetch_certificates(address: tuple[str, int], runtime: Runtime) -> bytes:
+    """VCEK and chain as PEM, from the instance metadata service, within a second from now.
+
+    Raises OSError, http.client.HTTPException, ValueError, RecursionError.
+    """
+    deadline = runtime.monotonic() + METADATA_SECONDS
+    connection = http.client.HTTPConnection(*address, timeout=METADATA_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("GET", CERTIFICATION, headers={"Metadata": "true"})
+        sock = cast("socket.socket", TimedSocket(connection.sock, deadline, runtime))
+        with http.client.HTTPResponse(sock, method="GET") as response:
+            response.begin()
+            body = response.read(MAX_METADATA + 1)
+    if response.status != 200 or len(body) > MAX_METADATA:
+        raise ValueError(f"status {response.status}, {len(body)} bytes")
+    return parse_certification(body)
+
+
+def parse_certification(body: bytes) -> bytes:
+    """PEM from the service's JSON: `vcekCert`, then `certificateChain`. Raises ValueError, RecursionError."""
+    answer = json.loads(body)
+    parts = [
+        answer.get(name) if isinstance(answer, dict) else None
+        for name in ("vcekCert", "certificateChain")
+    ]
+    texts = [part.strip() for part in parts if isinstance(part, str)]
+    if len(texts) != 2 or not all(text.startswith("-----BEGIN CERTIFICATE-----") for text in texts):
+        raise ValueError("an answer without vcekCert and certificateChain")
+    return "".join(f"{text}\n" for text in texts).encode("ascii")

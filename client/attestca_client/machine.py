@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which source of evidence this machine has: the kernel's own, or Azure's vTPM where there is none.
+
+What the command line uses, and nothing an option or a variable could choose: evidence from elsewhere would let whoever
+feeds it pass another machine off as ours. It is looked at again for every enrollment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attestca_client.azure import ASSET_TAG, AzureQuoteSource, on_azure
+from attestca_client.errors import TsmMissing
+from attestca_client.tsm import TsmQuoteSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attestca_client.runtime import Runtime
+    from attestca_client.wire import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class MachineQuoteSource:
+    """Callable: 64 bytes of report_data -> the evidence over them. Raises EvidenceError."""
+
+    tsm: TsmQuoteSource
+    azure: AzureQuoteSource
+    asset_tag: Path = ASSET_TAG
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> MachineQuoteSource:
+        """This machine's."""
+        return cls(TsmQuoteSource(runtime), AzureQuoteSource(runtime))
+
+    def __call__(self, report_data: bytes) -> list[Evidence]:
+        """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
+        try:
+            return self.tsm(report_data)
+        except TsmMissing:
+            if not on_azure(self.asset_tag):
+                raise
+        return self.azure(report_data)

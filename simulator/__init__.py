@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-in silicon: a fake Intel and a fake AMD with roots of their own, for tests, benchmarks, the demo. Never shipped.
+"""Stand-in silicon: a fake Intel and a fake AMD with roots of their own, for tests, benchmarks, demo. Never shipped.
 
 Writes bytes from its own layout tables and shares no code with the verifiers.
 

@@ -26,7 +26,9 @@ ARC = "1.3.6.1.4.1.3704.1"
 STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{ARC}.{arc}" for arc in (1, 2, 4, 5))
 CRL_URL = "https://kdsintf.amd.com/{}/v1/{}/crl"
 YEAR = timedelta(days=365)
-CERT_SIGN = b"\x04"  # bit 5 of KeyUsage
+INTERMEDIATE_USAGE = pki.key_usage(
+    b"\x04", unused=1
+)  # keyCertSign, with a zero bit that DER would leave out
 
 _SPL_PARTS = {1: "bootloader", 2: "tee", 3: "snp", 8: "microcode", 9: "fmc"}
 
@@ -154,7 +156,7 @@ def _intermediate_extensions(
         pki.subject_key_identifier(key.key_id),
         pki.authority_key_identifier(root.key.key_id),
         pki.basic_constraints(ca=True, path_len=0),
-        pki.key_usage(CERT_SIGN),
+        INTERMEDIATE_USAGE,
         pki.crl_distribution_point(CRL_URL.format(kind, product.name)),
     )
 

@@ -9,7 +9,6 @@ present state of the `FakeIntel`; `faults` makes one part misbehave.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from simulator.faults import Answer, Fault, listening, served
 from simulator.pki import pem
 
 if TYPE_CHECKING:
@@ -28,37 +28,10 @@ if TYPE_CHECKING:
     from simulator.intel import FakeIntel
     from simulator.pki import Entity
 
+__all__ = ["PCK_CRL", "QE_IDENTITY", "ROOT_CA_CRL", "TCB_INFO", "FakePcs", "Fault", "running"]
+
 TCB_INFO, QE_IDENTITY, PCK_CRL, ROOT_CA_CRL = "tcb_info", "qe_identity", "pck_crl", "root_ca_crl"
 _FMSPC = re.compile("[0-9a-fA-F]{12}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """How one part misbehaves; what is not set stays as it is.
-
-    Attributes:
-        status: sent with the right body and headers. delay: seconds before the answer.
-        body: bytes in place of the right ones, or an edit of them.
-        headers: set, or left out where None. location: a redirect (302 unless `status` says otherwise) to this URL.
-        chunked: no Content-Length.
-    """
-
-    status: int | None = None
-    delay: float = 0
-    body: bytes | Callable[[bytes], bytes] | None = None
-    headers: Mapping[str, str | None] = field(default_factory=dict)
-    location: str | None = None
-    chunked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """A response before it is sent."""
-
-    body: bytes = b""
-    content_type: str = "application/octet-stream"
-    headers: Mapping[str, str | None] = field(default_factory=dict)
-    status: int = 200
 
 
 @dataclass(slots=True)
@@ -97,19 +70,13 @@ class FakePcs:
     async def _serve(
         self,
         part: str,
-        answer: Callable[[web.Request], _Answer],
+        answer: Callable[[web.Request], Answer],
         request: web.Request,
     ) -> web.Response:
         self.requests.append(request.path_qs)
-        fault = self.faults.get(part, Fault())
-        await asyncio.sleep(fault.delay)
-        try:
-            right = answer(request)
-        except web.HTTPException as error:
-            right = _Answer(status=error.status)
-        return _send(_spoiled(right, fault), chunked=fault.chunked)
+        return await served(self.faults.get(part, Fault()), partial(answer, request))
 
-    def _tcb_info(self, request: web.Request) -> _Answer:
+    def _tcb_info(self, request: web.Request) -> Answer:
         fmspc = request.query.get("fmspc", "")
         if not _FMSPC.fullmatch(fmspc):
             raise web.HTTPBadRequest
@@ -121,7 +88,7 @@ class FakePcs:
         chain = self._chain(self.intel.tcb_info_signer)
         return _statement("tcbInfo", text, signature, {"TCB-Info-Issuer-Chain": chain})
 
-    def _qe_identity(self, request: web.Request) -> _Answer:
+    def _qe_identity(self, request: web.Request) -> Answer:
         identity = self.intel.release(_update(request)).qe_identity
         _check_number(request, identity)
         text, signature = self.intel.sign_qe_identity(identity)
@@ -129,22 +96,22 @@ class FakePcs:
         headers = {"SGX-Enclave-Identity-Issuer-Chain": chain}
         return _statement("enclaveIdentity", text, signature, headers)
 
-    def _pck_crl(self, request: web.Request) -> _Answer:
+    def _pck_crl(self, request: web.Request) -> Answer:
         ca, encoding = request.query.get("ca"), request.query.get("encoding", "pem")
         if ca not in {"platform", "processor"} or encoding not in {"der", "pem"}:
             raise web.HTTPBadRequest
         issuer, crl = self.intel.authority(ca)
         headers = {"SGX-PCK-CRL-Issuer-Chain": self._chain(issuer)}
         if encoding == "der":
-            return _Answer(crl.der, "application/pkix-crl", headers)
+            return Answer(crl.der, "application/pkix-crl", headers)
         text = pem(crl.der, label="X509 CRL")
-        return _Answer(text.encode(), "application/x-pem-file", headers)
+        return Answer(text.encode(), "application/x-pem-file", headers)
 
-    def _root_crl(self, _: web.Request) -> _Answer:
-        return _Answer(self.intel.root_crl.der, "application/pkix-crl")
+    def _root_crl(self, _: web.Request) -> Answer:
+        return Answer(self.intel.root_crl.der, "application/pkix-crl")
 
-    def _root_crl_hex(self, _: web.Request) -> _Answer:
-        return _Answer(self.intel.root_crl.der.hex().encode(), "text/plain")
+    def _root_crl_hex(self, _: web.Request) -> Answer:
+        return Answer(self.intel.root_crl.der.hex().encode(), "text/plain")
 
     def _chain(self, signer: Entity) -> str:
         """The issuer chain as a header carries it: PEM, signer first, URL-encoded."""
@@ -155,16 +122,8 @@ class FakePcs:
 async def running(intel: FakeIntel, port: int = 0) -> AsyncIterator[FakePcs]:
     """The service on 127.0.0.1 until the block ends; port 0 is one of the system's choice."""
     pcs = FakePcs(intel)
-    runner = web.AppRunner(
-        pcs.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.01
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        pcs.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(pcs.application(), port) as pcs.base_url:
         yield pcs
-    finally:
-        await runner.cleanup()
 
 
 def _update(request: web.Request) -> str:
@@ -183,35 +142,7 @@ def _check_number(request: web.Request, statement: Json) -> None:
         raise web.HTTPNotFound
 
 
-def _statement(key: str, text: str, signature: str, headers: Mapping[str, str | None]) -> _Answer:
+def _statement(key: str, text: str, signature: str, headers: Mapping[str, str | None]) -> Answer:
     """The signed text, byte for byte, inside its envelope."""
     body = f'{{"{key}":{text},"signature":"{signature}"}}'
-    return _Answer(body.encode(), "application/json", headers)
-
-
-def _spoiled(right: _Answer, fault: Fault) -> _Answer:
-    """The answer with what the fault says in place of what is right."""
-    headers = {**right.headers, **fault.headers}
-    status = right.status
-    if fault.location is not None:
-        headers["Location"] = fault.location
-        status = 302
-    body = fault.body
-    if body is None:
-        body = right.body
-    elif callable(body):
-        body = body(right.body)
-    return _Answer(body, right.content_type, headers, fault.status or status)
-
-
-def _send(answer: _Answer, *, chunked: bool) -> web.Response:
-    headers = {name: value for name, value in answer.headers.items() if value is not None}
-    response = web.Response(
-        body=answer.body,
-        status=answer.status,
-        content_type=answer.content_type,
-        headers=headers,
-    )
-    if chunked:
-        response.enable_chunked_encoding()
-    return response
+    return Answer(body.encode(), "application/json", headers)

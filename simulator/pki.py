@@ -150,9 +150,10 @@ def crl_distribution_point(url: str) -> Extension:
     return Extension(CRL_DISTRIBUTION_POINTS, der.sequence(der.sequence(full_name)))
 
 
-def key_usage(bits: bytes) -> Extension:
-    """KeyUsage, critical; `bits` is the one byte of the BIT STRING."""
-    unused = (bits[0] & -bits[0]).bit_length() - 1
+def key_usage(bits: bytes, unused: int | None = None) -> Extension:
+    """KeyUsage, critical; `bits` is the one byte of the BIT STRING, `unused` None the number that DER demands."""
+    if unused is None:
+        unused = (bits[0] & -bits[0]).bit_length() - 1
     return Extension(KEY_USAGE, der.bit_string(bits, unused), critical=True)
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fresh fake Intel per test, and the independent judge: the package dcap_qvl with the fake root as its anchor."""
+"""A fresh fake Intel and fake AMD per test; the independent judge of quotes: dcap_qvl with the fake root as its anchor.
+
+RSA keys of AMD's authorities are those of the process.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 import dcap_qvl
 import pytest
 
+from simulator.amd import FakeAmd
 from simulator.intel import FakeIntel
 
 if TYPE_CHECKING:
@@ -30,6 +34,11 @@ def now() -> datetime:
 @pytest.fixture
 def intel() -> FakeIntel:
     return FakeIntel.create(NOW, seed=b"unit tests of the simulator")
+
+
+@pytest.fixture
+def amd() -> FakeAmd:
+    return FakeAmd.create(NOW, seed=b"unit tests of the simulator")
 
 
 @pytest.fixture
@@ -56,3 +65,9 @@ def vectors() -> Path:
     if not VECTORS.is_dir():
         pytest.skip("real quotes not present (../shared/vectors/tdx): encodings not compared")
     return VECTORS
+
+
+@pytest.fixture(scope="session")
+def snp_vectors(vectors: Path) -> Path:
+    """The folder of real SEV-SNP evidence."""
+    return vectors.parent / "snp"

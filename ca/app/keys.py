@@ -18,19 +18,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from ca.app.anchors import simulated
 from ca.errors import ConfigurationError
 from ca.issuance import authority as authorities
 from ca.issuance.authority import RENEW_SERVICE, ServiceKind
 from ca.issuance.request import Assurance, Issuer
 from ca.signers.file import FileSigner
 from ca.signers.folder import Held, KeyFolder
-from verifiers.anchors import Anchor, Anchors, builtin
-from verifiers.errors import VerificationError
+from verifiers.anchors import builtin
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ca.config import Config
+    from verifiers.anchors import Anchors
 
 BUILD: Final = f"attestca {version('attestca')}"
 
@@ -147,20 +148,9 @@ def _assurance(root: x509.Certificate) -> Assurance:
 
 
 def anchors_of(config: Config) -> Anchors:
-    """The built-in anchors, or a simulated authority's own."""
+    """The built-in anchors, or a simulated authority's own. Raises ConfigurationError."""
     files = config.ca.simulated_anchors
-    if not files:
-        return builtin()
-    if len(files) != 1:  # one technology
-        raise ConfigurationError("ca.simulated_anchors: one file, the simulated Intel root")
-    try:
-        der = x509.load_pem_x509_certificate(files[0].read_bytes()).public_bytes(Encoding.DER)
-        anchors = Anchors(intel_sgx_root=Anchor.from_der(der), simulated=True)
-    except (OSError, ValueError, VerificationError) as error:
-        raise ConfigurationError(f"ca.simulated_anchors: {files[0]}: {error}") from error
-    if anchors.sha256 == builtin().sha256:
-        raise ConfigurationError(f"ca.simulated_anchors: {files[0]} is the real vendor's root")
-    return anchors
+    return simulated(files) if files else builtin()
 
 
 def key_id(certificate: x509.Certificate) -> bytes:

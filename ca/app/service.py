@@ -24,7 +24,6 @@ from ca.http import DoorLimits, Doors
 from ca.issuance import ear
 from ca.policy_admin import ActivePolicies
 from ca.store.sql import SqlStore
-from verifiers.registry import Sources
 
 if TYPE_CHECKING:
     import ssl
@@ -173,6 +172,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             store,
             CacheLimits(
                 refresh_after=collateral.refresh_after,
+                lasting=frozenset({"vcek"}),  # its URL names chip and TCB, and so its key
                 hard_age=timedelta(hours=collateral.stale_hours),
             ),
             clock,
@@ -196,7 +196,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
                 endorser=endorser,
                 policies=ActivePolicies(store),
                 anchors=anchors,
-                sources=Sources(intel=collateral.source),
+                sources=collateral.sources,
                 ca_id=ca_id(keys.root),
                 nonce_keys=(keys.folder.secret("nonce"),),
                 chip_key=keys.folder.secret("chip"),

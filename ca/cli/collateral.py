@@ -43,7 +43,7 @@ def collateral_command(evidence: EvidenceArgument, config: options.ConfigOption 
     data = [read_input(name) for name in evidence]
     try:
         parsed = inspect.parse(registry.identify(data))
-        gather = registry.gather(parsed, registry.Sources(intel=settings.source), anchors)
+        gather = registry.gather(parsed, settings.sources, anchors)
         endorsements = asyncio.run(_ask(gather, settings))
     except VerificationError as error:
         output.say(f"attestca: {', '.join(evidence)}: {error.reason}: {error.detail}")

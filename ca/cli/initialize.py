@@ -32,8 +32,11 @@ SimulatedOption = Annotated[
     bool, typer.Option("--simulated", help="An authority for simulated machines; its root says so.")
 ]
 AnchorOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Root certificate (PEM) of the simulated vendor."),
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Certificates (PEM) of a simulated vendor: Intel's root, or ARK, ASK and ASVK of one line of AMD's.",
+    ),
 ]
 DatabaseOption = Annotated[
     str | None,
@@ -68,7 +71,7 @@ def init_command(
     """
     if directory is not None and config is not None:
         raise typer.BadParameter("give a directory or --config, not both")
-    if simulated != (simulated_anchor is not None):
+    if simulated != bool(simulated_anchor):
         raise typer.BadParameter("--simulated and --simulated-anchor go together")
     passphrase = options.passphrase_source(passphrase_file, passphrase_fd, passphrase_env)
     values: dict[str, dict[str, object]] = {
@@ -77,7 +80,7 @@ def init_command(
         "database": {"url": _without_password(database)},
         "ca": {
             "passphrase": passphrase,
-            "simulated_anchors": [simulated_anchor.absolute()] if simulated_anchor else None,
+            "simulated_anchors": [file.absolute() for file in simulated_anchor or ()] or None,
         },
     }
     path = config or (directory or Path()) / "attestca.toml"

@@ -43,6 +43,8 @@ from ca.config.fields import (
 )
 from ca.errors import ConfigurationError
 from ca.fetch.origins import Origin, split_url
+from verifiers.registry import Sources
+from verifiers.snp.endorsements import AMD_KDS, KdsSource
 from verifiers.tdx.endorsements import INTEL_PCS, INTEL_ROOT_CRL, PcsSource
 
 
@@ -143,7 +145,8 @@ class Ca(_Section):
     )
     simulated_anchors: Paths = Field(
         default=(),
-        description="Root certificates of simulated vendors; only for an authority made by init --simulated.",
+        description="Certificates of simulated vendors (PEM): Intel's root, and for each product line of AMD one file"
+        " with its ARK, ASK and ASVK. Only for an authority made by init --simulated.",
     )
 
     @field_validator("oid_arc")
@@ -163,6 +166,7 @@ class RefreshHours(_Section):
     qe_identity: Hours = Field(default=6, description="Identity of Intel's quoting enclave.")
     pck_crl: Hours = Field(default=6, description="Revoked platforms.")
     root_ca_crl: Hours = Field(default=6, description="Revoked authorities of Intel.")
+    crl: Hours = Field(default=6, description="Revoked authorities of AMD.")
 
 
 class Collateral(_Section):
@@ -170,7 +174,7 @@ class Collateral(_Section):
 
     allow_private_hosts: Strings = Field(
         default=(),
-        description="Hosts below that may have private addresses and speak plain http: a PCCS of yours.",
+        description="Hosts below that may have private addresses and speak plain http: a PCCS or mirror of yours.",
     )
     pcs_base_url: str = Field(
         default=INTEL_PCS, description="Intel's PCS, or a PCCS that mirrors it."
@@ -183,11 +187,14 @@ class Collateral(_Section):
     )
     update: Literal["standard", "early"] = Field(
         default="standard",
-        description="Which TCB evaluation counts after a TCB recovery: standard, or early.",
+        description="Which of Intel's TCB evaluations counts after a TCB recovery: standard, or early.",
+    )
+    kds_base_url: str = Field(
+        default=AMD_KDS, description="AMD's key distribution service, or a mirror of its paths."
     )
     extra_ca_file: PathFromFile | None = Field(
         default=None,
-        description="Authorities (PEM) besides the system's, for a PCCS.",
+        description="Authorities (PEM) besides the system's, for a PCCS or a mirror.",
         examples=["pccs-ca.pem"],
     )
     connect_timeout_seconds: Seconds = Field(default=3, description="For one connection.")
@@ -198,11 +205,11 @@ class Collateral(_Section):
     )
     stale_hours: Hours = Field(
         default=72,
-        description="Age up to which kept collateral is still used while a vendor does not answer.",
+        description="Age up to which kept collateral is still used while a vendor does not answer. A VCEK has none.",
     )
     refresh_hours: RefreshHours = Field(default_factory=RefreshHours)
 
-    @field_validator("pcs_base_url", "root_crl_url")
+    @field_validator("pcs_base_url", "root_crl_url", "kds_base_url")
     @classmethod
     def _check_origin(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
@@ -216,18 +223,20 @@ class Collateral(_Section):
         return url.rstrip("/")
 
     @property
-    def source(self) -> PcsSource:
-        """Where the TDX verifier asks."""
+    def sources(self) -> Sources:
+        """Where the verifiers ask."""
         if self.pccs:
-            source = PcsSource.pccs(self.pcs_base_url, self.update)
+            intel = PcsSource.pccs(self.pcs_base_url, self.update)
         else:
-            source = PcsSource(self.pcs_base_url, update=self.update)
-        return replace(source, root_crl_url=self.root_crl_url or source.root_crl_url)
+            intel = PcsSource(self.pcs_base_url, update=self.update)
+        intel = replace(intel, root_crl_url=self.root_crl_url or intel.root_crl_url)
+        return Sources(intel=intel, amd=KdsSource(self.kds_base_url))
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """Whom the service may ask, and nobody else."""
-        urls = (self.source.base_url, self.source.root_crl_url)
+        intel = self.sources.intel
+        urls = (intel.base_url, intel.root_crl_url, self.kds_base_url)
         return tuple({Origin.of(url, private_hosts=self.allow_private_hosts): None for url in urls})
 
     @property

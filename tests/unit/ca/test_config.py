@@ -26,7 +26,9 @@ from ca.config import (
     template,
 )
 from ca.errors import ConfigurationError
-from verifiers.tdx.endorsements import INTEL_PCS, INTEL_ROOT_CRL
+from verifiers.registry import Sources
+from verifiers.snp.endorsements import KdsSource
+from verifiers.tdx.endorsements import PcsSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -219,6 +221,8 @@ class TestFaults:
             ("collateral", "pcs_base_url", "https://[fd00::1]"),
             ("collateral", "pcs_base_url", "file:///collateral"),
             ("collateral", "root_crl_url", "http://8.8.8.8/root.crl"),
+            ("collateral", "kds_base_url", "http://kdsintf.amd.com"),
+            ("collateral", "kds_base_url", "https://10.0.0.1"),
             ("collateral", "update", "latest"),
             ("collateral", "budget_seconds", 0),
             ("collateral", "stale_hours", 100_000),
@@ -346,22 +350,40 @@ class TestConfig:
         assert str(config.admin.listen) == listen
 
     def test_where_collateral_comes_from(self, read: Callable[..., Config]) -> None:
-        intel = read().collateral
-        assert (intel.source.base_url, intel.source.root_crl_url) == (INTEL_PCS, INTEL_ROOT_CRL)
-        assert [origin.host for origin in intel.origins] == [
+        default = read().collateral
+        assert default.sources == Sources(PcsSource(), KdsSource())
+        assert [origin.host for origin in default.origins] == [
             "api.trustedservices.intel.com",
             "certificates.trustedservices.intel.com",
+            "kdsintf.amd.com",
         ]
-        assert intel.refresh_after.keys() == {"tcb_info", "qe_identity", "pck_crl", "root_ca_crl"}
-        pccs = {"pcs_base_url": "https://pccs.example:8081", "pccs": True, "update": "early"}
-        mirror = read({"collateral": pccs}).collateral
-        assert (
-            mirror.source.root_crl_url == "https://pccs.example:8081/sgx/certification/v4/rootcacrl"
+        assert {origin.scheme for origin in default.origins} == {"https"}
+        assert default.refresh_after.keys() == {
+            "tcb_info",
+            "qe_identity",
+            "pck_crl",
+            "root_ca_crl",
+            "crl",
+        }
+
+    def test_mirrors_of_the_vendors(self, read: Callable[..., Config]) -> None:
+        mirrors = {
+            "pcs_base_url": "https://pccs.example:8081",
+            "pccs": True,
+            "update": "early",
+            "kds_base_url": "https://kds.example/amd/",
+        }
+        mirrored = read({"collateral": mirrors}).collateral
+        assert mirrored.sources == Sources(
+            PcsSource.pccs("https://pccs.example:8081", "early"),
+            KdsSource("https://kds.example/amd"),
         )
-        assert mirror.source.update == "early"
-        assert [origin.key for origin in mirror.origins] == [("https", "pccs.example", 8081)]
-        elsewhere = read({"collateral": pccs | {"root_crl_url": "https://crl.example/root"}})
-        assert elsewhere.collateral.source.root_crl_url == "https://crl.example/root"
+        assert [origin.key for origin in mirrored.origins] == [
+            ("https", "pccs.example", 8081),
+            ("https", "kds.example", 443),
+        ]
+        elsewhere = read({"collateral": mirrors | {"root_crl_url": "https://crl.example/root"}})
+        assert elsewhere.collateral.sources.intel.root_crl_url == "https://crl.example/root"
 
     def test_digest_follows_values_and_holds_no_secret(self, read: Callable[..., Config]) -> None:
         def at(url: str) -> Config:

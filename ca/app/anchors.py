@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The roots of simulated vendors, from files that the configuration names.
+
+One file holds Intel's simulated root, and each product line of AMD's has a file with its ARK, ASK and ASVK in any
+order. A key of a real vendor among them is refused, alone or with others: evidence of real machines must never lead to
+a certificate that says simulated, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from ca.errors import ConfigurationError
+from verifiers.amd import AmdHierarchy
+from verifiers.anchors import Anchor, Anchors, builtin
+from verifiers.errors import VerificationError
+from verifiers.evidence import Product
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+_KEY: Final = "ca.simulated_anchors"
+_ROLES: Final = {  # common name -> product line and place in its hierarchy
+    f"{prefix}-{product}": (product, role)
+    for product in Product
+    for role, prefix in enumerate(("ARK", "SEV", "SEV-VLEK"))
+}
+
+
+def simulated(files: Sequence[Path]) -> Anchors:
+    """The anchors in these files.
+
+    Raises:
+        ConfigurationError: for the first file that cannot be read or is none of the two, that holds a key of a real
+            vendor, or whose product line stands in another one too; or where Intel's root is missing.
+    """
+    intel: list[Anchor] = []
+    amd: dict[Product, AmdHierarchy] = {}
+    for path in files:
+        try:
+            found = _read(path)
+        except (OSError, ValueError, VerificationError) as error:
+            raise ConfigurationError(f"{_KEY}: {path}: {error}") from error
+        if isinstance(found, Anchor):
+            intel.append(found)
+        elif found.product in amd:
+            raise ConfigurationError(f"{_KEY}: {path}: another file has AMD {found.product}")
+        else:
+            amd[found.product] = found
+    if len(intel) != 1:
+        raise ConfigurationError(
+            f"{_KEY}: one file with the simulated Intel root is wanted, not {len(intel)}"
+        )
+    hierarchies = (amd[product] for product in Product if product in amd)
+    return Anchors(intel_sgx_root=intel[0], amd=tuple(hierarchies), simulated=True)
+
+
+def _read(path: Path) -> Anchor | AmdHierarchy:
+    """Raises OSError, ValueError, VerificationError."""
+    certificates = x509.load_pem_x509_certificates(path.read_bytes())
+    _refuse_real(certificates)
+    names = [_common_name(one) for one in certificates]
+    if len(certificates) == 1 and names[0] not in _ROLES:
+        return Anchor.from_der(certificates[0].public_bytes(Encoding.DER))
+    products = {_ROLES[name][0] for name in names if name in _ROLES}
+    if len(products) != 1 or len(set(names)) != len(names) or not _ROLES.keys() >= set(names):
+        raise ValueError(f"not a root of Intel's, and no ARK, ASK and ASVK: {', '.join(names)}")
+    (product,) = products
+    place = {_ROLES[name][1]: one for name, one in zip(names, certificates, strict=True)}
+    if len(place) != 3:
+        raise ValueError(f"ARK, ASK and ASVK of AMD {product} are wanted, not {', '.join(names)}")
+    ark, ask, asvk = (place[role].public_bytes(Encoding.DER) for role in range(3))
+    return AmdHierarchy.from_certificates(product, ark, ask, asvk)
+
+
+def _refuse_real(certificates: Iterable[x509.Certificate]) -> None:
+    """Raises ValueError."""
+    real = _real_keys()
+    for one in certificates:
+        if _spki(one.public_key()) in real:
+            raise ValueError(f"{_common_name(one)} has the key of a real vendor")
+
+
+def _real_keys() -> frozenset[bytes]:
+    """SubjectPublicKeyInfo of every authority that a real vendor's evidence leads to."""
+    anchors = builtin()
+    keys = [anchors.intel_sgx_root.certificate.public_key]
+    of_amd = [one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk)]
+    return frozenset(map(_spki, (*keys, *of_amd)))
+
+
+def _spki(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    """The common name of its subject; empty where there is none, or more than one."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else ""

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roots of simulated vendors: what a file may hold, what is told of each fault, and that no real key is among them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from ca.app.anchors import simulated
+from ca.errors import ConfigurationError
+from simulator.amd import FakeAmd
+from simulator.intel import FakeIntel
+from simulator.pki import pem
+from tests.authority_lab import NOW
+from verifiers.anchors import Anchor, builtin
+from verifiers.evidence import Product
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.amd import Line
+
+AMD = FakeAmd.create(NOW, seed=b"anchors")
+INTEL = FakeIntel.create(NOW, seed=b"anchors")
+
+
+class Files:
+    """Files of a folder, in the order in which they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: list[Path] = []
+
+    def add(self, text: str | bytes) -> Path:
+        path = self.folder / f"{len(self.paths)}.pem"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        self.paths.append(path)
+        return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def refusal(files: Files, path: Path | None = None) -> str:
+    """What is said, and of which file."""
+    with pytest.raises(ConfigurationError) as caught:
+        simulated(files.paths)
+    start = f"ca.simulated_anchors: {path}: " if path else "ca.simulated_anchors: "
+    assert caught.value.detail.startswith(start)
+    return caught.value.detail.removeprefix(start)
+
+
+def in_order(line: Line, order: str) -> str:
+    """ARK, ASK and ASVK as "rsv" and so on."""
+    found = {"r": line.ark, "s": line.ask, "v": line.asvk}
+    return pem(*(found[letter].der for letter in order))
+
+
+@pytest.mark.parametrize("order", ["rsv", "vsr", "srv"])
+def test_told_apart_by_their_names(files: Files, order: str) -> None:
+    for name in ("Turin", "Milan"):
+        files.add(in_order(AMD.line(name), order))
+    files.add(pem(INTEL.root_der))
+    anchors = simulated(files.paths)
+    assert anchors.simulated
+    assert anchors.intel_sgx_root == Anchor.from_der(INTEL.root_der)
+    assert [one.product for one in anchors.amd] == [Product.MILAN, Product.TURIN]
+    for found in anchors.amd:
+        line = AMD.line(found.product)
+        assert found.ark.spki == line.ark.key.spki
+        assert (found.ask.spki, found.asvk.spki) == (line.ask.key.spki, line.asvk.key.spki)
+    assert anchors.amd_hierarchy(Product.GENOA) is None
+
+
+def test_the_order_of_the_files_makes_no_other_anchors(files: Files) -> None:
+    """Decisions name them by digest."""
+    for text in (pem(INTEL.root_der), AMD.line("Turin").pem, AMD.line("Milan").pem):
+        files.add(text)
+    assert simulated(files.paths).sha256 == simulated(files.paths[::-1]).sha256
+
+
+def test_intel_alone(files: Files) -> None:
+    files.add(pem(INTEL.root_der))
+    assert simulated(files.paths).amd == ()
+
+
+def test_intel_is_there_once(files: Files) -> None:
+    files.add(AMD.line("Milan").pem)
+    assert "simulated Intel root" in refusal(files)
+    files.add(pem(INTEL.root_der))
+    files.add(pem(FakeIntel.create(NOW, seed=b"other").root_der))
+    assert "not 2" in refusal(files)
+
+
+def test_a_product_line_is_there_once(files: Files) -> None:
+    files.add(pem(INTEL.root_der))
+    files.add(AMD.line("Milan").pem)
+    assert refusal(files, files.add(AMD.line("Milan").pem)) == "another file has AMD Milan"
+
+
+@pytest.mark.parametrize("order", ["r", "s", "rs", "sv", "rv", "rsvr", "rsvs"])
+def test_all_three_of_a_line_and_each_once(files: Files, order: str) -> None:
+    files.add(pem(INTEL.root_der))
+    assert "ARK, ASK and ASVK" in refusal(files, files.add(in_order(AMD.line("Milan"), order)))
+
+
+def test_of_one_line_in_one_file(files: Files) -> None:
+    files.add(pem(INTEL.root_der))
+    mixed = in_order(AMD.line("Milan"), "rs") + in_order(AMD.line("Turin"), "v")
+    assert "SEV-VLEK-Turin" in refusal(files, files.add(mixed))
+
+
+def test_with_nothing_else_in_the_file(files: Files) -> None:
+    files.add(pem(INTEL.root_der))
+    path = files.add(AMD.line("Milan").pem + pem(INTEL.root_der))
+    assert "no ARK, ASK and ASVK" in refusal(files, path)
+
+
+def test_signed_by_their_root(files: Files) -> None:
+    """Names alone make no hierarchy."""
+    stranger = FakeAmd.create(NOW, seed=b"anchors")
+    line = stranger.line("Milan")
+    line.ask.signer = AMD.line("Turin").ark.key
+    assert "not signed by ARK-Milan" in refusal(files, files.add(line.pem))
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", b"\xff\x00"])
+def test_what_is_no_certificate(files: Files, text: str | bytes) -> None:
+    path = files.add(text)
+    assert refusal(files, path)
+    path.unlink()
+    assert "No such file" in refusal(files, path)
+
+
+def test_a_certificate_that_is_no_root(files: Files) -> None:
+    path = files.add(pem(INTEL.platform().pck.der))
+    assert "not self-signed" in refusal(files, path)
+
+
+# no real key among them
+
+
+def test_the_real_root_of_intel(files: Files) -> None:
+    path = files.add(pem(builtin().intel_sgx_root.certificate.der))
+    assert "Intel SGX Root CA has the key of a real vendor" in refusal(files, path)
+
+
+@pytest.mark.parametrize("role", ["ark", "ask", "asvk"])
+@pytest.mark.parametrize("product", Product)
+def test_one_real_key_of_amd_among_simulated_ones(
+    files: Files, product: Product, role: str
+) -> None:
+    """Whoever signed the certificate, and whatever it is called."""
+    hierarchy = builtin().amd_hierarchy(product)
+    assert hierarchy is not None
+    real = getattr(hierarchy, role)
+    signer = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ARK-Milan")])
+    certificate = (
+        x509.CertificateBuilder(name, name, real.public_key, 1, NOW, NOW + timedelta(1))
+        .sign(signer, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    line = AMD.line("Milan")
+    path = files.add(pem(certificate, line.ask.der, line.asvk.der))
+    assert refusal(files, path) == "ARK-Milan has the key of a real vendor"

@@ -18,7 +18,7 @@ from verifiers.snp.endorsements import gather as gather_snp
 from verifiers.snp.endorsements import no_endorsements as no_snp_endorsements
 from verifiers.snp.endorsements import parse_bundle as parse_snp_bundle
 from verifiers.snp.evidence import SnpEvidence, parse_evidence
-from verifiers.snp.files import certificate_pieces, kind_of, revocation_list
+from verifiers.snp.files import certificate_pieces, kind_of, revocation_list, tpm_pieces
 from verifiers.snp.verify import verify as verify_snp
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
@@ -59,22 +59,31 @@ class Identified:
 def identify(files: Sequence[bytes]) -> Identified:
     """What files hold, by their content: a file is a TDX quote, unless it is plainly something else.
 
-    Several files of certificates become one piece.
+    Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it.
 
     Raises:
-        VerificationError: `crl-invalid` for text that says it is a revocation list and is none.
+        VerificationError: `crl-invalid` for text that says it is a revocation list and is none; what the parser of the
+            TPM's quote raises.
     """
     pieces: list[Evidence] = []
     certificates: list[bytes] = []
     collateral: list[bytes] = []
+    unknown: list[bytes] = []
     for data in files:
         kind = kind_of(data)
         if (crl := revocation_list(data)) is not None:
             collateral.append(crl)
         elif kind is EvidenceKind.SNP_CERTIFICATES:
             certificates.append(data)
+        elif kind is not None:
+            pieces.append(Evidence(kind, data))
         else:
-            pieces.append(Evidence(kind or EvidenceKind.TDX_QUOTE, data))
+            unknown.append(data)
+    attest = [piece.data for piece in pieces if piece.kind is EvidenceKind.TPM_ATTEST]
+    if attest:
+        pieces += tpm_pieces(attest[0], unknown)
+    else:
+        pieces += [Evidence(EvidenceKind.TDX_QUOTE, data) for data in unknown]
     return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
 
 
@@ -133,6 +142,17 @@ def no_endorsements(parsed: ParsedEvidence) -> Endorsements:
             return TdxEndorsements()
         case SnpEvidence():
             return no_snp_endorsements(parsed)
+        case _:
+            assert_never(parsed)
+
+
+def signer_came_along(parsed: ParsedEvidence) -> bool:
+    """Whether the certificate that the evidence is signed under came with it; where it did not, it is fetched."""
+    match parsed:
+        case TdxQuote():
+            return True
+        case SnpEvidence():
+            return parsed.vek is not None
         case _:
             assert_never(parsed)
 

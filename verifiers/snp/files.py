@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from verifiers import der
@@ -11,7 +12,8 @@ from verifiers.evidence import Evidence, EvidenceKind
 from verifiers.snp.certificates import is_table
 from verifiers.snp.crl import PEM_START, crl_der
 from verifiers.snp.report import REPORT_BYTES
-from verifiers.vtpm.attest import TPM_GENERATED
+from verifiers.vtpm.attest import TPM_GENERATED, parse_attest
+from verifiers.vtpm.claims import PcrBank
 from verifiers.vtpm.hcl import SIGNATURE as HCL_SIGNATURE
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 # Versions that a file is taken for a report by: a TDX quote has the number of an algorithm in these four bytes as well.
 _PLAUSIBLE_VERSIONS: Final = range(1, 10)
 _PEM: Final = b"-----BEGIN"
+_DER_CERTIFICATE: Final = (
+    b"\x30\x82"  # a SEQUENCE of 256 bytes and more; "0" alone begins hexadecimal text as well
+)
 _TIMES: Final = (0x17, 0x18)  # UTCTime, GeneralizedTime
 
 
@@ -29,7 +34,7 @@ def kind_of(data: bytes) -> EvidenceKind | None:
         return EvidenceKind.HCL_REPORT
     if data.startswith(TPM_GENERATED):
         return EvidenceKind.TPM_ATTEST
-    if _is_pem(data) or data.startswith(b"\x30") or is_table(data):
+    if _is_pem(data) or data.startswith(_DER_CERTIFICATE) or is_table(data):
         return EvidenceKind.SNP_CERTIFICATES
     version = int.from_bytes(data[:4], "little")
     if version in _PLAUSIBLE_VERSIONS and len(data) < 2 * REPORT_BYTES:
@@ -61,6 +66,27 @@ def certificate_pieces(files: Sequence[bytes]) -> tuple[Evidence, ...]:
     if len(others) > 1:
         others = [b"".join(data if _is_pem(data) else _to_pem(data) for data in others)]
     return tuple(Evidence(EvidenceKind.SNP_CERTIFICATES, data) for data in tables + others)
+
+
+def tpm_pieces(attest: bytes, files: Sequence[bytes]) -> tuple[Evidence, ...]:
+    """Files that nothing else is, beside a TPM's quote: the PCR values that it is over, and its signature.
+
+    Neither begins with anything certain. The values have the digest that was quoted; if no file has it, the quoted
+    length. Raises VerificationError for a quote that cannot be parsed.
+    """
+    quote = parse_attest(attest)
+    length = sum(hashlib.new(bank).digest_size for bank, _ in quote.selection)
+    values = [data for data in files if quote.pcr_digest in _digests(data)]
+    values = values or [data for data in files if len(data) == length]
+    return tuple(
+        Evidence(EvidenceKind.TPM_PCRS if data in values else EvidenceKind.TPM_SIGNATURE, data)
+        for data in files
+    )
+
+
+def _digests(data: bytes) -> tuple[bytes, ...]:
+    """By every hash that a quote may be signed with."""
+    return tuple(hashlib.new(bank, data).digest() for bank in PcrBank)
 
 
 def _is_pem(data: bytes) -> bool:

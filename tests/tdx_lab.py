@@ -45,6 +45,7 @@ Expectation: TypeAlias = "Reason | TcbStatus"
 # Everything in the verifiers that remembers. A test demands that this list is complete.
 CACHES = (
     chain._issued,
+    chain._pem_body,
     collateral._authenticate,
     judge._attributes,
     pck._verify_pck_chain,

@@ -45,8 +45,9 @@ _KEY_IDENTIFIER: Final = 0x80  # its first member: [0] IMPLICIT OCTET STRING
 
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """One authenticated CRL: signed by the issuer it was checked against."""
+    """One authenticated CRL: signed by the issuer it was checked against. `x509` is what the library reads in `der`."""
 
+    der: bytes
     x509: x509.CertificateRevocationList
     number: int
     this_update: datetime
@@ -62,19 +63,25 @@ def split_pem(pem: bytes, count: int | None, what: str) -> tuple[bytes, ...]:
     if rest or not blocks or (count is not None and len(blocks) != count):
         wanted = "PEM certificates" if count is None else f"exactly {count} PEM certificates"
         raise VerificationError(Reason.CHAIN, f"{what}: not {wanted} and nothing else")
-    return tuple(_pem_body(block.lstrip(_SPACE), what) for block in blocks)
+    try:
+        return tuple([_pem_body(block.lstrip(_SPACE)) for block in blocks])
+    except ValueError as error:
+        raise VerificationError(
+            Reason.CHAIN, f"{what}: something that is no PEM certificate"
+        ) from error
 
 
-def _pem_body(block: bytes, what: str) -> bytes:
-    """One block up to its END line. The Base64 is the one that encodes these bytes, in lines of any length."""
+@lru_cache(maxsize=64)
+def _pem_body(block: bytes) -> bytes:
+    """One block up to its END line. The Base64 is the one that encodes these bytes, in lines of any length.
+
+    Remembered, for the same few CAs stand in every text; only a few are kept, for blocks are not yet authentic.
+    """
     body = block.removeprefix(_BEGIN)
     text = body.replace(b"\n", b"").replace(b"\r", b"")
-    try:
-        data = binascii.a2b_base64(text)
-    except binascii.Error:
-        data = b""
+    data = binascii.a2b_base64(text)
     if body is block or not data or binascii.b2a_base64(data, newline=False) != text:
-        raise VerificationError(Reason.CHAIN, f"{what}: something that is no PEM certificate")
+        raise ValueError("not the PEM text of these bytes")
     return data
 
 
@@ -193,7 +200,7 @@ def _verify_crl(data: bytes, issuer: Certificate) -> Crl:
     number = _crl_number(fields[-1], issuer)
     if crl.next_update_utc is None:
         raise ValueError("nextUpdate is missing")
-    return Crl(crl, number, crl.last_update_utc, crl.next_update_utc)
+    return Crl(data, crl, number, crl.last_update_utc, crl.next_update_utc)
 
 
 def _crl_number(extensions: tuple[int, bytes], issuer: Certificate) -> int:
@@ -209,8 +216,14 @@ def _crl_number(extensions: tuple[int, bytes], issuer: Certificate) -> int:
 
 
 def check_not_revoked(certificate: Certificate, crl: Crl) -> None:
-    """Demand that the CRL does not list the certificate's serial number, whatever its reason."""
-    entry = crl.x509.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    """Demand that the CRL does not list the certificate's serial number, whatever its reason.
+
+    DER has one spelling of a number: only where its octets stand somewhere in the list are the entries looked at.
+    """
+    number = certificate.serial_number
+    if number.to_bytes(number.bit_length() // 8 + 1, "big") not in crl.der:
+        return
+    entry = crl.x509.get_revoked_certificate_by_serial_number(number)
     if entry is not None:
         raise VerificationError(
             Reason.CERTIFICATE_REVOKED,

@@ -38,11 +38,19 @@ def signed(data: bytes) -> tuple[bytes, bytes, bytes]:
 def elements(data: bytes) -> tuple[tuple[int, bytes], ...]:
     """The (tag, content) pairs that make up `data`, all of it."""
     found: list[tuple[int, bytes]] = []
-    position, size = 0, len(data)
-    while position < size:
-        start, end = _bounds(data, position, size)
-        found.append((data[position], data[start:end]))
-        position = end
+    end, size = 0, len(data)
+    while end < size:
+        start = end + 2
+        if start > size:
+            raise ValueError("truncated element")
+        tag, length = data[end], data[end + 1]
+        if length > 0x7F or tag & 0x1F == 0x1F:  # seldom; the rest is `_bounds` without the call
+            start, end = _bounds(data, end, size)
+        else:
+            end = start + length
+            if end > size:
+                raise ValueError("element longer than what holds it")
+        found.append((tag, data[start:end]))
     return tuple(found)
 
 
@@ -57,10 +65,12 @@ def element(data: bytes) -> tuple[int, bytes]:
 
 def only(data: bytes, tag: int) -> bytes:
     """The content of the one element that `data` is, which must have `tag`."""
-    found, content = element(data)
-    if found != tag:
-        raise ValueError(f"element with tag {found:#04x}, not {tag:#04x}")
-    return content
+    start, end = _bounds(data, 0, len(data))
+    if end != len(data):
+        raise ValueError("more than one element")
+    if data[0] != tag:
+        raise ValueError(f"element with tag {data[0]:#04x}, not {tag:#04x}")
+    return data[start:]
 
 
 def unsigned(content: bytes) -> int:
@@ -87,19 +97,14 @@ def _bounds(data: bytes, position: int, size: int) -> tuple[int, int]:
         raise ValueError("multi-byte tag")
     length = data[position + 1]
     if length > 0x7F:
-        length, start = _long_length(data, start, length & 0x7F)
+        octets = length - 0x80  # how many the length has; three are enough for all we read
+        start += octets
+        if not 1 <= octets <= 3 or start > size:
+            raise ValueError("indefinite, oversized or truncated length")
+        length = int.from_bytes(data[start - octets : start], "big")
+        if length < 0x80 or not length >> 8 * (octets - 1):
+            raise ValueError("length not minimal")
     end = start + length
     if end > size:
         raise ValueError("element longer than what holds it")
     return start, end
-
-
-def _long_length(data: bytes, start: int, count: int) -> tuple[int, int]:
-    """(length, where the content starts) of a length in `count` octets; three are enough for all we read."""
-    octets = data[start : start + count]
-    if not 1 <= count <= 3 or len(octets) != count:
-        raise ValueError("indefinite, oversized or truncated length")
-    length = int.from_bytes(octets, "big")
-    if length < 0x80 or octets[0] == 0:
-        raise ValueError("length not minimal")
-    return length, start + count

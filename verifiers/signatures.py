@@ -8,13 +8,14 @@ P-384 r and s are numbers, because AMD writes them little endian in fields that 
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
-_ECDSA = ec.ECDSA(SHA256())
+_ECDSA = ec.ECDSA(Prehashed(SHA256()))  # the digest is made by hashlib, which has less to set up
 _P256 = ec.SECP256R1()
 _ECDSA_384 = ec.ECDSA(SHA384())
 _P384 = ec.SECP384R1()
@@ -45,7 +46,7 @@ def p256_verifies(key: ec.EllipticCurvePublicKey, signature: bytes, signed: byte
 def p256_signed(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
     """Whether the DER ECDSA-Sig-Value `signature` is one of `key` over SHA-256(`signed`)."""
     try:
-        key.verify(signature, signed, _ECDSA)
+        key.verify(signature, sha256(signed).digest(), _ECDSA)
     except InvalidSignature:
         return False
     return True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from verifiers.chain import Crl, split_pem, verify_chain, verify_crl
 from verifiers.endorsements import digest
@@ -61,11 +61,12 @@ def authenticate(endorsements: TdxEndorsements, anchor: Anchor) -> Collateral:
         VerificationError: `incomplete`, `chain`, `untrusted-root`, `crl-invalid`, `collateral-signature`,
             `collateral-malformed`, `endorsement-mismatch`.
     """
-    if endorsements.missing:
+    parts = endorsements.parts
+    if None in parts:
         raise VerificationError(
             Reason.INCOMPLETE, f"collateral is missing: {', '.join(endorsements.missing)}"
         )
-    return _authenticate(tuple(part for part in endorsements.parts if part is not None), anchor)
+    return _authenticate(cast("tuple[bytes, ...]", parts), anchor)
 
 
 @lru_cache(maxsize=256)
@@ -78,7 +79,9 @@ def _authenticate(parts: tuple[bytes, ...], anchor: Anchor) -> Collateral:
     verified_pck_crl = verify_crl(pck_crl, crl_chain[0], "PCK CRL")
     info_chain = _signer_chain(info_pem, "TCB info chain", anchor)
     tcb_info = _statement("TCB info", info, info_signature, info_chain[0], parse_tcb_info)
-    qe_chain = _signer_chain(qe_pem, "QE identity chain", anchor)
+    qe_chain = (
+        info_chain if qe_pem == info_pem else _signer_chain(qe_pem, "QE identity chain", anchor)
+    )
     qe_identity = _statement("QE identity", qe, qe_signature, qe_chain[0], parse_qe_identity)
     return Collateral(
         tcb_info=tcb_info,

@@ -8,6 +8,7 @@ paths, the root CRL under its own path and as hexadecimal text. The texts that I
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
@@ -59,7 +60,7 @@ class TdxEndorsements:
     @property
     def parts(self) -> tuple[bytes | None, ...]:
         """All nine, in the order above."""
-        return tuple(getattr(self, name) for name in PARTS)
+        return _parts(self)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -81,6 +82,7 @@ class TdxEndorsements:
 
 
 PARTS: Final = tuple(part.name for part in fields(TdxEndorsements))
+_parts = attrgetter(*PARTS)
 
 
 def parse_bundle(text: bytes) -> TdxEndorsements:
@@ -102,7 +104,7 @@ def parse_bundle(text: bytes) -> TdxEndorsements:
         parts = {name: _part(name, value) for name, value in members.items()}
     except ValueError as error:
         raise VerificationError(Reason.COLLATERAL_MALFORMED, f"bundle: {error}") from error
-    if unknown := sorted(parts.keys() - set(PARTS)):
+    if unknown := sorted(parts.keys() - PARTS):
         raise VerificationError(
             Reason.COLLATERAL_MALFORMED, f"bundle: unknown members {', '.join(unknown)}"
         )

@@ -32,7 +32,15 @@ _CHAIN_NAMES: Final = (frozenset({"Intel SGX PCK Certificate"}), frozenset(CA_KI
 # Content octets of the extension's OID; its members' OIDs are one octet longer.
 _ARC: Final = bytes.fromhex("2a864886f84d010d01")
 _PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
+_COMPONENTS: Final = range(1, 17)
 _PCESVN, _CPUSVN = 17, 18
+
+# DER has one encoding of each value, so tables read them: an SVN of one byte, a flag.
+_SVNS: Final = {
+    bytes([der.INTEGER, 1, svn] if svn < 0x80 else [der.INTEGER, 2, 0, svn]): svn
+    for svn in range(256)
+}
+_FLAGS: Final = {bytes([der.BOOLEAN, 1, octet]): bool(octet) for octet in (0x00, 0xFF)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ def _verify_pck_chain(ders: tuple[bytes, ...], anchor: Anchor) -> PckChain:
     leaf, issuer, _ = certificates
     try:
         claims = _parse_sgx_extension(leaf, CA_KINDS[issuer.common_name])
-    except (ValueError, KeyError) as error:
+    except (ValueError, LookupError) as error:
         raise VerificationError(
             Reason.CHAIN, f"SGX extension of the PCK certificate cannot be read: {error!r}"
         ) from error
@@ -91,8 +99,8 @@ def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
     )
     return PckClaims(
         ppid=_octets(fields[_PPID], 16),
-        sgx_tcb_components=tuple([_svn(tcb[index], 0xFF) for index in range(1, 17)]),
-        pcesvn=_svn(tcb[_PCESVN], 0xFFFF),
+        sgx_tcb_components=tuple([_SVNS[tcb[index]] for index in _COMPONENTS]),
+        pcesvn=_pcesvn(tcb[_PCESVN]),
         cpusvn=_octets(tcb[_CPUSVN], 16),
         pceid=_octets(fields[_PCEID], 2),
         fmspc=_octets(fields[_FMSPC], 6),
@@ -109,32 +117,31 @@ def _parse_sgx_extension(leaf: Certificate, ca: str) -> PckClaims:
 
 def _members(data: bytes, arc: bytes) -> dict[int, bytes]:
     """SEQUENCE OF SEQUENCE { OID arc.n, value } -> n -> DER of the value. No member may stand twice."""
-    members: dict[int, bytes] = {}
     oid = bytes([der.OID, len(arc) + 1]) + arc  # n follows, in one octet, and then the value
     at = len(oid)
-    for tag, item in der.elements(der.only(data, der.SEQUENCE)):
-        number = item[at] if len(item) > at else 0
-        if tag != der.SEQUENCE or not item.startswith(oid) or number in members:
-            raise ValueError(f"unknown or repeated member {item[: at + 1].hex()}")
-        members[number] = item[at + 1 :]
+    items = der.elements(der.only(data, der.SEQUENCE))
+    members = {
+        item[at]: item[at + 1 :]
+        for tag, item in items
+        if tag == der.SEQUENCE and item.startswith(oid)
+    }
+    if len(members) != len(items):
+        raise ValueError("unknown or repeated member")
     return members
 
 
 def _octets(value: bytes, length: int) -> bytes:
-    content = der.only(value, der.OCTET_STRING)
-    if len(content) != length:
-        raise ValueError(f"{len(content)} bytes where {length} belong")
-    return content
+    if value[:2] != bytes([der.OCTET_STRING, length]) or len(value) != 2 + length:
+        raise ValueError(f"not an OCTET STRING of {length} bytes")
+    return value[2:]
 
 
-def _svn(value: bytes, largest: int) -> int:
+def _pcesvn(value: bytes) -> int:
     number = der.unsigned(der.only(value, der.INTEGER))
-    if number > largest:
-        raise ValueError(f"SVN {number} is above {largest}")
+    if number > 0xFFFF:
+        raise ValueError(f"PCESVN {number} has more than 16 bits")
     return number
 
 
 def _flag(configuration: dict[int, bytes], index: int) -> bool | None:
-    if index not in configuration:
-        return None
-    return der.boolean(der.only(configuration[index], der.BOOLEAN))
+    return _FLAGS[configuration[index]] if index in configuration else None

@@ -8,7 +8,7 @@ or TypeError, and `endorsement-mismatch` for a statement about something else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
@@ -106,7 +106,7 @@ def parse_tcb_info(text: bytes) -> TcbInfo:
     texts = _list(members["tcbLevels"])
     levels = [_platform_level(_object(level)) for level in texts]
     levels.sort(key=lambda level: (level.sgx, level.pcesvn, level.tdx), reverse=True)
-    found = tuple(_module_identity(_object(identity)) for identity in identities)
+    found = tuple([_module_identity(_object(identity)) for identity in identities])
     if len({identity.id for identity in found}) != len(found):
         raise ValueError("a TDX module identity stands twice")
     return TcbInfo(
@@ -167,7 +167,7 @@ def _component_names(levels: list[jsontext.Json]) -> dict[str, tuple[tuple[str, 
         return {}
     tcb = _object(_object(levels[0])["tcb"])
     return {
-        kind: tuple(_words(_object(component)) for component in _list(tcb[kind]))
+        kind: tuple([_words(_object(component)) for component in _list(tcb[kind])])
         for kind in ("sgxtcbcomponents", "tdxtcbcomponents")
     }
 
@@ -176,18 +176,18 @@ def _words(component: dict[str, jsontext.Json]) -> tuple[str, str]:
     return _text(component.get("category", "")), _text(component.get("type", ""))
 
 
-def _module(module: dict[str, jsontext.Json]) -> ModuleIdentity:
+def _module(module: dict[str, jsontext.Json], levels: tuple[SvnLevel, ...] = ()) -> ModuleIdentity:
     return ModuleIdentity(
         id=_text(module.get("id", "")).upper(),
         mrsigner=_hex(module["mrsigner"], 48),
         attributes=_hex(module["attributes"], 8),
         attributes_mask=_hex(module["attributesMask"], 8),
-        levels=(),
+        levels=levels,
     )
 
 
 def _module_identity(identity: dict[str, jsontext.Json]) -> ModuleIdentity:
-    return replace(_module(identity), levels=_svn_levels(identity["tcbLevels"]))
+    return _module(identity, _svn_levels(identity["tcbLevels"]))
 
 
 def _svn_levels(value: jsontext.Json) -> tuple[SvnLevel, ...]:
@@ -229,7 +229,7 @@ def _text(value: jsontext.Json) -> str:
 
 
 def _texts(value: jsontext.Json) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _list(value))
+    return tuple([_text(item) for item in _list(value)])
 
 
 def _number(value: jsontext.Json) -> int:

@@ -185,6 +185,21 @@ def test_a_revocation_whatever_its_reason(lab: Lab) -> None:
             check_not_revoked(parse_certificate(lab.platform.pck.der), crl)
 
 
+@pytest.mark.parametrize("serial", [1, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, (1 << 159) + 1])
+def test_every_serial_number_is_found(lab: Lab, serial: int) -> None:
+    """Octets with and without a zero before them; others beside it are not meant."""
+    lab.platform.pck.alter(serial=serial)
+    certificate = parse_certificate(lab.platform.pck.der)
+    for listed_numbers, revoked in (((serial,), True), ((serial + 1, serial << 8), False)):
+        lab.intel.platform_crl.alter(revoked=tuple(pki.Revoked(n, NOW) for n in listed_numbers))
+        crl = verify_crl(lab.intel.platform_crl.der, listed(lab), "list")
+        if revoked:
+            with pytest.raises(VerificationError, match="was revoked"):
+                check_not_revoked(certificate, crl)
+        else:
+            check_not_revoked(certificate, crl)
+
+
 def test_a_serial_number_and_its_longer_spelling_are_two(lab: Lab) -> None:
     """A CRL entry of 20 octets does not match a certificate whose serial number ends with the same octets."""
     serial = lab.platform.pck.spec.serial

@@ -41,6 +41,8 @@ def test_long_lengths() -> None:
         ("04", "truncated element"),
         ("0402aa", "longer than what holds it"),
         ("1f0100", "multi-byte tag"),
+        ("048103aabbcc", "not minimal"),
+        ("04830000ff" + "00" * 0xFF, "not minimal"),
         ("0480", "indefinite"),
         ("0484000000010a", "oversized"),
         ("048200", "truncated length"),
@@ -49,8 +51,24 @@ def test_long_lengths() -> None:
     ],
 )
 def test_no_element(data: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        der.elements(bytes.fromhex(data))
+    for read in (der.elements, der.element):
+        with pytest.raises(ValueError, match=message):
+            read(bytes.fromhex(data))
+
+
+@given(st.binary(max_size=8) | st.builds(writer.tlv, TAGS, st.binary(max_size=300)))
+def test_one_element_is_read_alike_by_all(data: bytes) -> None:
+    try:
+        items = der.elements(data)
+    except ValueError:
+        items = ()
+    if len(items) == 1:
+        assert der.element(data) == items[0]
+        assert der.only(data, items[0][0]) == items[0][1]
+    else:
+        for read in (der.element, lambda data: der.only(data, data[0] if data else 0)):
+            with pytest.raises(ValueError, match=r"element|length|tag"):
+                read(data)
 
 
 @pytest.mark.parametrize("data", ["", "02000200", "040100", "02010002"])

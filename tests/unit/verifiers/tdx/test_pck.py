@@ -13,7 +13,7 @@ from simulator.pck import SGX_EXTENSION, encode
 from tests.tdx_lab import Lab
 from verifiers.errors import Reason, VerificationError
 from verifiers.tdx.claims import PckClaims
-from verifiers.tdx.pck import PckChain, verify_pck_chain
+from verifiers.tdx.pck import _FLAGS, _SVNS, PckChain, verify_pck_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,20 @@ def test_one_flag_alone() -> None:
     lab.sgx(dynamic_platform=None, cached_keys=True, smt_enabled=None)
     found = claims(lab)
     assert (found.dynamic_platform, found.cached_keys, found.smt_enabled) == (None, True, None)
+
+
+@pytest.mark.parametrize("svn", [0, 1, 0x7F, 0x80, 0xFF])
+def test_every_svn_has_its_one_encoding(svn: int) -> None:
+    lab = Lab.create()
+    lab.sgx(components=(svn,) * 16, pcesvn=svn << 8 | svn)
+    found = claims(lab)
+    assert found.sgx_tcb_components == (svn,) * 16
+    assert found.pcesvn == svn << 8 | svn
+
+
+def test_tables_hold_what_the_reader_reads() -> None:
+    assert {der.integer(svn): svn for svn in range(256)} == _SVNS
+    assert {der.tlv(1, b"\0"): False, der.tlv(1, b"\xff"): True} == _FLAGS
 
 
 def test_the_order_of_members_is_free_and_new_ones_are_left_aside() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -71,6 +72,20 @@ def test_unsigned_spellings_change_no_claim_but_the_name_of_the_evidence() -> No
     second = lab.exhibit().verify()
     assert first.evidence_sha256 != second.evidence_sha256
     assert (first.td, first.tcb, first.pck) == (second.td, second.tcb, second.pck)
+
+
+def test_two_statements_with_one_signer_or_with_two() -> None:
+    """The chain of the second is judged apart wherever its text is another one."""
+    lab = Lab.create()
+    first = lab.exhibit().verify()
+    lab.edit(qe_identity_issuer_chain=lambda text: text + "\n")
+    second = lab.exhibit().verify()
+    assert replace(second, collateral_sha256=first.collateral_sha256) == first
+    stranger = Lab.create(b"stranger").exhibit().bundle
+    for part in ("tcb_info_issuer_chain", "qe_identity_issuer_chain"):
+        lab = Lab.create()
+        lab.edit(**{part: stranger[part]})
+        assert lab.exhibit().outcome() is Reason.UNTRUSTED_ROOT
 
 
 # Each alteration spoils one step; a quote that is spoiled at several is refused at the earliest.

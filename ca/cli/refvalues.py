@@ -85,6 +85,8 @@ def capture_command(
             text = capture_policy(claims, name=policy, entry_id=entry_id, added=added, note=note)
     except PolicyError as error:  # the names given here are all that can be wrong
         raise typer.BadParameter("; ".join(one.message for one in error.problems)) from error
+    except ValueError as error:  # registers that not all of this evidence has
+        raise typer.BadParameter(str(error)) from error
     output.write(text)
 
 

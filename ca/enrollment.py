@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from attestca_client.protocol import binding, tpm_extra
-from ca.errors import CollateralOutdated, Denied, LintFailed, NonceUsed, Unavailable
+from ca.errors import CollateralUnusable, Denied, LintFailed, NonceUsed, Unavailable
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
 from ca.ports import Blob, Decision, Intent, Outcome
@@ -23,6 +23,8 @@ from policies.errors import NameRefused
 from policies.loader import LoadedPolicy
 from policies.names import render_names
 from policies.result import Decision as Appraised
+from policies.result import RuleResult
+from policies.rules import RuleId
 from policies.select import select
 from verifiers import registry
 from verifiers.claims import to_json
@@ -47,8 +49,8 @@ if TYPE_CHECKING:
 
 SERIAL_ENTROPY = 16
 
-# Faults of authentic evidence that are the platform's own; every other fault after authentication lies in the
-# collateral that we fetched, which is not the attester's doing: 503, and ask again.
+# Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
+# in the collateral that we fetched, which is not the attester's doing: 503, and ask again.
 _PLATFORM_FAULTS = frozenset(
     {
         Reason.CERTIFICATE_REVOKED,
@@ -57,6 +59,17 @@ _PLATFORM_FAULTS = frozenset(
         Reason.TCB_NOT_SUPPORTED,
         Reason.TCB_REVOKED,
         Reason.TCB_STATUS_UNKNOWN,
+        Reason.TCB_INCONSISTENT,
+    }
+)
+# Faults of a certificate that evidence is signed under: the attester's where it sent the certificate. One that AMD's
+# service gave us can only have them by a lie on the way, or because it was kept past its end.
+_SIGNER_FAULTS = frozenset(
+    {
+        Reason.CHAIN,
+        Reason.ENDORSEMENT_MISMATCH,
+        Reason.CERTIFICATE_EXPIRED,
+        Reason.CERTIFICATE_NOT_YET_VALID,
     }
 )
 
@@ -123,12 +136,12 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         VerificationError: evidence that is not authentic; not on record.
         Denied: authentic evidence that the vendor's rules or the policy refuse; on record.
         Conflict: the policy changed meanwhile; the attester may ask again.
-        Unavailable: infrastructure, CollateralOutdated among it. LintFailed: ours.
+        Unavailable: infrastructure, CollateralUnusable among it. LintFailed: ours.
     """
     try:
         return await _enroll(request, authority, now)
-    except CollateralOutdated:
-        # Newer statements decided before, here or at another replica: ours are asked for anew.
+    except CollateralUnusable:
+        # Perhaps the vendor, or another replica, has better by now: it is asked for anew.
         parsed = registry.parse(request.evidence)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
@@ -162,9 +175,10 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     try:
         claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
     except VerificationError as error:
-        if not error.authentic:
+        fault = await _fault_of_others(error, case, store)
+        if fault is None:
             raise
-        raise await _refusal_of_platform(case, error, store) from error
+        raise fault from error
     # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
     result = appraise(claims, chosen, now) if isinstance(chosen, LoadedPolicy) else chosen
@@ -308,17 +322,30 @@ def _blob(data: bytes) -> Blob:
     return Blob(sha256(data).digest(), data)
 
 
-async def _refusal_of_platform(case: _Case, error: VerificationError, store: Store) -> Exception:
-    """What is raised for authentic evidence that does not verify; a platform that Intel's rules refuse is recorded."""
-    if error.reason not in _PLATFORM_FAULTS:
-        return Unavailable(
+async def _fault_of_others(error: VerificationError, case: _Case, store: Store) -> Exception | None:
+    """What is raised where a platform is refused, which goes on record, or what we fetched is at fault.
+
+    None where it is the evidence itself.
+    """
+    if error.authentic and error.reason in _PLATFORM_FAULTS:
+        decision = case.refusal(error)
+        await store.record_refusal(decision)
+        return Denied(error.detail, code=error.reason.value, record=decision.result_json)
+    if _lies_in_collateral(error, case):
+        return CollateralUnusable(
             f"the vendor's collateral cannot be used: {error.reason}: {error.detail}",
-            code="collateral-unusable",
             retry_after=60,
         )
-    decision = case.refusal(error)
-    await store.record_refusal(decision)
-    return Denied(error.detail, code=error.reason.value, record=decision.result_json)
+    return None
+
+
+def _lies_in_collateral(error: VerificationError, case: _Case) -> bool:
+    """Whether the fault is that of what we fetched."""
+    if error.reason is Reason.INCOMPLETE:
+        return bool(case.endorsements.missing)
+    if error.authentic:
+        return error.reason is not Reason.MALFORMED  # signed, but in a layout that no firmware has
+    return error.reason in _SIGNER_FAULTS and not registry.signer_came_along(case.parsed)
 
 
 def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
@@ -357,7 +384,7 @@ def _leaf_request(
         names=names,
         lifetime=issue.lifetime,
         collateral_expires=result.valid_until,
-        platform=platform.describe(accepted.claims, chip_key),
+        platform=platform.describe(accepted.claims, chip_key, floors_hold=_floors_hold(result)),
         policy=PolicyRef(result.policy.name, result.policy.version, result.policy.sha256),
         assurance=assurance,
         registers=tuple(Register(name.value, value) for name, value in result.pinned),
@@ -370,6 +397,12 @@ def _leaf_request(
             *(f"unpinned:{register.value}" for register, _ in result.unpinned),
         ),
     )
+
+
+def _floors_hold(result: AttestationResult) -> bool:
+    """Whether the policy held the TCB above floors, and nothing softened that."""
+    found = [finding.result for finding in result.findings if finding.rule is RuleId.TCB_FLOOR]
+    return bool(found) and all(one is RuleResult.PASS for one in found)
 
 
 def _intent(prepared: PreparedCertificate, decision: Decision) -> Intent:

@@ -10,7 +10,8 @@
           PolicyChanged  PolicyConflict  HandleRevoked  IntentClosed
         NotFound
         Unavailable           infrastructure; answered with Retry-After, nothing signed, nothing lost
-          CollateralOutdated  the vendor's statements are older than those that decided before
+          CollateralUnusable  what a vendor gave us is not authentic, not about this machine, or not whole
+            CollateralOutdated  its statements are older than those that decided before
         LintFailed            ours: a certificate that we must not sign, or must not hand out
         ConfigurationError    the operator's, at start; lists every fault at once
 
@@ -112,10 +113,14 @@ class Unavailable(AuthorityError):
         self.retry_after = retry_after
 
 
-class CollateralOutdated(Unavailable):
-    """An older judgement of the vendor than one that was used before, though signed and in date."""
+class CollateralUnusable(Unavailable):
+    """What we fetched is at fault, not the attester; it is worth asking for anew."""
 
     code = "collateral-unusable"
+
+
+class CollateralOutdated(CollateralUnusable):
+    """An older judgement of the vendor than one that was used before, though signed and in date."""
 
 
 class LintFailed(AuthorityError):

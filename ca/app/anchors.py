@@ -91,9 +91,10 @@ def _refuse_real(certificates: Iterable[x509.Certificate]) -> None:
 def _real_keys() -> frozenset[bytes]:
     """SubjectPublicKeyInfo of every authority that a real vendor's evidence leads to."""
     anchors = builtin()
-    keys = [anchors.intel_sgx_root.certificate.public_key]
-    of_amd = [one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk)]
-    return frozenset(map(_spki, (*keys, *of_amd)))
+    of_amd = (one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk))
+    return frozenset(
+        {_spki(anchors.intel_sgx_root.certificate.public_key), *(_spki(key) for key in of_amd)}
+    )
 
 
 def _spki(key: CertificatePublicKeyTypes) -> bytes:

@@ -81,10 +81,11 @@ class BackOff:
 
 def _length(failure: FetchFailed, doublings: int) -> timedelta:
     wished = timedelta(seconds=failure.retry_after)
-    length = min(_FIRST * 2**doublings, _LONGEST)
+    times: int = 2**doublings
+    length = min(_FIRST * times, _LONGEST)
     match failure.outcome:
         case FetchOutcome.THROTTLED:
-            return max(length, min(wished * 2**doublings, _LONGEST_THROTTLED))
+            return max(length, min(wished * times, _LONGEST_THROTTLED))
         case FetchOutcome.BUSY:
             return max(length, wished)
         case _:

@@ -5,7 +5,7 @@ Rules:
 - The fetches of a round are made at the same time. All rounds together have one budget of seconds; what cannot be had
   within it is `Unavailable` with Retry-After, while the GETs go on behind it and fill the cache for the next try.
 - The generator is closed however it ends. What it raises, VerificationError above all, passes through unchanged; but
-  where it finds the vendor's answers `incomplete`, that is no fault of who sent the evidence: Unavailable.
+  where it finds the vendor's answers `incomplete`, that is no fault of who sent the evidence: CollateralUnusable.
 - A generator that raises at an answer makes the cache ask for that round's answers anew next time, unless one of them
   was that there is nothing: that is an answer, and strangers can have us given it as often as they like.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ca.errors import AuthorityError, Unavailable
+from ca.errors import AuthorityError, CollateralUnusable, Unavailable
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class CachingEndorser:
                     self._cache.distrust(fetch)
             if error.reason is Reason.INCOMPLETE:
                 detail = f"the vendor's answers are incomplete: {error.detail}"
-                raise Unavailable(detail, code="collateral-unusable", retry_after=60) from error
+                raise CollateralUnusable(detail, retry_after=60) from error
             raise
 
     async def _round(self, wanted: tuple[Fetch, ...], deadline: float) -> tuple[Response, ...]:

@@ -7,7 +7,8 @@ ES256 by a key of its own, for those who speak tokens and not certificates. The 
 
 Submodules: "cpu" is the CPU TEE. The trustworthiness vector (draft-ietf-rats-ar4si, section 2.3.4) says:
 
-    hardware        2 genuine · 32 genuine with a TCB below the vendor's best · 97 simulated, recognised by no vendor
+    hardware        2 genuine · 32 genuine, and its TCB is below the vendor's best, or where the vendor rates none (AMD)
+                    not held above floors · 97 simulated, recognised by no vendor
     executables     3 approved at boot · 33 a register that a policy must pin is not pinned
     configuration   2 approved · 32 something was tolerated by name
     runtime-opaque  2 inside a TEE (absent if simulated) · instance-identity 2 key bound to this instance (likewise)

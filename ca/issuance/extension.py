@@ -7,12 +7,12 @@ AttestationInfo, DER, at `<arc>.1.1`:
 
     AttestationInfo ::= SEQUENCE {
         version         INTEGER { v1(1) },
-        tee             UTF8String (SIZE (1..32)),            -- "tdx"
+        tee             UTF8String (SIZE (1..32)),            -- "tdx" | "snp"
         product         UTF8String (SIZE (1..128)),           -- product line
         assurance       UTF8String (SIZE (1..32)),            -- "verified" | "simulated"
         binding         UTF8String (SIZE (1..32)),            -- "cpu" | "nonce+cpu-digest"
         registers       SEQUENCE (SIZE (0..64)) OF Named,     -- pinned by the policy: name, value
-        tcbStatus       UTF8String (SIZE (1..64)),            -- in the vendor's words
+        tcbStatus       UTF8String (SIZE (1..64)),            -- in the vendor's words, or "NotRated"
         tolerated       SEQUENCE (SIZE (0..64)) OF UTF8String,
         policyName      UTF8String (SIZE (1..128)),
         policyVersion   INTEGER (1..MAX),

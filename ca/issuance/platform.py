@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verified claims in the words that all technologies share. One function per technology; the table is closed.
 
-    technology   product             TCB vector (handle "tcb")                                        chip id
-    tdx          fmspc:<12 digits>   16 SGX component SVNs ‖ PCESVN, 2 bytes big-endian ‖ TEE_TCB_SVN   "ppid", 16 bytes
-                                     (34 bytes: the SVNs that the vendor's TCB levels were matched with)
+    technology   product             chip id               TCB vector (handle "tcb")
+    tdx          fmspc:<12 digits>   "ppid", 16 bytes      16 SGX component SVNs ‖ PCESVN, 2 bytes big-endian ‖
+                                                           TEE_TCB_SVN (34 bytes: the SVNs that the vendor's TCB
+                                                           levels were matched with)
+    snp          product line        "chip_id", 64 bytes   product line, UTF-8 ‖ one zero byte ‖ CPUID family, model,
+                                                           stepping (3 bytes, zero in a report of version 2) ‖
+                                                           REPORTED_TCB (8 bytes, as reported)
 
 A vector never changes its layout: revocations of a TCB outlive releases. An all-zero hardware id identifies nothing and
-gives no handle.
+gives no handle: a chip that hides itself, and every machine whose report a cloud provider's VLEK signed.
 """
 
 from __future__ import annotations
@@ -15,29 +19,63 @@ from typing import TYPE_CHECKING
 
 from attestca_client.protocol import chip_id
 from ca.issuance.request import Platform
+from verifiers.snp.claims import SnpClaims
 from verifiers.tcb import TcbStatus
+from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
     from verifiers.claims import Claims
 
 
-def describe(claims: Claims, chip_key: bytes | None) -> Platform:
-    """The platform of verified TDX claims.
+def describe(claims: Claims, chip_key: bytes | None, *, floors_hold: bool) -> Platform:
+    """The platform of verified claims.
 
-    `chip_key` is this authority's key for hardware handles (32 bytes); None where the policy leaves them out.
+    Args:
+        claims: of any technology.
+        chip_key: this authority's key for hardware handles (32 bytes); None where the policy leaves them out.
+        floors_hold: whether the TCB is above floors that somebody keeps; counts where the vendor rates no TCBs.
     """
+    match claims:
+        case TdxClaims():
+            return _tdx(claims, chip_key)
+        case SnpClaims():
+            return _snp(claims, chip_key, floors_hold=floors_hold)
+
+
+def _tdx(claims: TdxClaims, chip_key: bytes | None) -> Platform:
     pck = claims.pck
     status = claims.tcb.status or TcbStatus.UNKNOWN
-    vector = bytes(pck.sgx_tcb_components) + pck.pcesvn.to_bytes(2, "big") + claims.td.tee_tcb_svn
-    hardware = (pck.ppid,) if chip_key is not None and any(pck.ppid) else ()
     return Platform(
         tee=claims.tee.value,
         product=f"fmspc:{pck.fmspc.hex()}",
         tcb_status=status.value,
         tcb_current=status is TcbStatus.UP_TO_DATE,
-        tcb_vector=vector,
-        chip_ids=tuple(chip_id(chip_key or b"", "ppid", each) for each in hardware),
+        tcb_vector=bytes(pck.sgx_tcb_components)
+        + pck.pcesvn.to_bytes(2, "big")
+        + claims.td.tee_tcb_svn,
+        chip_ids=_chip(chip_key, "ppid", pck.ppid),
         evidence_sha256=claims.evidence_sha256,
         verified_at=claims.verified_at,
         certificates_expire=claims.certificates_expire,
     )
+
+
+def _snp(claims: SnpClaims, chip_key: bytes | None, *, floors_hold: bool) -> Platform:
+    cpu = claims.cpu
+    model = bytes(3) if cpu is None else bytes((cpu.family, cpu.model, cpu.stepping))
+    return Platform(
+        tee=claims.tee.value,
+        product=claims.product.value,
+        tcb_status=claims.tcb_status,
+        tcb_current=floors_hold,
+        tcb_vector=claims.product.encode() + b"\0" + model + claims.reported_tcb.raw,
+        chip_ids=_chip(chip_key, "chip_id", claims.report.chip_id),
+        evidence_sha256=claims.evidence_sha256,
+        verified_at=claims.verified_at,
+        certificates_expire=claims.certificates_expire,
+    )
+
+
+def _chip(chip_key: bytes | None, kind: str, value: bytes) -> tuple[bytes, ...]:
+    """The keyed id of one chip; none where the policy leaves it out or the hardware does."""
+    return (chip_id(chip_key, kind, value),) if chip_key is not None and any(value) else ()

@@ -82,8 +82,9 @@ class Platform:
     """What verified claims say of the machine, in a form that all technologies share.
 
     Attributes:
-        product: product line, e.g. "fmspc:50806f000000".
-        tcb_status: in the vendor's words; `tcb_current`: whether that is the vendor's best.
+        product: product line, e.g. "fmspc:50806f000000", "Milan".
+        tcb_status: in the vendor's words, "NotRated" where it has none.
+        tcb_current: whether that is the vendor's best; of a TCB that is not rated, whether it is above floors.
         tcb_vector: the SVNs as bytes; layout by technology, see `ca.issuance.platform`.
         chip_ids: keyed hardware ids (`protocol.chip_id`, 32 bytes each); empty where the policy leaves them out.
         firmware: identifiers of device firmware (driver, VBIOS, RIM id).

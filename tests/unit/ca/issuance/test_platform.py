@@ -7,7 +7,9 @@ import pytest
 
 from attestca_client.protocol import chip_id
 from ca.issuance import platform
+from simulator.products import Tcb
 from tests.authority_lab import NOW, digest
+from tests.snp_lab import SnpLab
 from verifiers.endorsements import Revocation
 from verifiers.tcb import TcbReport, TcbStatus
 from verifiers.tdx.claims import (
@@ -78,7 +80,7 @@ CLAIMS = TdxClaims(
 
 
 def test_a_tdx_platform() -> None:
-    found = platform.describe(CLAIMS, KEY)
+    found = platform.describe(CLAIMS, KEY, floors_hold=False)
     assert (found.tee, found.product) == ("tdx", "fmspc:50806f000000")
     assert (found.tcb_status, found.tcb_current) == ("UpToDate", True)
     assert found.tcb_vector == bytes(range(16)) + b"\x01\x02" + bytes(range(100, 116))
@@ -88,16 +90,74 @@ def test_a_tdx_platform() -> None:
 
 
 def test_no_hardware_id_leaves_in_the_clear() -> None:
-    assert b"p" * 16 not in b"".join(platform.describe(CLAIMS, KEY).chip_ids)
+    assert b"p" * 16 not in b"".join(platform.describe(CLAIMS, KEY, floors_hold=False).chip_ids)
 
 
 def test_no_chip_where_the_policy_or_the_hardware_says_none() -> None:
-    assert platform.describe(CLAIMS, None).chip_ids == ()
-    assert platform.describe(replace(CLAIMS, pck=replace(PCK, ppid=bytes(16))), KEY).chip_ids == ()
+    assert platform.describe(CLAIMS, None, floors_hold=False).chip_ids == ()
+    nameless = replace(CLAIMS, pck=replace(PCK, ppid=bytes(16)))
+    assert platform.describe(nameless, KEY, floors_hold=False).chip_ids == ()
 
 
 @pytest.mark.parametrize("status", [*TcbStatus, None])
 def test_only_the_best_status_is_current(status: TcbStatus | None) -> None:
-    found = platform.describe(replace(CLAIMS, tcb=TcbReport(status)), KEY)
+    rated = replace(CLAIMS, tcb=TcbReport(status))
+    found = platform.describe(rated, KEY, floors_hold=True)
     assert found.tcb_current == (status is TcbStatus.UP_TO_DATE)
     assert found.tcb_status == (status or TcbStatus.UNKNOWN)
+
+
+# SEV-SNP
+
+
+@pytest.mark.parametrize(
+    ("product", "model", "tcb"),
+    [
+        ("Milan", "190101", "0400000000001dde"),
+        ("Genoa", "191101", "0a00000000001b58"),
+        ("Turin", "1a0201", "0101010400000051"),
+    ],
+)
+def test_an_snp_platform(product: str, model: str, tcb: str) -> None:
+    lab = SnpLab.create(product)
+    claims = lab.exhibit().verify()
+    found = platform.describe(claims, KEY, floors_hold=True)
+    assert (found.tee, found.product) == ("snp", product)
+    assert (found.tcb_status, found.tcb_current) == ("NotRated", True)
+    assert found.tcb_vector == product.encode() + b"\0" + bytes.fromhex(model + tcb)
+    assert found.chip_ids == (chip_id(KEY, "chip_id", lab.machine.chip_id),)
+    assert found.evidence_sha256 == claims.evidence_sha256
+    assert (found.verified_at, found.certificates_expire) == (lab.at, claims.certificates_expire)
+    assert found.firmware == ()
+
+
+def test_a_version_2_report_names_no_model() -> None:
+    lab = SnpLab.create("Milan")
+    lab.report(version=2)
+    found = platform.describe(lab.exhibit().verify(), KEY, floors_hold=False)
+    assert found.tcb_vector[:9] == b"Milan\0" + bytes(3)
+    assert not found.tcb_current
+
+
+def test_reported_tcb_alone_is_in_the_vector() -> None:
+    """The other three are the firmware's word, which its key does not prove."""
+    lab, lower = SnpLab.create("Milan"), Tcb(bootloader=3, tee=0, snp=8, microcode=0x73)
+    lab.report(reported_tcb=lower)
+    claims = lab.exhibit().verify()
+    vector = platform.describe(claims, KEY, floors_hold=False).tcb_vector
+    assert vector.endswith(bytes.fromhex("0300000000000873"))
+    assert claims.committed_tcb.raw not in vector
+
+
+def test_a_providers_machines_have_no_chip() -> None:
+    lab = SnpLab.create("Milan")
+    lab.report(signing_key="vlek")
+    assert platform.describe(lab.exhibit().verify(), KEY, floors_hold=False).chip_ids == ()
+
+
+def test_a_chip_leaves_only_where_the_policy_says_so_and_keyed() -> None:
+    lab = SnpLab.create("Turin")
+    claims = lab.exhibit().verify()
+    assert platform.describe(claims, None, floors_hold=False).chip_ids == ()
+    keyed = platform.describe(claims, KEY, floors_hold=False)
+    assert lab.machine.hwid not in b"".join((*keyed.chip_ids, keyed.tcb_vector))

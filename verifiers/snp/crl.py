@@ -43,7 +43,7 @@ class ArkCrl:
 
 def crl_der(data: bytes) -> bytes:
     """A list as DER, from DER or PEM. Raises VerificationError (`crl-invalid`)."""
-    if not data.startswith(PEM_START):
+    if not data.lstrip().startswith(PEM_START):
         return data
     try:
         return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)

@@ -82,7 +82,7 @@ def parse_bundle(evidence: SnpEvidence, text: bytes) -> SnpEndorsements:
         raise VerificationError(
             Reason.TOO_LARGE, f"bundle: {len(text)} bytes, at most {MAX_BUNDLE_BYTES}"
         )
-    if text.startswith((b"\x30", PEM_START)):
+    if text.lstrip().startswith((b"\x30", PEM_START)):
         return SnpEndorsements(vek=evidence.vek, crl=crl_der(text))
     try:
         parts = {name: _part(name, value) for name, value in jsontext.parse(text).items()}

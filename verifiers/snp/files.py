@@ -48,12 +48,12 @@ def revocation_list(data: bytes) -> bytes | None:
     Raises:
         VerificationError: `crl-invalid` for PEM that says it is a CRL and is none.
     """
-    if data.startswith(PEM_START):
+    if data.lstrip().startswith(PEM_START):
         return crl_der(data)
     try:
         tbs, _, _ = der.signed(data)
         fields = der.elements(der.only(tbs, der.SEQUENCE))
-    except (ValueError, IndexError):
+    except ValueError:
         return None
     # version, algorithm, issuer, thisUpdate; where a certificate has its validity, a SEQUENCE
     return data if any(tag in _TIMES for tag, _ in fields[:4]) else None

@@ -157,10 +157,12 @@ def read_output(tool: str, path: Path, most: int) -> bytes:
 
 
 def complaint(stderr: bytes) -> str:
-    """The line that says most: the tool's own first error, above it stand those of its libraries."""
+    """The lines that say most: the first error at all, a library's mostly, and the first one of the tool's own."""
     lines = stderr.decode("utf-8", "replace").splitlines()
-    own = [line for line in lines if line.startswith("ERROR: ")]
-    return plain(next(iter(own or lines), "it does not say why"))
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    own = [line for line in errors if line.startswith("ERROR: ")]
+    told = dict.fromkeys([*errors[:1], *own[:1]] or lines[:1])
+    return plain("; ".join(told)) or "it does not say why"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from attestca_client.enroll import REPEAT_DELAYS, Enrollment, QuoteSource, enrol
 from attestca_client.files import NAMES, KeyDirectory
 from attestca_client.runtime import Runtime, utc_now
 from attestca_client.tsm import TsmQuoteSource
+from attestca_client.wire import Evidence
 from tests.unit.client.fake_authority import (
     QUOTE_PREFIX,
     FakeAuthority,
@@ -34,8 +36,6 @@ from tests.unit.client.fake_configfs import FakeConfigfs
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from attestca_client.wire import Evidence
 
 PKI = Pki()
 
@@ -113,6 +113,23 @@ def test_through_the_kernels_interface(
     reports.mkdir()
     source = TsmQuoteSource(guest.runtime, reports, FakeConfigfs(reports, prefix=QUOTE_PREFIX))
     assert guest.enroll(authority, source=source).certificate == authority.issued[-1]
+
+
+def test_pieces_go_as_the_source_gives_them(authority: FakeAuthority, guest: Guest) -> None:
+    kinds = ("hcl-report", "tpm-attest", "tpm-signature", "tpm-pcrs", "snp-certificates")
+
+    def several(report_data: bytes) -> list[Evidence]:
+        return [Evidence(kind, kind.encode() + report_data) for kind in kinds]
+
+    authority.script("POST", problem(403, "denied"))
+    with pytest.raises(errors.Refused):
+        guest.enroll(authority, source=several)
+    pieces = authority.posts()[0].json()["evidence"]
+    assert [piece["kind"] for piece in pieces] == list(kinds)
+    assert {tuple(piece) for piece in pieces} == {("kind", "data")}
+    sent = [base64.b64decode(piece["data"], validate=True) for piece in pieces]
+    (report_data,) = {data[len(kind) :] for kind, data in zip(kinds, sent, strict=True)}
+    assert len(report_data) == 64
 
 
 def test_denied(authority: FakeAuthority, guest: Guest) -> None:

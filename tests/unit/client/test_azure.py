@@ -1,0 +1,531 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Azure's evidence: from a software TPM by real tpm2-tools, and from fakes of those for all that can go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attestca_client import azure
+from attestca_client.azure import (
+    AZURE_TAG,
+    MAX_HCL,
+    MAX_METADATA,
+    RETRY_DELAYS,
+    AzureQuoteSource,
+    TpmTools,
+    complaint,
+    fetch_certificates,
+    on_azure,
+    parse_certification,
+)
+from attestca_client.errors import EvidenceError, QuoteUnavailable, TpmMissing, UnsupportedProvider
+from attestca_client.machine import MachineQuoteSource
+from attestca_client.protocol import tpm_extra
+from attestca_client.runtime import Runtime
+from attestca_client.tsm import TsmQuoteSource
+from attestca_client.wire import Evidence
+from tests.tpm_lab import Hcl, runtime
+from tests.unit.client import software_tpm
+from tests.unit.client.fake_configfs import FakeConfigfs
+from verifiers.errors import Reason, VerificationError
+from verifiers.vtpm.attest import parse_attest, verify_quote
+from verifiers.vtpm.claims import PcrBank
+from verifiers.vtpm.hcl import parse_hcl, read_runtime_data
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.unit.client.software_tpm import SoftwareTpm
+
+DATA = bytes(range(64))
+ATTEMPTS = len(RETRY_DELAYS) + 1
+NOWHERE = ("127.0.0.1", 1)  # nobody listens there
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
+LEAF, CHAIN = CERTIFICATE.format("leaf"), CERTIFICATE.format("ask") + CERTIFICATE.format("ark")
+GOOD = {"vcekCert": f"{LEAF}\n", "tcbm": "DB18000000000004", "certificateChain": CHAIN}
+PEM = f"{LEAF}\n{CHAIN}\n".encode()
+
+FAKE = """#!{python} -IS
+import json, os, pathlib, sys, time
+folder, name = pathlib.Path({folder!r}), pathlib.Path(sys.argv[0]).name
+script = json.loads((folder / f"{{name}}.json").read_text())
+calls = folder / f"{{name}}.calls"
+with calls.open("a") as file:
+    mode = pathlib.Path.cwd().stat().st_mode & 0o777
+    seen = [sys.argv[1:], dict(os.environ), os.getcwd(), mode, os.listdir(".")]
+    file.write(json.dumps(seen) + "\\n")
+step = script[min(len(calls.read_text().splitlines()), len(script)) - 1]
+for output, text in step.get("files", {{}}).items():
+    pathlib.Path(output).write_bytes(bytes.fromhex(text))
+sys.stderr.write(step.get("stderr", ""))
+sys.stderr.flush()
+time.sleep(step.get("sleep", 0))
+sys.exit(step.get("code", 0))
+"""
+
+
+@dataclass
+class Call:
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: Path
+    mode: int
+    there: list[str]
+
+
+class Bench:
+    """A source over fake tools, with waits recorded instead of waited."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hcl = Hcl(runtime=runtime()).data
+        self.waits: list[float] = []
+        self.lines: list[str] = []
+        self.runtime = Runtime(
+            sleep=self.waits.append, uniform=lambda _low, high: high, say=self.lines.append
+        )
+        self.device = root / "tpmrm0"
+        self.device.touch()
+        for tool in ("tpm2_nvread", "tpm2_quote"):
+            script = root / tool
+            script.write_text(FAKE.format(python=sys.executable, folder=str(root)))
+            script.chmod(0o755)
+        self.nvread({"files": {"report": self.hcl.hex()}})
+        self.quote(self.quoted())
+        self.source = self.but()
+
+    def but(self, metadata: tuple[str, int] = NOWHERE, **tools: Any) -> AzureQuoteSource:  # noqa: ANN401 - a field of any type
+        defaults = {"path": str(self.root), "devices": (self.root / "none", self.device)}
+        return AzureQuoteSource(self.runtime, TpmTools(**(defaults | tools)), metadata)
+
+    @staticmethod
+    def quoted(
+        attest: bytes = b"attest", signature: bytes = b"sig", pcrs: bytes = b"p" * 768
+    ) -> Any:  # noqa: ANN401 - JSON
+        parts = {"attest": attest, "signature": signature, "pcrs": pcrs}
+        return {"files": {name: data.hex() for name, data in parts.items()}}
+
+    def nvread(self, *steps: dict[str, Any]) -> None:
+        (self.root / "tpm2_nvread.json").write_text(json.dumps(steps))
+
+    def quote(self, *steps: dict[str, Any]) -> None:
+        (self.root / "tpm2_quote.json").write_text(json.dumps(steps))
+
+    def calls(self, tool: str) -> list[Call]:
+        lines = (self.root / f"{tool}.calls").read_text().splitlines()
+        return [Call(a, e, Path(f), m, t) for a, e, f, m, t in map(json.loads, lines)]
+
+    @property
+    def expected(self) -> list[Evidence]:
+        return [
+            Evidence("hcl-report", self.hcl),
+            Evidence("tpm-attest", b"attest"),
+            Evidence("tpm-signature", b"sig"),
+            Evidence("tpm-pcrs", b"p" * 768),
+        ]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# A software TPM
+
+
+@pytest.fixture(scope="module")
+def tpm() -> Iterator[SoftwareTpm]:
+    with software_tpm.started() as running:
+        running.make_report(running.make_key())
+        running.extend(4, 9, 11)
+        yield running
+
+
+def of(tpm: SoftwareTpm) -> AzureQuoteSource:
+    return AzureQuoteSource(tools=TpmTools(tcti=tpm.tcti), metadata=NOWHERE)
+
+
+def test_a_quote_of_a_software_tpm_verifies(tpm: SoftwareTpm) -> None:
+    pieces = of(tpm)(DATA)
+    assert [piece.kind for piece in pieces] == [
+        *("hcl-report", "tpm-attest", "tpm-signature", "tpm-pcrs"),
+    ]
+    hcl, attest, signature, pcrs = (piece.data for piece in pieces)
+    assert hcl == tpm.hcl
+    _, key = read_runtime_data(parse_hcl(hcl))
+    claims = verify_quote(parse_attest(attest), signature, pcrs, key)
+    assert claims.extra_data == tpm_extra(DATA)
+    assert [(bank, number) for bank, number, _ in claims.pcrs] == [
+        (PcrBank.SHA256, number) for number in range(24)
+    ]
+    extended = {number for _, number, value in claims.pcrs if value.strip(b"\0\xff")}
+    assert extended == {4, 9, 11}
+
+
+def test_each_quote_of_a_software_tpm_is_about_its_own_request(tpm: SoftwareTpm) -> None:
+    first, second = of(tpm)(DATA), of(tpm)(DATA[::-1])
+    _, key = read_runtime_data(parse_hcl(first[0].data))
+    assert parse_attest(second[1].data).extra_data == tpm_extra(DATA[::-1])
+    with pytest.raises(VerificationError) as caught:
+        verify_quote(parse_attest(second[1].data), first[2].data, first[3].data, key)
+    assert caught.value.reason is Reason.SIGNATURE
+
+
+def test_a_tpm_without_hcl_report_or_key() -> None:
+    with software_tpm.started() as tpm:
+        with pytest.raises(TpmMissing, match="handle is not correct") as caught:
+            of(tpm)(DATA)
+        assert "only confidential VMs" in caught.value.hint
+        tpm.make_report(tpm.make_key())
+        tpm.tool("evictcontrol", "-C", "o", "-c", azure.AK_HANDLE)
+        source = of(tpm)
+        waits: list[float] = []
+        quiet = Runtime(sleep=waits.append)
+        with pytest.raises(QuoteUnavailable, match="tpm2_quote ended with"):
+            AzureQuoteSource(quiet, source.tools, NOWHERE)(DATA)
+        assert len(waits) == len(RETRY_DELAYS)
+
+
+# The tools
+
+
+def test_what_is_asked_of_the_tools(bench: Bench) -> None:
+    assert bench.source(DATA) == bench.expected
+    (read,), (quote,) = bench.calls("tpm2_nvread"), bench.calls("tpm2_quote")
+    assert read.arguments == ["-C", "o", "-o", "report", "0x01400001"]
+    assert quote.arguments == [
+        *("-c", "0x81000003", "-l", "sha256:all", "-q", tpm_extra(DATA).hex()),
+        *("-m", "attest", "-s", "signature", "-o", "pcrs", "-F", "values"),
+    ]
+    assert bench.waits == []
+
+
+def test_where_and_how_the_tools_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TPM2TOOLS_TCTI", "swtpm:host=elsewhere.example")
+    monkeypatch.setenv("TCTI", "swtpm")
+    monkeypatch.setenv("LD_PRELOAD", "")
+    bench.source(DATA)
+    for call in bench.calls("tpm2_nvread") + bench.calls("tpm2_quote"):
+        ours = {"PATH": str(tmp_path), "LC_ALL": "C", "TPM2TOOLS_TCTI": f"device:{bench.device}"}
+        assert call.environment.items() >= ours.items()
+        assert call.environment.keys() - ours.keys() <= {"LC_CTYPE"}  # Python's own, at its start
+        assert call.folder.parent == Path(tempfile.gettempdir())
+        assert (call.mode, call.there) == (0o700, ["stderr"])
+        assert not call.folder.exists()
+
+
+def test_the_default_is_the_systems_tools_and_the_kernels_device() -> None:
+    source = AzureQuoteSource()
+    assert source.tools.path == "/usr/sbin:/usr/bin:/sbin:/bin"
+    assert [str(device) for device in source.tools.devices] == ["/dev/tpmrm0", "/dev/tpm0"]
+    assert source.tools.tcti == ""
+    assert source.metadata == ("169.254.169.254", 80)
+
+
+@pytest.mark.parametrize("size", [0, 32, 63, 65])
+def test_report_data_of_another_length(bench: Bench, size: int) -> None:
+    with pytest.raises(ValueError, match="64 bytes"):
+        bench.source(b"x" * size)
+    assert not (bench.root / "tpm2_nvread.calls").exists()
+
+
+def test_no_tools(bench: Bench) -> None:
+    with pytest.raises(TpmMissing, match="tpm2_nvread is not in") as caught:
+        bench.but(path=str(bench.root / "empty"))(DATA)
+    assert caught.value.exit_code == 66
+    assert "tpm2-tools" in caught.value.hint
+
+
+def test_no_device(bench: Bench) -> None:
+    bench.device.unlink()
+    with pytest.raises(TpmMissing, match="no TPM device"):
+        bench.source(DATA)
+
+
+def test_a_program_that_does_not_start(bench: Bench) -> None:
+    (bench.root / "tpm2_nvread").write_bytes(b"\x7fELF")
+    with pytest.raises(TpmMissing, match="does not start"):
+        bench.source(DATA)
+
+
+def refused(bench: Bench, kind: type[EvidenceError], match: str) -> EvidenceError:
+    before = set(Path(tempfile.gettempdir()).glob("attestca-*"))
+    with pytest.raises(kind, match=match) as caught:
+        bench.source(DATA)
+    assert set(Path(tempfile.gettempdir()).glob("attestca-*")) <= before
+    return caught.value
+
+
+NO_REPORT: list[tuple[dict[str, Any], str]] = [
+    ({"code": 1, "stderr": "ERROR: the handle is wrong\n"}, "ended with 1: ERROR: the handle"),
+    ({"code": 3}, "ended with 3: it does not say why"),
+    ({}, "wrote no report"),
+    ({"files": {"report": ""}}, "empty or larger"),
+    ({"files": {"report": "00" * (MAX_HCL + 1)}}, "empty or larger"),
+    ({"files": {"report": "00" * 2600}}, "holds no HCL report"),
+]
+
+
+@pytest.mark.parametrize(("step", "match"), NO_REPORT)
+def test_no_hcl_report(bench: Bench, step: dict[str, Any], match: str) -> None:
+    bench.nvread(step)
+    error = refused(bench, TpmMissing, match)
+    assert error.exit_code == 66
+    assert "confidential VMs" in error.hint
+
+
+def test_an_azure_vm_with_tdx_is_refused_by_name(bench: Bench) -> None:
+    bench.nvread({"files": {"report": Hcl(kind=4, runtime=runtime()).data.hex()}})
+    error = refused(bench, UnsupportedProvider, "Intel TDX")
+    assert error.code == "unsupported-provider"
+
+
+BAD_QUOTES: list[tuple[dict[str, Any], str]] = [
+    ({"code": 1, "stderr": "ERROR: digest mismatch\nERROR: Unable to run\n"}, "digest mismatch"),
+    ({}, "wrote no attest"),
+    (Bench.quoted(attest=b""), "attest that is empty"),
+    (Bench.quoted(attest=b"x" * 1025), "attest that is empty or larger than 1024"),
+    (Bench.quoted(signature=b"x" * 1025), "signature that is empty or larger"),
+    (Bench.quoted(pcrs=b"x" * 769), "pcrs that is empty or larger than 768"),
+]
+
+
+@pytest.mark.parametrize(("step", "match"), BAD_QUOTES)
+def test_a_quote_that_fails_is_tried_again(bench: Bench, step: dict[str, Any], match: str) -> None:
+    bench.quote(step, bench.quoted())
+    assert bench.source(DATA) == bench.expected
+    assert bench.waits == [RETRY_DELAYS[0]]
+    assert any(match in line for line in bench.lines)
+
+
+@pytest.mark.parametrize(("step", "match"), BAD_QUOTES[:2])
+def test_a_quote_that_always_fails(bench: Bench, step: dict[str, Any], match: str) -> None:
+    bench.quote(step)
+    error = refused(bench, QuoteUnavailable, f"after {ATTEMPTS} attempts: .*{match}")
+    assert error.exit_code == 69
+    assert bench.waits == list(RETRY_DELAYS)
+    assert len(bench.calls("tpm2_quote")) == ATTEMPTS
+
+
+def test_a_tpm_without_the_whole_bank(bench: Bench) -> None:
+    bench.quote(bench.quoted(pcrs=b"p" * 736))
+    refused(bench, TpmMissing, "no SHA-256 bank of 24")
+
+
+def test_a_tool_that_does_not_end(bench: Bench) -> None:
+    bench.nvread({"sleep": 60, "files": {"report": bench.hcl.hex()}})
+    bench.source = bench.but(seconds=0.2)
+    refused(bench, TpmMissing, "tpm2_nvread did not end within 0.2 s")
+
+
+def test_what_a_tool_says_is_bounded_and_fit_for_a_terminal(bench: Bench) -> None:
+    bench.nvread({"code": 1, "stderr": "ERROR: \x1b[2J" + "x" * 300_000})
+    error = refused(bench, TpmMissing, "ended with 1")
+    assert error.detail.isprintable()
+    assert len(error.detail) < 700
+
+
+@given(st.binary(max_size=100))
+def test_any_complaint(stderr: bytes) -> None:
+    assert complaint(stderr).isprintable()
+
+
+def test_the_complaint_is_what_says_most() -> None:
+    warning, library, own = "WARNING:esys: x", "ERROR:tcti: permission denied", "ERROR: no tcti"
+    lines = [warning, library, "ERROR:tcti: so", own, "ERROR: Unable to run tpm2_x"]
+    assert complaint("\n".join(lines).encode()) == f"{library}; {own}"
+    assert complaint(f"{own}\nERROR: Unable to run tpm2_x".encode()) == own
+    assert complaint(b"no such device\n") == "no such device"
+    assert complaint(b"") == complaint(b"\n") == "it does not say why"
+
+
+def test_being_told_to_end_removes_what_was_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("attestca-*"))
+
+    def told(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr("attestca_client.azure.subprocess.run", told)
+    with pytest.raises(SystemExit):
+        bench.source(DATA)
+    assert set(Path(tempfile.gettempdir()).glob("attestca-*")) <= before
+
+
+# The instance metadata service
+
+
+@dataclass
+class Metadata:
+    """What the service answers, and what it was asked."""
+
+    status: int = 200
+    body: bytes = json.dumps(GOOD).encode()
+    headers: dict[str, str] = field(default_factory=dict)
+    seen: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def serving(service: Metadata) -> Iterator[tuple[str, int]]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            service.seen.append((self.path, self.headers.get("Metadata")))
+            self.send_response(service.status)
+            for name, value in service.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client may have seen enough
+                self.wfile.write(service.body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield ("127.0.0.1", server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_certificates_come_along_where_azure_has_them(bench: Bench) -> None:
+    service = Metadata()
+    with serving(service) as address:
+        pieces = bench.but(metadata=address)(DATA)
+    assert pieces == [*bench.expected, Evidence("snp-certificates", PEM)]
+    assert service.seen == [("/metadata/THIM/amd/certification", "true")]
+
+
+def test_a_service_that_is_not_there_costs_nothing(bench: Bench) -> None:
+    assert bench.source(DATA) == bench.expected
+    assert [line for line in bench.lines if "the authority will ask AMD" in line]
+
+
+BAD_ANSWERS = [
+    Metadata(status=404),
+    Metadata(status=500),
+    Metadata(status=302, headers={"Location": "http://127.0.0.1:1/"}),
+    Metadata(body=b""),
+    Metadata(body=b"{"),
+    Metadata(body=b"[]"),
+    Metadata(body=b"[" * 60_000),
+    Metadata(body=b"\xff"),
+    Metadata(body=b"1" * 10_000),
+    Metadata(body=json.dumps(GOOD | {"vcekCert": None}).encode()),
+    Metadata(body=json.dumps(GOOD | {"certificateChain": 7}).encode()),
+    Metadata(body=json.dumps(GOOD | {"certificateChain": ""}).encode()),
+    Metadata(body=json.dumps(GOOD | {"vcekCert": "x" + LEAF}).encode()),
+    Metadata(body=json.dumps(GOOD | {"vcekCert": LEAF + "é"}).encode()),
+    Metadata(body=json.dumps(GOOD).encode() + b" " * MAX_METADATA),
+    Metadata(headers={"Content-Length": "-"}, body=b""),
+    Metadata(headers={"X": "y" * 70_000}),
+]
+
+
+@pytest.mark.parametrize("service", BAD_ANSWERS)
+def test_a_service_that_answers_something_else(bench: Bench, service: Metadata) -> None:
+    with serving(service) as address:
+        assert bench.but(metadata=address)(DATA) == bench.expected
+    assert len(service.seen) == 1
+    (line,) = (line for line in bench.lines if "the authority will ask AMD" in line)
+    assert line.isprintable()
+
+
+def test_a_service_that_is_slow_is_not_waited_for() -> None:
+    clock = iter([0.0, 0.5, 1.5])
+    with serving(Metadata()) as address, pytest.raises(TimeoutError):
+        fetch_certificates(address, Runtime(monotonic=lambda: next(clock, 2.0)))
+
+
+def test_the_parts_of_a_certification() -> None:
+    assert parse_certification(json.dumps(GOOD).encode()) == PEM
+
+
+@given(
+    st.binary(max_size=100)
+    | st.dictionaries(st.text(), st.text()).map(lambda d: json.dumps(d).encode())
+)
+def test_any_certification(body: bytes) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        parse_certification(body)
+
+
+# The choice
+
+
+def machine(bench: Bench, tag: bytes | None) -> tuple[MachineQuoteSource, FakeConfigfs]:
+    reports = bench.root / "reports"
+    reports.mkdir()
+    kernel = FakeConfigfs(reports)
+    file = bench.root / "chassis_asset_tag"
+    if tag is not None:
+        file.write_bytes(tag)
+    return MachineQuoteSource(
+        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, file
+    ), kernel
+
+
+TAG = f"{AZURE_TAG}\n".encode()
+
+
+@pytest.mark.parametrize("tag", [TAG, None])
+def test_the_kernels_provider_comes_first(bench: Bench, tag: bytes | None) -> None:
+    source, _ = machine(bench, tag)
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
+
+
+def test_azure_where_the_kernel_has_no_provider(bench: Bench) -> None:
+    source, kernel = machine(bench, TAG)
+    kernel.errors["mkdir"] = [6]  # ENXIO
+    assert source(DATA) == bench.expected
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]  # it is looked at again
+
+
+@pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
+def test_no_azure_and_no_provider(bench: Bench, tag: bytes | None) -> None:
+    source, kernel = machine(bench, tag)
+    kernel.errors["mkdir"] = [6]
+    with pytest.raises(EvidenceError) as caught:
+        source(DATA)
+    assert caught.value.code == "tsm-missing"
+    assert not (bench.root / "tpm2_nvread.calls").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(13, "tsm-permission"), (5, "quote-unavailable")])
+def test_a_provider_that_fails_is_no_reason_for_azure(bench: Bench, number: int, code: str) -> None:
+    source, kernel = machine(bench, TAG)
+    kernel.errors["mkdir"] = [number]
+    with pytest.raises(EvidenceError) as caught:
+        source(DATA)
+    assert caught.value.code == code
+
+
+def test_this_machines_own_sources() -> None:
+    source = MachineQuoteSource.of(Runtime())
+    assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
+    assert source.azure.tools == TpmTools()
+    assert str(source.asset_tag) == "/sys/class/dmi/id/chassis_asset_tag"
+
+
+def test_the_tag_is_no_directory(tmp_path: Path) -> None:
+    assert not on_azure(tmp_path)
+    assert os.access(tmp_path, os.R_OK)

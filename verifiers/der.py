@@ -44,7 +44,7 @@ def elements(data: bytes) -> tuple[tuple[int, bytes], ...]:
         if start > size:
             raise ValueError("truncated element")
         tag, length = data[end], data[end + 1]
-        if length > 0x7F or tag & 0x1F == 0x1F:  # seldom; the rest is `_bounds` without the call
+        if length & 0x80 or tag & 0x1F == 0x1F:  # seldom; the rest is `_bounds` without the call
             start, end = _bounds(data, end, size)
         else:
             end = start + length

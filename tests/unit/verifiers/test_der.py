@@ -46,6 +46,7 @@ def test_long_lengths() -> None:
         ("0480", "indefinite"),
         ("0484000000010a", "oversized"),
         ("048200", "truncated length"),
+        ("048180", "longer than what holds it"),
         ("04817f" + "00" * 0x7F, "not minimal"),
         ("04820080" + "00" * 0x80, "not minimal"),
     ],

@@ -124,6 +124,8 @@ WRONG: dict[str, Callable[[Parts], Parts]] = {
     },
     "PPID of 15 bytes": with_value("1", der.octet_string(bytes(15))),
     "PPID as an INTEGER": with_value("1", der.integer(1)),
+    "PPID as another string": with_value("1", der.tlv(0x0C, bytes(16))),
+    "PPID of 15 bytes and one behind": with_value("1", der.octet_string(bytes(15)) + b"\0"),
     "CPUSVN of 17 bytes": with_value("2.18", der.octet_string(bytes(17))),
     "PCE id of 3 bytes": with_value("3", der.octet_string(bytes(3))),
     "FMSPC of 5 bytes": with_value("4", der.octet_string(bytes(5))),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m simulator.cvm`: a confidential VM that is none. Enrolls through attestca-client with simulated quotes.
+"""`python -m simulator.cvm`: a confidential VM that is none. Enrolls through attestca-client with simulated evidence.
 
-Everything but the quote source is the client's own code. `--field rtmr1=<hex>` boots another image, `--tamper` flips a
-bit of a genuine quote on its way.
+Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` one under a
+paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
+flips a bit of genuine evidence on its way.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attestca_client import __main__ as client
+from attestca_client.protocol import tpm_extra
 from attestca_client.wire import Evidence
-from simulator.layouts import offsets
+from simulator.layouts import SNP_REPORT, offsets, places
 from simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from simulator.azure import AzureCvm
     from simulator.machine import Platform
+    from simulator.snp import SnpMachine
+
+PCR = "pcr"
+HCL_REPORT_AT = 32  # where the CPU's report lies in an HCL report
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +47,93 @@ class SimulatedQuotes:
     def __call__(self, report_data: bytes) -> Sequence[Evidence]:
         """The evidence for this report_data."""
         fields: dict[str, Any] = {**self.fields, "report_data": report_data}
-        quote = bytearray(self.machine.quote(**fields))
+        quote = self.machine.quote(**fields)
         if self.tamper:
-            quote[offsets(4, 2)["mr_td"].start] ^= 1
-        return [Evidence("tdx-quote", bytes(quote))]
+            quote = _flipped(quote, offsets(4, 2)["mr_td"].start)
+        return [Evidence("tdx-quote", quote)]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedReports:
+    """A source of SEV-SNP evidence: 64 bytes of report_data -> a report, and what a host gives beside it.
+
+    Attributes:
+        fields, tamper: as above; the bit is one of measurement.
+        certificates: whether the host's certificate table comes along. Without it the authority fetches the VCEK.
+    """
+
+    machine: SnpMachine
+    fields: Mapping[str, bytes] = field(default_factory=dict)
+    tamper: bool = False
+    certificates: bool = False
+
+    def __call__(self, report_data: bytes) -> Sequence[Evidence]:
+        """The evidence for this report_data."""
+        fields: dict[str, Any] = dict(self.fields)
+        report = self.machine.report(report_data, **fields)
+        if self.tamper:
+            report = _flipped(report, places(SNP_REPORT)["measurement"].start)
+        pieces = [Evidence("snp-report", report)]
+        if self.certificates:
+            pieces.append(Evidence("snp-certificates", self.machine.certificate_table()))
+        return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedAzure:
+    """A source of evidence under a paravisor: the HCL report, and a vTPM quote that carries the binding.
+
+    Attributes:
+        fields, tamper: as above.
+    """
+
+    cvm: AzureCvm
+    fields: Mapping[str, bytes] = field(default_factory=dict)
+    tamper: bool = False
+
+    def __call__(self, report_data: bytes) -> Sequence[Evidence]:
+        """The evidence for this binding."""
+        fields: dict[str, Any] = dict(self.fields)
+        for name in [name for name in fields if name.startswith(PCR)]:
+            self.cvm.tpm.pcrs[int(name.removeprefix(PCR))] = fields.pop(name)
+        pieces = [Evidence(*piece) for piece in self.cvm.evidence(tpm_extra(report_data), **fields)]
+        if self.tamper:
+            at = HCL_REPORT_AT + places(SNP_REPORT)["measurement"].start
+            pieces[0] = Evidence(pieces[0].kind, _flipped(pieces[0].data, at))
+        return pieces
 
 
 def main(argv: Sequence[str]) -> int:
     """Enroll once; arguments that are not ours go to attestca-client. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m simulator.cvm", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="file made by simulator.vendor")
+    parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
+    parser.add_argument("--azure", action="store_true", help="with --tee snp: under a paravisor")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=HEX")
     parser.add_argument("--tamper", action="store_true")
     ours, rest = parser.parse_known_args(argv)
+    if ours.azure and ours.tee != "snp":
+        parser.error("--azure goes with --tee snp")
+    return client.run(["enroll", *rest], _source(ours))
+
+
+def _source(ours: argparse.Namespace) -> Callable[[bytes], Sequence[Evidence]]:
+    """Where the evidence comes from."""
     pairs = (item.partition("=") for item in ours.field)
     fields = {name: bytes.fromhex(value) for name, _, value in pairs}
-    machine = World.load(ours.world).machine
-    return client.run(["enroll", *rest], SimulatedQuotes(machine, fields, ours.tamper))
+    world = World.load(ours.world)
+    if ours.tee == "tdx":
+        return SimulatedQuotes(world.machine, fields, ours.tamper)
+    if ours.azure:
+        return SimulatedAzure(world.azure(), fields, ours.tamper)
+    return SimulatedReports(world.snp, fields, ours.tamper)
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    """`data` with one bit of one byte turned over."""
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
 
 
 if __name__ == "__main__":

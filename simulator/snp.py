@@ -38,12 +38,15 @@ def register(label: str, size: int = 48) -> bytes:
     return hashlib.sha512(label.encode()).digest()[:size]
 
 
+MEASUREMENT = register("simulated SNP guest")
+
+
 def default_fields() -> dict[str, Value]:
     """What does not depend on the machine or the report's version; fields not named anywhere are zero."""
     return {
         "policy": POLICY,
         "signature_algo": 1,
-        "measurement": register("simulated SNP guest"),
+        "measurement": MEASUREMENT,
         "report_id": register("simulated guest instance", 32),
         "report_id_ma": b"\xff" * 32,
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole authority on loopback for the demo, the benchmark and end-to-end tests: a vendor, `attestca serve`, a policy.
+"""A whole authority on loopback for the demo, the benchmark and end-to-end tests: vendors, `attestca serve`, policies.
 
 Everything is done by the commands that an operator would type, as processes of their own, in one folder; leaving the
 block ends the processes. The authority is a simulated one and says so.
@@ -15,11 +15,13 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from simulator.machine import register
-from simulator.world import World, root_path
+from simulator.snp_policies import snp_policies
+from simulator.world import World, anchor_paths
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,6 +53,14 @@ issue:
     uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]
   shared_name: every machine that boots this image serves the same name
 """
+
+
+def tdx_policy() -> str:
+    """The document for the TDX machine."""
+    names = ("firmware", "configuration", "kernel", "initrd and command line")
+    values = [register(f"simulated {name}").hex() for name in names]
+    registers = dict(zip(("mr_td", "rtmr0", "rtmr1", "rtmr2"), values, strict=True))
+    return POLICY.format(**registers)
 
 
 def say_nothing(_line: str) -> None:
@@ -119,17 +129,19 @@ class Stage:
         passphrase.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
         passphrase.chmod(0o600)
         self._environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        vendor = self._launch(["-m", "simulator.vendor", "--world", str(self.world_file)], 1)[0]
+        pcs, kds = self._launch(["-m", "simulator.vendor", "--world", str(self.world_file)], 2)
         self._environment |= {
-            "ATTESTCA_COLLATERAL__PCS_BASE_URL": vendor,
-            "ATTESTCA_COLLATERAL__ROOT_CRL_URL": f"{vendor}/IntelSGXRootCA.der",
+            "ATTESTCA_COLLATERAL__PCS_BASE_URL": pcs,
+            "ATTESTCA_COLLATERAL__ROOT_CRL_URL": f"{pcs}/IntelSGXRootCA.der",
+            "ATTESTCA_COLLATERAL__KDS_BASE_URL": kds,
             "ATTESTCA_COLLATERAL__ALLOW_PRIVATE_HOSTS": "127.0.0.1",
             **self.overrides,
         }
+        anchors = [("--simulated-anchor", str(path)) for path in anchor_paths(self.world_file)]
         self.attestca(
             *("init", str(self.config.parent), "--public-url", "https://localhost"),
             *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"),
-            *("--simulated", "--simulated-anchor", str(root_path(self.world_file))),
+            *("--simulated", *chain.from_iterable(anchors)),
             *("--passphrase-file", str(passphrase)),
         )
         arguments = ["serve", "--config", str(self.config)]
@@ -138,23 +150,24 @@ class Stage:
         # the certificate is for the public URL's name, which is this host's
         self.url = lines[0].split()[-1].replace("127.0.0.1", "localhost")
         self.admin_url = lines[1].split()[-1]
-        self._open_policy()
+        self._open_policies()
 
-    def _open_policy(self) -> None:
-        names = ("firmware", "configuration", "kernel", "initrd and command line")
-        values = [register(f"simulated {name}").hex() for name in names]
-        policy = self.folder / "policy.yaml"
-        registers = dict(zip(("mr_td", "rtmr0", "rtmr1", "rtmr2"), values, strict=True))
-        policy.write_text(POLICY.format(**registers), encoding="ascii")
+    def _open_policies(self) -> None:
         token = self.attestca(
             *("token", "create", "operator", "--expires", "1d", "--config", str(self.config)),
             *("--scope", "policies:read", "--scope", "policies:write"),
             *("--scope", "certificates:read", "--scope", "refusals:read"),
         )
         self._environment["ATTESTCA_TOKEN"] = token.strip().splitlines()[-1]
-        self.attestca("policy", "lint", str(policy))
-        self.operate("policy", "add", str(policy))
-        self.operate("policy", "activate", "demo", "1")
+        for name, text in {"demo": tdx_policy(), **snp_policies()}.items():
+            self.open_policy(name, text)
+
+    def open_policy(self, name: str, text: str) -> None:
+        """Put the first version of a policy in force. Raises StageError."""
+        file = self.folder / f"{name}.yaml"
+        file.write_text(text, encoding="ascii")
+        self.operate("policy", "add", str(file))
+        self.operate("policy", "activate", name, "1")
 
     def operate(self, *arguments: str) -> str:
         """Run a command of the operators' API; returns its standard output."""
@@ -169,7 +182,7 @@ class Stage:
         return done.stdout
 
     def enroll(self, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Have the simulated machine enroll; `arguments` as of `simulator.cvm`."""
+        """Have the simulated TDX machine enroll, or another by `--tee`; `arguments` as of `simulator.cvm`."""
         ours = ["--ca", self.url, "--ca-root", str(self.root), "--out", str(out), *arguments]
         self.say(_shown("attestca-client enroll", ours))
         return self.run(["-m", "simulator.cvm", "--world", str(self.world_file), *ours])

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m simulator.vendor --world FILE`: the fake Intel of a world, answering PCS paths on 127.0.0.1.
+"""`python -m simulator.vendor --world FILE`: the fake vendors of a world on 127.0.0.1, Intel's PCS and AMD's KDS.
 
-Makes the world if FILE is not there, with its root in FILE.root.pem. Prints its address and runs until it is stopped.
+Makes the world if FILE is not there, its anchors beside it. Prints two addresses, Intel's first, and runs until it is
+stopped.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import signal
 import sys
 from pathlib import Path
 
-from simulator import pcs
+from simulator import kds, pcs
 from simulator.world import World
 
 
-async def serve(world: World, port: int) -> None:
+async def serve(world: World, pcs_port: int, kds_port: int) -> None:
     """Serve a world until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with pcs.running(world.intel, port) as service:
-        sys.stdout.write(f"{service.base_url}\n")
+    async with (
+        pcs.running(world.intel, pcs_port) as intel,
+        kds.running(world.amd, kds_port) as amd,
+    ):
+        sys.stdout.write(f"{intel.base_url}\n{amd.base_url}\n")
         sys.stdout.flush()
         await stop.wait()
 
@@ -30,7 +34,9 @@ async def serve(world: World, port: int) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(prog="python -m simulator.vendor", description=__doc__)
     arguments.add_argument("--world", type=Path, required=True)
-    arguments.add_argument("--port", type=int, default=0)
+    arguments.add_argument("--port", type=int, default=0, help="of Intel's service")
+    arguments.add_argument("--kds-port", type=int, default=0, help="of AMD's service")
     options = arguments.parse_args()
     path = options.world
-    asyncio.run(serve(World.load(path) if path.exists() else World.create(path), options.port))
+    world = World.load(path) if path.exists() else World.create(path)
+    asyncio.run(serve(world, options.port, options.kds_port))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One simulated world in a file, so that several processes see the same fake Intel and the same machine.
+"""One simulated world in a file, so that several processes see the same fake vendors and the same machines.
 
-The file holds a seed and an instant; everything else follows from them. It is a toy's key: whoever reads it can sign as
-this fake Intel, which nothing but an authority made with `init --simulated` believes.
+The file holds a seed, an instant and the RSA keys of AMD's authorities; everything else follows from them. They are a
+toy's keys: whoever reads the file can sign as these vendors, which nothing but an authority made with
+`init --simulated` believes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from simulator.amd import FakeAmd
+from simulator.amd_keys import RsaKeys
+from simulator.azure import AzureCvm
 from simulator.intel import FakeIntel
 from simulator.pki import pem
 
@@ -20,23 +24,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.machine import Platform
+    from simulator.snp import SnpMachine
+
+LINE = "Genoa"  # of the SEV-SNP machine; each line costs three RSA keys of 4096 bits
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A fake Intel and one machine that it certified."""
+    """A fake Intel with one TDX machine, and a fake AMD with one SEV-SNP machine."""
 
     intel: FakeIntel
     machine: Platform
+    amd: FakeAmd
+    snp: SnpMachine
 
     @classmethod
     def create(cls, path: Path) -> World:
-        """A new world, written to `path`; its Intel root beside it as <path>.root.pem."""
-        facts = {"seed": secrets.token_hex(32), "now": datetime.now(UTC).isoformat()}
+        """A new world, written to `path`; its anchors beside it, see `anchor_paths`."""
+        now, seed = datetime.now(UTC), secrets.token_bytes(32)
+        keys = RsaKeys()
+        line = FakeAmd.create(now, seed=seed, keys=keys).line(LINE)
+        facts = {"seed": seed.hex(), "now": now.isoformat(), "rsa": keys.dump()}
+        path.touch(mode=0o600)
         path.write_text(json.dumps(facts), encoding="ascii")
-        path.chmod(0o600)
         world = cls.load(path)
-        root_path(path).write_text(pem(world.intel.root_der), encoding="ascii")
+        root, authorities = anchor_paths(path)
+        root.write_text(pem(world.intel.root_der), encoding="ascii")
+        authorities.write_text(line.pem, encoding="ascii")
         return world
 
     @classmethod
@@ -45,9 +59,19 @@ class World:
         facts = json.loads(path.read_text(encoding="ascii"))
         now, seed = datetime.fromisoformat(facts["now"]), bytes.fromhex(facts["seed"])
         intel = FakeIntel.create(now, seed=seed)
-        return cls(intel, intel.platform())
+        amd = FakeAmd.create(now, seed=seed, keys=RsaKeys.load(facts["rsa"]))
+        return cls(intel, intel.platform(), amd, amd.machine(LINE))
+
+    def azure(self) -> AzureCvm:
+        """A confidential VM of Azure on the SEV-SNP machine; its virtual TPM is new in each process."""
+        return AzureCvm(self.snp)
 
 
 def root_path(path: Path) -> Path:
-    """Where the root certificate of the world in `path` is."""
+    """Where the Intel root of the world in `path` is."""
     return path.with_name(f"{path.name}.root.pem")
+
+
+def anchor_paths(path: Path) -> tuple[Path, Path]:
+    """Where the anchors of the world in `path` are: the Intel root; ARK, ASK and ASVK of AMD's product line."""
+    return root_path(path), path.with_name(f"{path.name}.{LINE.lower()}.pem")

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world in a file: every process that reads it sees the same vendors and machines."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from simulator.cvm import SimulatedAzure, SimulatedQuotes, SimulatedReports, main
+from simulator.world import World, anchor_paths, root_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world's file."""
+    path = tmp_path_factory.mktemp("world") / "world.json"
+    World.create(path)
+    return path
+
+
+def test_two_readers_see_the_same_world(file: Path) -> None:
+    one, two = World.load(file), World.load(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert one.machine.quote() == two.machine.quote()
+    assert one.snp.report() == two.snp.report()
+    assert one.amd.chips == two.amd.chips == {("Genoa", one.snp.hwid)}
+    assert one.snp.line.ark.key.spki == two.snp.line.ark.key.spki
+
+
+def test_anchors_lie_beside_it(file: Path) -> None:
+    world = World.load(file)
+    intel, genoa = anchor_paths(file)
+    assert intel == root_path(file)
+    assert x509.load_pem_x509_certificate(intel.read_bytes()) == x509.load_der_x509_certificate(
+        world.intel.root_der
+    )
+    found = x509.load_pem_x509_certificates(genoa.read_bytes())
+    line = world.snp.line
+    assert [one.tbs_certificate_bytes for one in found] == [
+        authority.spec.tbs() for authority in (line.ark, line.ask, line.asvk)
+    ]
+
+
+def test_evidence_of_each_kind(file: Path) -> None:
+    world = World.load(file)
+    binding = bytes(range(64))
+    (quote,) = SimulatedQuotes(world.machine)(binding)
+    report, table = SimulatedReports(world.snp, certificates=True)(binding)
+    hcl, attest, _, pcrs = SimulatedAzure(world.azure(), {"pcr9": b"\x09" * 32})(binding)
+    kinds = [piece.kind for piece in (quote, report, table, hcl, attest)]
+    assert kinds == ["tdx-quote", "snp-report", "snp-certificates", "hcl-report", "tpm-attest"]
+    assert report.data[0x50:0x90] == binding
+    assert pcrs.data[9 * 32 : 10 * 32] == b"\x09" * 32
+
+
+def test_tampering_changes_one_signed_bit(file: Path) -> None:
+    world = World.load(file)
+    for source, start in ((SimulatedReports, 0x90), (SimulatedAzure, 0x20 + 0x90)):
+        machine = world.snp if source is SimulatedReports else world.azure()
+        right = source(machine)(bytes(64))[0].data  # type: ignore[arg-type]  # each its own
+        changed = source(machine, tamper=True)(bytes(64))[0].data  # type: ignore[arg-type]
+        differing = [at for at, (a, b) in enumerate(zip(right, changed, strict=True)) if a != b]
+        assert differing == [start]
+
+
+def test_a_paravisor_needs_amd(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--world", str(file), "--azure"])
+    assert "--tee snp" in capsys.readouterr().err

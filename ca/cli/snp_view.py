@@ -23,7 +23,7 @@ def show_claims(claims: SnpClaims) -> None:
     output.print_table(
         ("component", "reported", "committed", "current", "launch"),
         _tcb_rows(claims),
-        "TCB versions (the signing key proves the reported one alone)",
+        "TCB versions",
     )
     output.say_blank()
     output.print_facts(_claims_facts(claims), "Claims")
@@ -64,11 +64,11 @@ def _claims_facts(claims: SnpClaims) -> dict[str, str]:
         "measurement": report.measurement.hex(),
         "host_data": report.host_data.hex(),
         "report_data": report.report_data.hex(),
-        "chip_id": report.chip_id.hex() if any(report.chip_id) else "masked",
+        "chip_id": report.chip_id.hex() if any(report.chip_id) else "masked: all zero",
         "report_id": report.report_id.hex(),
         **_id_block_facts(report),
         **_later_facts(report),
-        "revocation": f"chain of the {claims.vek.kind.upper()} {claims.revocation}",
+        "revocation": f"{claims.vek.kind.upper()} chain {claims.revocation}",
         "expires": claims.expires.isoformat(),
     }
 

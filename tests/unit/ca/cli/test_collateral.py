@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca collateral`: what the fake Intel says, as a bundle that `verify` takes; nothing for foreign evidence."""
+"""`attestca collateral`: what the fake vendors say, as a bundle that `verify` takes; nothing for foreign evidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
@@ -18,21 +18,29 @@ from tests.cli_lab import Evidence, make_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from simulator.intel import FakeIntel
     from tests.cli_lab import Cli
 
 
+class Service(Protocol):
+    """A fake vendor's."""
+
+    base_url: str
+
+
+S = TypeVar("S", bound=Service)
+
+
 @contextmanager
-def answering(intel: FakeIntel) -> Iterator[str]:
-    """The vendor's service in a thread of its own; its base URL."""
+def answering(service: AbstractAsyncContextManager[S]) -> Iterator[S]:
+    """The vendor's service in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    service = pcs.running(intel)
     try:
-        yield asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(30).base_url
+        yield asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(30)
     finally:
         asyncio.run_coroutine_threadsafe(service.__aexit__(None, None, None), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
@@ -70,8 +78,9 @@ allow_private_hosts = ["127.0.0.1"]
 
 def test_the_bundle_verifies_the_machine(cli: Cli, machine: Evidence, tmp_path: Path) -> None:
     quote, bundle = machine.quote(), tmp_path / "bundle.json"
-    with answering(machine.intel) as url:
-        bundle.write_text(cli.good("collateral", quote, "--config", configure(machine, url)).out)
+    with answering(pcs.running(machine.intel)) as service:
+        config = configure(machine, service.base_url)
+        bundle.write_text(cli.good("collateral", quote, "--config", config).out)
     found = cli.good("verify", quote, "--collateral", bundle, "--json").json()
     assert (found["verdict"], found["tcb"]["status"]) == ("verified", "UpToDate")
 

@@ -86,7 +86,7 @@ def test_tables(cli: Cli, bench: Bench) -> None:
     names = [line.split()[0] for line in lines[start + 1 : start + 6]]
     assert names == ["fmc", "bootloader", "tee", "snp", "microcode"]
     for word in (
-        *("Turin, CPU 1a-02-1", "ecc", "alias-check-complete", "VCEK of Turin", "VCEK good"),
+        *("Turin, CPU 1a-02-1", "ecc", "alias-check-complete", "VCEK of Turin", "VCEK chain good"),
         *("mitigations", "firmware ABI 0.0 or later", "Collateral", "crl"),
     ):
         assert word in shown
@@ -108,7 +108,13 @@ def test_what_only_some_reports_have(cli: Cli, bench: Bench) -> None:
     shown = cli.good("verify", *bench(lab)).out
     for word in (
         *(AUTHOR.hex(), "bb" * 48, "migration agent", "cc" * 32, "asked for by the host"),
-        *("CPU not named", "CSP id", "cc-us-east-2.amazonaws.com", "VLEK of Milan", "masked"),
+        *(
+            "CPU not named",
+            "CSP id",
+            "cc-us-east-2.amazonaws.com",
+            "VLEK of Milan",
+            "masked: all zero",
+        ),
     ):
         assert word in shown
     assert "fmc" not in shown

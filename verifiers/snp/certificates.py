@@ -194,7 +194,9 @@ def _table(data: bytes) -> Certificates:
     for _ in range(_MAX_ENTRIES):
         guid = cursor.take(16, "certificate table")
         offset, length = cursor.u32("certificate table"), cursor.u32("certificate table")
-        if (guid, offset, length) == (_NO_GUID, 0, 0):
+        if guid == _NO_GUID and (offset or length):
+            break
+        if guid == _NO_GUID:
             return Certificates(tuple(candidates), tuple(others))
         certificate = Cursor(data, offset).take(length, f"certificate {guid.hex()}")
         if guid in _CANDIDATE_GUIDS:
@@ -202,5 +204,5 @@ def _table(data: bytes) -> Certificates:
         elif guid in _AUTHORITY_GUIDS:
             others.append(certificate)
     raise VerificationError(
-        Reason.MALFORMED, f"certificate table: no end within {_MAX_ENTRIES} entries"
+        Reason.MALFORMED, f"certificate table: no entry of zero within {_MAX_ENTRIES} entries"
     )

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands that the documents show, as they are shown, in a folder of their own.
 
-    stage        an authority answers, its policy `demo` is in force; root.pem, quote.bin of the simulated machine
+    stage        an authority answers, its policy `demo` is in force; root.pem, quote.bin and report.bin of the
+                 simulated machines
     fresh stage  the same authority without a policy in force; policy.yaml holds one named `web`
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
+    snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
+                 for an image
     new          offline, in an empty folder
 
 The documents' addresses and folders are led to those of the test, and `attestca` and `attestca-client` to this
@@ -33,8 +36,12 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.documents import Block
 
-OFFLINE = ("evidence", "new")
-REAL_CASE = "tdx4-b0c06f-uptodate"
+OFFLINE = ("evidence", "snp evidence", "new")
+REAL = {  # folder of each situation with real evidence, and the files from it
+    "evidence": ("tdx/tdx4-b0c06f-uptodate", ("quote.bin", "collateral.json")),
+    "snp evidence": ("snp/milan-v2-author-key-crl", ("report.bin", "vcek.der", "crl.der")),
+}
+FIRMWARE = ROOT / "refvalues" / "sev-snp-measure" / "ovmf_AmdSev_suffix.bin"
 _MARK = "\x1e"
 _ATTESTCA = """\
 #!/bin/sh
@@ -91,14 +98,18 @@ class Session:
 def offline(situation: str, folder: Path) -> Session:
     """A session without an authority. Skips the test where the real evidence is not at hand."""
     environment = _environment(folder)
-    if situation == "evidence":
-        case = ROOT / "tdx" / REAL_CASE
+    if situation in REAL:
+        path, names = REAL[situation]
+        case = ROOT / path
         if not case.is_dir():
             pytest.skip(NOTICE)
         expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
         environment["DOCS_AT"] = expected["at"]
-        for name in ("quote.bin", "collateral.json"):
+        for name in names:
             shutil.copy(case / name, folder)
+        shutil.copy(FIRMWARE, folder / "OVMF.fd")
+        for name in ("vmlinuz", "initrd.img"):
+            (folder / name).touch()
     else:
         environment["DOCS_AT"] = "2026-01-01T00:00:00Z"
     return Session(folder, environment, _folders(folder, folder / "authority"))
@@ -124,7 +135,7 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
     token = stage._environment["ATTESTCA_TOKEN"]
     operators = Operators(stage.admin_url, token)
     version = _retire_all(operators) + 1
-    text = (stage.folder / "policy.yaml").read_text(encoding="ascii")
+    text = (stage.folder / "demo.yaml").read_text(encoding="ascii")
     if situation == "fresh stage":
         text = text.replace("name: demo\n", "name: web\n")
         (folder / "policy.yaml").write_text(text, encoding="ascii")
@@ -134,11 +145,12 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
         operators.ask("POST", f"/demo/{version}/activate")
     shutil.copy(stage.root, folder / "root.pem")
     (folder / "quote.bin").write_bytes(stage.world.machine.quote())
+    (folder / "report.bin").write_bytes(stage.world.snp.report())
     environment = _environment(folder) | {
         "DOCS_ADMIN_URL": stage.admin_url,
         "DOCS_WORLD": str(stage.world_file),
         "ATTESTCA_TOKEN": token,
-        "ATTESTCA_CONFIG": str(stage.config),  # the simulated Intel in place of the real one
+        "ATTESTCA_CONFIG": str(stage.config),  # the simulated vendors in place of the real ones
         **{name: value for name, value in stage._environment.items() if "COLLATERAL" in name},
     }
     folders = _folders(folder, stage.config.parent)

@@ -20,6 +20,7 @@ from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
 from ca.ports import Blob, Decision, Intent, Outcome
 from policies.appraise import appraise
 from policies.errors import NameRefused
+from policies.floors import builtin_floors
 from policies.loader import LoadedPolicy
 from policies.names import render_names
 from policies.result import Decision as Appraised
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ca.issuance.prepare import PreparedCertificate
     from ca.issuance.request import Assurance, Issuer
     from ca.ports import CertificateRecord, Endorser, PolicySource, Signer, Store
+    from policies.floors import Floors
     from policies.result import AttestationResult
     from policies.result import PolicyRef as AppraisedPolicy
     from verifiers.anchors import Anchors
@@ -105,7 +107,7 @@ class Authority:
     Attributes:
         ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes. nonce_keys: the one in use first.
         chip_key: for hardware handles, 32 bytes. entropy: that many fresh random bytes.
-        issuing: the issuing CA in force.
+        issuing: the issuing CA in force. floors: of AMD's TCBs, those in force.
     """
 
     store: Store
@@ -118,6 +120,7 @@ class Authority:
     chip_key: bytes = field(repr=False)
     entropy: Callable[[int], bytes]
     issuing: Callable[[], Issuing]
+    floors: Callable[[], Floors] = builtin_floors
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +184,9 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
         raise fault from error
     # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
-    result = appraise(claims, chosen, now) if isinstance(chosen, LoadedPolicy) else chosen
-    decision = case.decision(result, claims.tcb_status)
+    floors = authority.floors()
+    result = appraise(claims, chosen, now, floors) if isinstance(chosen, LoadedPolicy) else chosen
+    decision = case.decision(result, claims.tcb_status, floors)
     # 8 denied: spend the nonce, log, say why
     if not isinstance(chosen, LoadedPolicy) or result.decision is not Appraised.ACCEPTED:
         await store.record_refusal(decision)
@@ -273,9 +277,12 @@ class _Case:
     nonce_expires: datetime
     now: datetime
 
-    def decision(self, result: AttestationResult, tcb_status: str) -> Decision:
-        """An appraisal on record."""
-        return self._decision(result.policy, tcb_status, result.to_json())
+    def decision(self, result: AttestationResult, tcb_status: str, floors: Floors) -> Decision:
+        """An appraisal on record, with the floors if the policy asked them."""
+        decision = self._decision(result.policy, tcb_status, result.to_json())
+        if result.floors is None:
+            return decision
+        return replace(decision, collateral=(*decision.collateral, _blob(floors.text)))
 
     def refusal(self, error: VerificationError) -> Decision:
         """A refusal by the vendor's own rules on record."""

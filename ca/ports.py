@@ -45,7 +45,8 @@ class Decision:
     Attributes:
         decided_at: the `now` of the request; verification and appraisal used this instant.
         nonce: 32+ decoded bytes. request_sha256: SHA-256 of the request body as received.
-        evidence, collateral: blobs; `evidence` in the order of the request.
+        evidence: blobs, the CPU's own piece first. collateral: the verifier's bundle; behind it the floors of TCBs, if
+            the policy asked them.
         anchors_sha256: digest of the trust anchors in force.
         result_json: the whole AttestationResult (findings with expected and actual), as UTF-8 JSON.
         policy_name, policy_version, policy_sha256: None where no policy matched.
@@ -173,7 +174,7 @@ class OperatorAction:
     """One line of the operators' log."""
 
     done_at: datetime
-    actor: str  # "token:<id> <name>" or "cli:<user>"
+    actor: str  # "token:<id> <name>", "cli:<user>", or "service" where it acts by itself
     action: str  # "policy.activate", "token.create", …
     target: str
     detail: str  # JSON, no secrets

@@ -20,6 +20,7 @@ from ca.errors import ConfigurationError
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser
+from ca.floors import FloorsInForce
 from ca.http import DoorLimits, Doors
 from ca.issuance import ear
 from ca.policy_admin import ActivePolicies
@@ -48,6 +49,7 @@ class Service:
     store: SqlStore
     endorser: CachingEndorser
     authority: Authority
+    floors: FloorsInForce
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -130,6 +132,7 @@ class Service:
 
         minute = timedelta(minutes=1)
         return [
+            jobs.Job("floors", minute, self.floors.reload),
             jobs.Job("abandoned-intents", minute, abandon),
             jobs.Job("certificates", minute, certificates),
             jobs.Job("retention", timedelta(hours=1), forget),
@@ -149,7 +152,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     """Everything that listeners and jobs need, open.
 
     Raises:
-        ConfigurationError, LintFailed: keys, anchors, schema. Unavailable: the database.
+        ConfigurationError, LintFailed: keys, anchors, schema, floors. Unavailable: the database.
     """
     keys = Keys.open(config, read_passphrase(config))
     anchors = anchors_of(config)
@@ -158,6 +161,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         store = await SqlStore.open(config.database.url.get_secret_value())
         stack.push_async_callback(store.close)
+        floors = await FloorsInForce.open(store, config.policies.amd_floors_file, now)
         collateral = config.collateral
         client = FetchClient(
             collateral.origins,
@@ -202,7 +206,9 @@ async def opened(config: Config) -> AsyncIterator[Service]:
                 chip_key=keys.folder.secret("chip"),
                 entropy=secrets.token_bytes,
                 issuing=issuing,
+                floors=lambda: floors.current,
             ),
+            floors,
         )
 
 

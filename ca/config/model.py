@@ -245,6 +245,16 @@ class Collateral(_Section):
         return {part: timedelta(hours=hours) for part, hours in self.refresh_hours}
 
 
+class Policies(_Section):
+    """Data that policies refer to. Policies themselves are added through the operators' API."""
+
+    amd_floors_file: PathFromFile | None = Field(
+        default=None,
+        description="Floors of AMD's TCBs by advisory, instead of the package's where it has a higher version.",
+        examples=["amd-floors.yaml"],
+    )
+
+
 class Limits(_Section):
     """What callers may use up."""
 
@@ -297,6 +307,7 @@ class Config(_Section):
     database: Database = Field(default_factory=Database)
     ca: Ca = Field(default_factory=Ca)
     collateral: Collateral = Field(default_factory=Collateral)
+    policies: Policies = Field(default_factory=Policies)
     limits: Limits = Field(default_factory=Limits)
     retention: Retention = Field(default_factory=Retention)
     log: Log = Field(default_factory=Log)

@@ -10,29 +10,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from policies.case import Case, TdxCase, passed
+from policies import snp_guest_rules, snp_platform_rules, snp_tcb_rules, tcb_rules, td_rules
+from policies.case import Case, SnpCase, TdxCase, passed
+from policies.floors import builtin_floors
 from policies.measurements import measure
-from policies.result import AttestationResult, Finding, PolicyRef, RuleResult, instant_text
+from policies.result import (
+    AttestationResult,
+    Finding,
+    FloorsRef,
+    PolicyRef,
+    RuleResult,
+    instant_text,
+)
 from policies.rules import RuleId
-from policies.tcb_rules import (
-    check_advisories,
-    check_chip,
-    check_collateral,
-    check_evaluation_number,
-    check_fmspc,
-    check_minimum,
-    check_revocation,
-    check_up_to_date,
-    check_usable,
-)
-from policies.td_rules import (
-    check_attributes,
-    check_refused_attributes,
-    check_reserved,
-    check_sept_ve,
-    check_service_td,
-    check_xfam,
-)
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
@@ -41,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from policies.document import PolicyDocument
+    from policies.floors import Floors
     from policies.loader import LoadedPolicy
     from verifiers.claims import Claims
 
@@ -79,21 +70,42 @@ def check_validity(case: Case) -> Iterator[Finding]:
 
 CHECKS = (check_match, check_validity)
 TDX_CHECKS = (
-    check_refused_attributes,
-    check_service_td,
-    check_sept_ve,
-    check_reserved,
-    check_attributes,
-    check_xfam,
-    check_usable,
-    check_up_to_date,
-    check_advisories,
-    check_evaluation_number,
-    check_minimum,
-    check_collateral,
-    check_revocation,
-    check_fmspc,
-    check_chip,
+    td_rules.check_refused_attributes,
+    td_rules.check_service_td,
+    td_rules.check_sept_ve,
+    td_rules.check_reserved,
+    td_rules.check_attributes,
+    td_rules.check_xfam,
+    tcb_rules.check_usable,
+    tcb_rules.check_up_to_date,
+    tcb_rules.check_advisories,
+    tcb_rules.check_evaluation_number,
+    tcb_rules.check_minimum,
+    tcb_rules.check_collateral,
+    tcb_rules.check_revocation,
+    tcb_rules.check_fmspc,
+    tcb_rules.check_chip,
+)
+SNP_CHECKS = (
+    snp_guest_rules.check_debug,
+    snp_guest_rules.check_migration_agent,
+    snp_guest_rules.check_vmpl,
+    snp_guest_rules.check_guest_policy,
+    snp_guest_rules.check_guest_policy_unmet,
+    snp_guest_rules.check_smt,
+    snp_guest_rules.check_id_block,
+    snp_platform_rules.check_report_version,
+    snp_platform_rules.check_vlek,
+    snp_platform_rules.check_product,
+    snp_platform_rules.check_alias,
+    snp_platform_rules.check_platform_info,
+    snp_platform_rules.check_mitigation_vectors,
+    snp_tcb_rules.check_reported,
+    snp_tcb_rules.check_committed,
+    snp_tcb_rules.check_floor,
+    snp_platform_rules.check_collateral,
+    snp_platform_rules.check_revocation,
+    snp_platform_rules.check_chip,
 )
 
 
@@ -104,13 +116,19 @@ def matches(document: PolicyDocument, claims: Claims) -> bool:
     return (wanted.tee, provider) == (claims.tee, claims.provider)
 
 
-def appraise(claims: Claims, policy: LoadedPolicy, now: datetime) -> AttestationResult:
-    """Judge verified claims by one policy at `now` (timezone-aware UTC)."""
+def appraise(
+    claims: Claims, policy: LoadedPolicy, now: datetime, floors: Floors | None = None
+) -> AttestationResult:
+    """Judge verified claims by one policy at `now` (timezone-aware UTC).
+
+    `floors`: where a policy for SNP names advisories; those that the package brings if not given.
+    """
     case = Case(claims, policy.document, now)
     measured = measure(case)
+    consulted = _consulted(policy.document, floors)
     findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
-    findings += _of_its_technology(case)
+    findings += _of_its_technology(case, consulted)
     softened = tuple(_soften(finding, case) for finding in findings)
     ends = [finding.until for finding in softened if finding.until is not None]
     return AttestationResult(
@@ -122,10 +140,18 @@ def appraise(claims: Claims, policy: LoadedPolicy, now: datetime) -> Attestation
         valid_until=min([claims.certificates_expire, *ends]),
         evidence_sha256=claims.evidence_sha256,
         appraised_at=now,
+        floors=FloorsRef(consulted.file.version, consulted.sha256) if consulted else None,
     )
 
 
-def _of_its_technology(case: Case) -> Iterator[Finding]:
+def _consulted(document: PolicyDocument, floors: Floors | None) -> Floors | None:
+    """The floors that the document asks; None if it names no advisory."""
+    if document.snp is None or not document.snp.tcb.advisories:
+        return None
+    return floors or builtin_floors()
+
+
+def _of_its_technology(case: Case, floors: Floors | None) -> Iterator[Finding]:
     """The rules over one technology; none if the document is about another, which `match` denies."""
     document = case.document
     match case.claims:
@@ -133,8 +159,11 @@ def _of_its_technology(case: Case) -> Iterator[Finding]:
             if document.tdx is not None:
                 tdx = TdxCase(claims, document.tdx, case.now)
                 yield from (finding for check in TDX_CHECKS for finding in check(tdx))
-        case SnpClaims():
-            pass
+        case SnpClaims() as claims:
+            if document.snp is not None:
+                advisories = floors.file.advisories if floors else {}
+                snp = SnpCase(claims, document.snp, advisories, case.now)
+                yield from (finding for check in SNP_CHECKS for finding in check(snp))
 
 
 def _soften(finding: Finding, case: Case) -> Finding:

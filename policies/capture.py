@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from policies.loader import load_policy
 from policies.registers import MUST_PIN, Register, read
+from verifiers.snp.claims import TCB_COMPONENTS, SnpClaims
+from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from verifiers.claims import Claims
+    from verifiers.snp.claims import TcbVersion
 
 
 def capture_entries(
@@ -36,9 +39,7 @@ def capture_entries(
     given, or not all of one technology and provider; PolicyError for an id that is none.
     """
     text = _entries(claims, entry_id, added, note, registers)
-    load_policy(
-        _POLICY.format(name="captured", entries=text).encode()
-    )  # what we print, we can read
+    load_policy(_text(claims, "captured", text).encode())  # what we print, we can read
     return text
 
 
@@ -56,7 +57,7 @@ def capture_policy(
     Lint has no errors on it if `registers` holds all that must be pinned. Raises as `capture_entries`.
     """
     entries = _entries(claims, entry_id, added, note, registers)
-    text = _POLICY.format(name=json.dumps(name), entries=entries)
+    text = _text(claims, json.dumps(name), entries)
     load_policy(text.encode())
     return text
 
@@ -106,24 +107,68 @@ def _value(claims: Claims, register: Register) -> bytes:
     return value
 
 
+def _text(claims: Sequence[Claims], name: str, entries: str) -> str:
+    """A whole policy around the entries. `name` is YAML text."""
+    return _POLICY.format(name=name, tee=claims[0].tee, entries=entries, **_own(claims))
+
+
+def _own(claims: Sequence[Claims]) -> dict[str, str]:
+    """What differs between technologies."""
+    first = claims[0]
+    match first:
+        case TdxClaims():
+            return {"match": "{tee: tdx}", "rules": "", "variable": "mr_td_32"}
+        case SnpClaims():
+            return {
+                "match": f"{{tee: snp, provider: {first.provider}}}",
+                "rules": _snp_tcb(claims),
+                "variable": "measurement_32",
+            }
+
+
+def _snp_tcb(claims: Sequence[Claims]) -> str:
+    """The lowest TCB that the machines of each CPU model showed, as a floor."""
+    floors: dict[str, dict[str, list[TcbVersion]]] = {}
+    for one in claims:
+        if isinstance(one, SnpClaims) and one.cpu is not None:
+            model = floors.setdefault(str(one.cpu), {"reported": [], "launch": []})
+            model["reported"].append(one.reported_tcb)
+            model["launch"].append(one.launch_tcb)
+    if not floors:
+        return "  tcb:\n    no_floor: the reports name no CPU model that a floor could be about\n"
+    text = (
+        "  tcb:  # at least what these machines have; raise it with AMD's bulletins\n    minimum:\n"
+    )
+    for model_name, tcbs in sorted(floors.items()):
+        text += f'      "{model_name}":\n'
+        text += "".join(f"        {field}: {_lowest(seen)}\n" for field, seen in tcbs.items())
+    return text
+
+
+def _lowest(seen: Sequence[TcbVersion]) -> str:
+    numbers = {part: [getattr(tcb, part) for tcb in seen] for part in TCB_COMPONENTS}
+    parts = (f"{part}: {min(all_)}" for part, all_ in numbers.items() if None not in all_)
+    return f"{{{', '.join(parts)}}}"
+
+
 _POLICY = """\
 # Made from captured evidence: it accepts exactly what those machines ran. All that it does not say is strict; the
 # commented default policy tells what can be said.
 
 name: {name}
 version: 1
-match: {{tee: tdx}}
+match: {match}
 
 reference_sets:
   release:
 {entries}
-tdx:
+{tee}:
   measurements: [release]
-
+{rules}
 issue:
   profile: default
   lifetime: 24h
   san:
-    uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]
+    uri: ["spiffe://example.org/{tee}/{{{variable}}}"]
   shared_name: the name says which firmware was booted, not which machine or deployment it is
 """

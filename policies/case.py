@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from policies.result import RuleResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from policies.document import PolicyDocument
+    from policies.floors import Advisory
+    from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from verifiers.claims import Claims
+    from verifiers.snp.claims import SnpClaims
     from verifiers.tdx.claims import TdxClaims
 
 
@@ -32,6 +36,16 @@ class TdxCase:
 
     claims: TdxClaims
     rules: TdxRules
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SnpCase:
+    """SNP claims and the section `snp`, for the rules over SNP. `advisories`: of the floors that the policy asks."""
+
+    claims: SnpClaims
+    rules: SnpRules
+    advisories: Mapping[str, Advisory]
     now: datetime
 
 

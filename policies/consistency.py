@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from policies.measurements import tells_apart
 from policies.names import MAX_NAMES, NameKind, check_template
-from policies.registers import MUST_PIN, reported_by
+from policies.registers import MUST_PIN, Register, reported_by
+from policies.rules import RULES
+from policies.snp_document import Components, IdBlock
+from verifiers.evidence import Product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from policies.document import PolicyDocument
-    from policies.registers import Register
+    from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from policies.tree import Path
+
+_NOT_SIGNED = (
+    "anyone can write an ID block: pin id_key_digest or author_key_digest (not all zero) in every entry of a used "
+    "set"
+)
 
 
 def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
@@ -29,8 +38,11 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         yield ("match", "provider"), f"evidence of {match.tee} does not come from {match.provider}"
     yield from _entries(document)
     yield from _references(document)
+    yield from _softened(document)
     if document.tdx is not None:
         yield from _tdx(document.tdx)
+    if document.snp is not None:
+        yield from _snp(document, document.snp)
     yield from _names(document)
 
 
@@ -90,6 +102,33 @@ def _tdx(rules: TdxRules) -> Iterator[tuple[Path, str]]:
     attributes = rules.attributes
     if both := attributes.required & attributes.forbidden:
         yield ("tdx", "attributes", "forbidden"), f"required as well: {', '.join(sorted(both))}"
+
+
+def _softened(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
+    tee = document.match.tee
+    for key, rules in (("relax", document.relax), ("warn", document.warn)):
+        for rule in rules:
+            if rule not in RULES[tee]:
+                yield (key, rule.value), f"{tee} has no such rule"
+
+
+def _snp(document: PolicyDocument, rules: SnpRules) -> Iterator[tuple[Path, str]]:
+    signers = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
+    if rules.id_block != IdBlock() and not tells_apart(document, signers):
+        yield ("snp", "id_block"), _NOT_SIGNED
+    for target, floor in rules.tcb.minimum.items():
+        for name, parts in floor:
+            if isinstance(parts, Components):
+                for part, message in _incomparable(target, parts):
+                    yield ("snp", "tcb", "minimum", target, name, part), message
+
+
+def _incomparable(target: str, parts: Components) -> Iterator[tuple[str, str]]:
+    if parts.microcode is not None and target in set(Product):
+        yield "microcode", "compares within one CPU model only: write the floor for each model"
+    without_fmc = target in (Product.MILAN, Product.GENOA) or target.startswith("19-")
+    if parts.fmc is not None and without_fmc:
+        yield "fmc", f"{target} has no FMC"
 
 
 def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:

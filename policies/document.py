@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -39,6 +39,7 @@ from policies.scalars import (
     Text,
     hex_of,
 )
+from policies.snp_document import SnpRules
 from policies.tdx_document import TdxRules
 from verifiers.evidence import Provider, Tee
 
@@ -92,6 +93,7 @@ def _not_empty(values: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return values
 
 
+_Rules = TypeVar("_Rules", TdxRules, SnpRules)
 Relaxable: TypeAlias = Annotated[RuleId, _one_of(RELAXABLE, "relaxed")]
 Warnable: TypeAlias = Annotated[RuleId, _one_of(WARNABLE, "made a warning")]
 Values: TypeAlias = Annotated[
@@ -173,24 +175,26 @@ class PolicyDocument(Model):
     match: Match
     reference_sets: dict[Identifier, tuple[ReferenceEntry, ...]] = Field(default_factory=dict)
     tdx: TdxRules | None = Field(default=None, validate_default=True)
+    snp: SnpRules | None = Field(default=None, validate_default=True)
     relax: dict[Relaxable, Reason] = Field(default_factory=dict)
     warn: dict[Warnable, Instant] = Field(default_factory=dict)
     issue: Issue = Issue()
 
-    @field_validator("tdx")
+    @field_validator("tdx", "snp")
     @classmethod
-    def _of_its_technology(cls, rules: TdxRules | None, info: ValidationInfo) -> TdxRules | None:
+    def _of_its_technology(cls, rules: _Rules | None, info: ValidationInfo) -> _Rules | None:
         match = info.data.get("match")  # not there if it is at fault itself
         if isinstance(match, Match):
             if rules is None and info.field_name == match.tee:
                 raise ValueError("required, but not said")
             if rules is not None and info.field_name != match.tee:
-                raise ValueError(f"match.tee is {match.tee}")
+                raise ValueError(f"the policy is about {match.tee} (match.tee)")
         return rules
 
     @property
-    def rules(self) -> TdxRules:
+    def rules(self) -> TdxRules | SnpRules:
         """The section of `match.tee`."""
-        if self.tdx is None:
+        rules = self.tdx if self.match.tee is Tee.TDX else self.snp
+        if rules is None:
             raise ValueError("a document without the section of its technology")
-        return self.tdx
+        return rules

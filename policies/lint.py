@@ -13,20 +13,23 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from policies.errors import Problem
-from policies.measurements import covered, in_force
+from policies.floors import builtin_floors
+from policies.measurements import covered, in_force, tells_apart
 from policies.names import INSTANCE_VARIABLES, variables_of
 from policies.registers import INSTANCE, MUST_PIN
 from policies.rules import RuleId
 from policies.tree import locate, show
-from verifiers.evidence import Provider
+from verifiers.evidence import Product, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from policies.document import PolicyDocument, ReferenceEntry
+    from policies.document import PolicyDocument
     from policies.loader import LoadedPolicy
     from policies.registers import Register
+    from policies.snp_document import SnpRules
+    from policies.tdx_document import TdxRules
     from policies.tree import Path
 
 LONG_LIFETIME = timedelta(hours=24)
@@ -34,6 +37,11 @@ LONG_LIFETIME = timedelta(hours=24)
 _FIXED_NAME = (
     "a fixed name: anyone can boot a public image and get it. Pin {} (not all zero) in every entry of a used set, list "
     "the machines, or give the reason as shared_name"
+)
+
+_MILAN = (
+    "Milan is allowed: whoever runs such a machine can forge its reports, whatever its TCB (arXiv 2605.12990); deny "
+    "it, or list the chips of an operator that you trust"
 )
 
 
@@ -115,16 +123,8 @@ def _instance(document: PolicyDocument) -> str:
 
 def _pins_instance(document: PolicyDocument) -> bool:
     """Whether whatever matches was compared with a value that only this deployment has, or runs on a listed machine."""
-    if document.rules.lists_chips and RuleId.CHIP_LIST not in document.warn:
-        return True
-    sets = (document.reference_sets[name] for name in document.rules.measurements)
-    return any(_tells_apart(entries, register) for entries in sets for register in INSTANCE)
-
-
-def _tells_apart(entries: tuple[ReferenceEntry, ...], register: Register) -> bool:
-    """Whether every entry pins the register to values that are not all zero."""
-    values = [entry.values.get(register, (b"",)) for entry in entries]
-    return bool(values) and all(any(value) for alternatives in values for value in alternatives)
+    listed = document.rules.lists_chips and RuleId.CHIP_LIST not in document.warn
+    return listed or tells_apart(document, INSTANCE)
 
 
 def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
@@ -136,9 +136,9 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         what = "pinned all the same" if register in pins else "left open"
         yield (document.match.tee.value, "unpinned", register.value), f"{register} is {what}"
     if document.tdx is not None:
-        for index, entry in enumerate(document.tdx.tcb.accept):
-            if entry.until is not None and entry.until <= now:
-                yield ("tdx", "tcb", "accept", index), f"tolerating {entry.status} has ended"
+        yield from _tdx_warnings(document.tdx, now)
+    if document.snp is not None:
+        yield from _snp_warnings(document.snp)
     for rule in document.relax:
         yield ("relax", rule.value), f"the rule {rule} is off"
     for rule, until in document.warn.items():
@@ -151,6 +151,29 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         )
     if document.issue.withhold_chip_handle:
         yield ("issue", "withhold_chip_handle"), "a leaked machine cannot be revoked by its chip"
+
+
+def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:
+    for index, entry in enumerate(rules.tcb.accept):
+        if entry.until is not None and entry.until <= now:
+            yield ("tdx", "tcb", "accept", index), f"tolerating {entry.status} has ended"
+
+
+def _snp_warnings(rules: SnpRules) -> Iterator[tuple[Path, str]]:
+    if rules.tcb.no_floor is not None:
+        yield ("snp", "tcb", "no_floor"), "no floor: machines with known holes are accepted"
+    for index, name in enumerate(rules.tcb.advisories):
+        if name not in builtin_floors().file.advisories:
+            yield (
+                ("snp", "tcb", "advisories", index),
+                f"{name} is not in the list of this program: only a newer list knows it",
+            )
+    if rules.vlek is not None:
+        yield ("snp", "vlek"), "a VLEK is no chip's: one machine of its provider can speak for all"
+    if rules.vmpl != (0,):
+        yield ("snp", "vmpl"), "another level than 0 does not speak for the whole guest"
+    if Product.MILAN in rules.products.allow - rules.products.deny and not rules.lists_chips:
+        yield ("snp", "products"), _MILAN
 
 
 def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:

@@ -10,24 +10,18 @@ that loads may still be unwise: saving and activating it asks `policies.lint` as
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from policies.consistency import faults
 from policies.document import PolicyDocument
-from policies.errors import PolicyError, Problem
-from policies.tree import Path, locate, parse, show
+from policies.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic_core import ErrorDetails
-
-    from policies.tree import Mark
+    from policies.tree import Mark, Path
     from verifiers.evidence import Tee
 
 
@@ -50,24 +44,9 @@ def load(text: bytes) -> PolicyDocument:
 
 def load_policy(text: bytes) -> LoadedPolicy:
     """`load`, with the digest that results, certificates and the log name the policy by. Raises PolicyError."""
-    tree = parse(text)
-    problems = list(tree.problems)
-    unread = {show(path) for path in tree.unread}
-    try:
-        document = PolicyDocument.model_validate_json(json.dumps(tree.value))
-    except ValidationError as error:
-        for details in error.errors(include_url=False, include_input=False):
-            problem = _problem(details, tree.marks)
-            if problem.path not in unread:  # said already
-                problems.append(problem)
-        raise PolicyError(_sorted(problems)) from error
-    problems += [
-        Problem(show(path), *locate(tree.marks, path), message)
-        for path, message in faults(document)
-    ]
-    if problems:
-        raise PolicyError(_sorted(problems))
-    return LoadedPolicy(document, hashlib.sha256(text).digest(), tree.marks)
+    reading = read(text, PolicyDocument)
+    reading.check(faults(reading.value))
+    return LoadedPolicy(reading.value, hashlib.sha256(text).digest(), reading.marks)
 
 
 def load_default(tee: Tee) -> LoadedPolicy:
@@ -78,19 +57,3 @@ def load_default(tee: Tee) -> LoadedPolicy:
 def default_text(tee: Tee) -> bytes:
     """The commented text of `load_default`, for an operator to start from."""
     return resources.files("policies").joinpath("defaults", f"{tee}-strict.yaml").read_bytes()
-
-
-def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
-
-
-def _problem(details: ErrorDetails, marks: Mapping[Path, Mark]) -> Problem:
-    path = tuple(part for part in details["loc"] if part != "[key]")
-    match details["type"]:
-        case "extra_forbidden":
-            message = "unknown key"
-        case "missing":
-            message = "required, but not said"
-        case _:
-            message = details["msg"].removeprefix("Value error, ")
-    return Problem(show(path), *locate(marks, path), message)

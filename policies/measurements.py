@@ -21,7 +21,7 @@ from policies.result import Finding, MatchedEntry, RuleResult
 from policies.rules import RuleId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from policies.case import Case
@@ -66,6 +66,17 @@ def covered(document: PolicyDocument) -> frozenset[Register]:
         if entries:
             found.update(set.intersection(*(set(entry.values) for entry in entries)))
     return frozenset(found)
+
+
+def tells_apart(document: PolicyDocument, registers: Collection[Register]) -> bool:
+    """Whether every entry of some used set pins one same register of these to values that are not all zero."""
+    sets = [document.reference_sets.get(name, ()) for name in document.rules.measurements]
+    return any(_pinned_firmly(entries, one) for entries in sets for one in registers)
+
+
+def _pinned_firmly(entries: tuple[ReferenceEntry, ...], register: Register) -> bool:
+    values = [entry.values.get(register, (b"",)) for entry in entries]
+    return bool(values) and all(any(value) for alternatives in values for value in alternatives)
 
 
 def in_force(entry: ReferenceEntry, now: datetime) -> bool:

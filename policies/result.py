@@ -83,6 +83,14 @@ class PolicyRef:
 
 
 @dataclass(frozen=True, slots=True)
+class FloorsRef:
+    """Which list of TCB floors was asked: version and the SHA-256 (32 bytes) of its text."""
+
+    version: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MatchedEntry:
     """The reference entry that matched in one set.
 
@@ -109,6 +117,7 @@ class AttestationResult:
             staleness, the policy, matched entries, accepted statuses and warnings. None if denied without a policy.
         evidence_sha256: 32 bytes.
         appraised_at: the `now` of the appraisal.
+        floors: None where the policy asks none; then the JSON has no such key either.
     """
 
     policy: PolicyRef | None
@@ -119,6 +128,7 @@ class AttestationResult:
     valid_until: datetime | None
     evidence_sha256: bytes
     appraised_at: datetime
+    floors: FloorsRef | None = None
 
     @property
     def decision(self) -> Decision:
@@ -148,6 +158,8 @@ class AttestationResult:
 
     def as_json(self) -> dict[str, object]:
         """Everything, as JSON values."""
+        floors = self.floors
+        asked = {"version": floors.version, "sha256": floors.sha256.hex()} if floors else None
         return {
             "decision": self.decision.value,
             "policy": _policy_json(self.policy),
@@ -161,6 +173,7 @@ class AttestationResult:
             "valid_until": instant_text(self.valid_until) if self.valid_until else None,
             "evidence_sha256": self.evidence_sha256.hex(),
             "appraised_at": instant_text(self.appraised_at),
+            **({"floors": asked} if asked else {}),
         }
 
     def to_json(self) -> str:

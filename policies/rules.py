@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of all rules, and which of them a document may soften.
+"""Names of all rules, which technologies they are about, and which of them a document may soften.
 
 Ids are stable: documents, findings, logs and other programs compare them. A rule is *relaxed* for good, by name and
 with a reason, or only *warns* until a date; either way its finding stays visible as `warned`. What stands in neither
 set cannot be softened: collateral past its date has its own budget (`tolerate_stale`), registers their own exemption
-(`unpinned`).
+(`unpinned`), other VMPLs, VLEKs and TCBs without a floor their own keys.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from verifiers.evidence import Tee
 
 
 class RuleId(StrEnum):
@@ -29,6 +31,21 @@ class RuleId(StrEnum):
     RESERVED_ATTRIBUTE = "reserved-attribute"
     ATTRIBUTES = "attributes"
     XFAM = "xfam"
+    MIGRATION_AGENT = "migration-agent"
+    VMPL_NOT_ZERO = "vmpl-not-zero"
+    GUEST_POLICY = "guest-policy"
+    GUEST_POLICY_UNMET = "guest-policy-unmet"
+    SMT = "smt"
+    ID_BLOCK = "id-block"
+    REPORT_VERSION_BELOW_3 = "report-version-below-3"
+    VLEK = "vlek"
+    PRODUCT = "product"
+    ALIAS_CHECK_MISSING = "alias-check-missing"
+    PLATFORM_INFO = "platform-info"
+    MITIGATION_VECTORS = "mitigation-vectors"
+    REPORTED_BELOW_COMMITTED = "reported-below-committed"
+    COMMITTED_BELOW_CURRENT = "committed-below-current"
+    TCB_FLOOR = "tcb-floor"
     TCB_UNUSABLE = "tcb-unusable"
     TCB_OUT_OF_DATE = "tcb-out-of-date"
     ADVISORY = "advisory"
@@ -40,6 +57,43 @@ class RuleId(StrEnum):
     CHIP_LIST = "chip-list"
 
 
+_COMMON = frozenset(
+    {
+        RuleId.NO_POLICY,
+        RuleId.SEVERAL_POLICIES,
+        RuleId.MATCH,
+        RuleId.POLICY_VALIDITY,
+        RuleId.MEASUREMENT,
+        RuleId.DEBUG,
+        RuleId.COLLATERAL_STALE,
+        RuleId.REVOCATION_UNKNOWN,
+        RuleId.CHIP_LIST,
+    }
+)
+_SNP = frozenset(
+    {
+        RuleId.MIGRATION_AGENT,
+        RuleId.VMPL_NOT_ZERO,
+        RuleId.GUEST_POLICY,
+        RuleId.GUEST_POLICY_UNMET,
+        RuleId.SMT,
+        RuleId.ID_BLOCK,
+        RuleId.REPORT_VERSION_BELOW_3,
+        RuleId.VLEK,
+        RuleId.PRODUCT,
+        RuleId.ALIAS_CHECK_MISSING,
+        RuleId.PLATFORM_INFO,
+        RuleId.MITIGATION_VECTORS,
+        RuleId.REPORTED_BELOW_COMMITTED,
+        RuleId.COMMITTED_BELOW_CURRENT,
+        RuleId.TCB_FLOOR,
+    }
+)
+RULES: dict[Tee, frozenset[RuleId]] = {
+    Tee.TDX: frozenset(RuleId) - _SNP,
+    Tee.SNP: _COMMON | _SNP,
+}
+
 RELAXABLE = frozenset(
     {
         RuleId.DEBUG,
@@ -48,6 +102,12 @@ RELAXABLE = frozenset(
         RuleId.SERVTD_EXT,
         RuleId.SERVICE_TD_BOUND,
         RuleId.SEPT_VE_DISABLE_CLEAR,
+        RuleId.MIGRATION_AGENT,
+        RuleId.GUEST_POLICY_UNMET,
+        RuleId.REPORT_VERSION_BELOW_3,
+        RuleId.ALIAS_CHECK_MISSING,
+        RuleId.REPORTED_BELOW_COMMITTED,
+        RuleId.COMMITTED_BELOW_CURRENT,
     }
 )
 
@@ -55,6 +115,14 @@ WARNABLE = frozenset(
     {
         RuleId.SEPT_VE_DISABLE_CLEAR,
         RuleId.ATTRIBUTES,
+        RuleId.GUEST_POLICY,
+        RuleId.SMT,
+        RuleId.PRODUCT,
+        RuleId.PLATFORM_INFO,
+        RuleId.MITIGATION_VECTORS,
+        RuleId.REPORTED_BELOW_COMMITTED,
+        RuleId.COMMITTED_BELOW_CURRENT,
+        RuleId.TCB_FLOOR,
         RuleId.TCB_OUT_OF_DATE,
         RuleId.ADVISORY,
         RuleId.TCB_EVALUATION_NUMBER,

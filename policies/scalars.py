@@ -102,9 +102,10 @@ def _not_zero(value: bytes) -> bytes:
 
 Hex6: TypeAlias = Annotated[bytes, PlainValidator(hex_of(6))]
 Hex8: TypeAlias = Annotated[bytes, PlainValidator(hex_of(8))]
+Hex16: TypeAlias = Annotated[bytes, PlainValidator(hex_of(16))]
 Hex32: TypeAlias = Annotated[bytes, PlainValidator(hex_of(32))]
-Hex48: TypeAlias = Annotated[bytes, PlainValidator(hex_of(48))]
 HardwareId: TypeAlias = Annotated[bytes, PlainValidator(hex_of(16)), AfterValidator(_not_zero)]
+ChipId: TypeAlias = Annotated[bytes, PlainValidator(hex_of(64)), AfterValidator(_not_zero)]
 Instant: TypeAlias = Annotated[datetime, PlainValidator(read_instant)]
 Duration: TypeAlias = Annotated[timedelta, PlainValidator(read_duration)]
 Slug: TypeAlias = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_slug)]
@@ -114,3 +115,4 @@ Identifier: TypeAlias = Annotated[
 Reason: TypeAlias = Annotated[str, Field(min_length=3, max_length=500)]
 Text: TypeAlias = Annotated[str, Field(max_length=2000)]
 Svn: TypeAlias = Annotated[int, Field(ge=0, le=0xFFFF)]
+Spl: TypeAlias = Annotated[int, Field(ge=0, le=0xFF)]

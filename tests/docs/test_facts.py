@@ -43,13 +43,12 @@ POLICIES = TOP / "docs" / "policies.md"
 OPERATE = TOP / "docs" / "operate.md"
 RELYING = TOP / "docs" / "relying-parties.md"
 CLIENT = TOP / "client" / "README.md"
-# Faults of collateral that are found after the quote is authentic: told as `collateral-unusable`.
+# Faults of collateral that are found after the evidence is authentic: told as `collateral-unusable`.
 IN_THE_LOG = {
     Reason.CRL_INVALID,
     Reason.COLLATERAL_SIGNATURE,
     Reason.COLLATERAL_NOT_YET_VALID,
     Reason.COLLATERAL_EXPIRED,
-    Reason.ENDORSEMENT_MISMATCH,
 }
 KIB = 1024
 
@@ -150,7 +149,7 @@ def test_worked_example() -> None:
     assert value["label"].decode() == protocol.Label.ENROLL
     key = load_der_public_key(value["spki_der"])
     assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == value["spki_der"]
-    framed, report_data = (
+    framed, report_data, tpm_extra = (
         bytes.fromhex(text)
         for text in re.findall(r"<!-- worked: .*? -->\n```text\n(.*?)```", _text(), re.DOTALL)
     )
@@ -161,6 +160,24 @@ def test_worked_example() -> None:
         nonce=value["nonce"],
         spki_der=value["spki_der"],
     )
+    assert tpm_extra == protocol.tpm_extra(report_data)
+
+
+def test_kinds_of_evidence() -> None:
+    """Every kind with its limit, and every machine of kinds that there are."""
+    machines, kinds = [], {}
+    for row in rows(section(ENROLLMENT, "### 5. The evidence")):
+        if row[0].startswith("`"):
+            kinds[_first_code(row)] = _bytes(row[1])
+        else:
+            machines += codes(row[1])
+    assert kinds == MAX_BYTES
+    assert set(machines) == set(EvidenceKind)
+
+
+def _bytes(text: str) -> int:
+    number, unit = text.split()
+    return int(number) * {"bytes": 1, "KiB": KIB}[unit]
 
 
 def _text() -> str:

@@ -317,6 +317,24 @@ def test_a_real_partial_selection_keeps_its_numbers() -> None:
     assert refusal(vector.attest, vector.signature, values[32:], key) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("bank", ["sha256", "sha384"])
+def test_a_real_quote_of_each_bank(bank: str) -> None:
+    """Both are signed by SHA-256, which the digest of the values is by, too: the bank's own hash is another matter."""
+    vector = vtpm_vectors.load_gce()[bank]
+    claims = verify_quote(
+        parse_attest(vector.attest), vector.signature, vector.pcrs, key_of(vector)
+    )
+    assert claims.extra_data.hex() == vector.expected["tpm_quote"]["extraData"]
+    assert {str(number): value.hex() for _, number, value in claims.pcrs} == vector.expected["pcrs"]
+    assert {str(bank) for bank, _, _ in claims.pcrs} == {bank}
+
+
+def test_a_real_quote_of_the_sha1_bank_is_refused() -> None:
+    with pytest.raises(VerificationError, match="hash algorithm 0x0004") as caught:
+        parse_attest(vtpm_vectors.load_gce()["sha1"].attest)
+    assert caught.value.reason is Reason.UNSUPPORTED_FORMAT
+
+
 @pytest.mark.parametrize("name", ["azure-snp-v2", "plain-tpm-quote"])
 def test_every_byte_of_a_real_quote_counts(name: str) -> None:
     vector = vtpm_vectors.load(name)

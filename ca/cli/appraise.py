@@ -19,6 +19,7 @@ from verifiers.errors import Verdict
 from verifiers.evidence import Tee
 
 if TYPE_CHECKING:
+    from policies.floors import Floors
     from policies.loader import LoadedPolicy
     from policies.result import AttestationResult
     from verifiers.claims import JsonValue
@@ -29,6 +30,14 @@ PolicyOption = Annotated[
         "--policy",
         metavar="FILE",
         help="Default: the built-in strict one of the technology, which pins nothing.",
+    ),
+]
+FloorsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--amd-floors",
+        metavar="FILE",
+        help="Floors by AMD's advisories, if newer than the built-in ones.",
     ),
 ]
 
@@ -58,10 +67,11 @@ def appraise_command(
     collateral: inspect.CollateralOption = None,
     at: inspect.AtOption = None,
     policy: PolicyOption = None,
+    amd_floors: FloorsOption = None,
     json_: options.JsonOption = False,
 ) -> None:
     """Verify evidence and judge it by a policy. Exit: 0 accepted, 1 denied, 2 undetermined."""
-    done = appraise(files, collateral, at, policy)
+    done = appraise(files, collateral, at, policy, amd_floors)
     if json_:
         output.print_json(appraisal_json(done))
     else:
@@ -70,18 +80,23 @@ def appraise_command(
 
 
 def appraise(
-    files: list[str], collateral: str | None, at: str | None, policy: str | None
+    files: list[str],
+    collateral: str | None,
+    at: str | None,
+    policy: str | None,
+    amd_floors: str | None,
 ) -> Appraisal:
-    """Read, verify, judge. Raises UnreadableError for a policy that does not load."""
+    """Read, verify, judge. Raises UnreadableError for a policy or floors that do not load."""
     from policies.appraise import appraise as judge
     from policies.loader import load_default
 
     named = None if policy is None else _policy(policy)
+    floors = None if amd_floors is None else _floors(amd_floors)
     found = inspect.verify_files(files, collateral, at)
     loaded = named or load_default(found.tee or Tee.TDX)
     if found.claims is None:
         return Appraisal(found, loaded, None)
-    return Appraisal(found, loaded, judge(found.claims, loaded, found.checked_at))
+    return Appraisal(found, loaded, judge(found.claims, loaded, found.checked_at, floors))
 
 
 def _policy(name: str) -> LoadedPolicy:
@@ -94,12 +109,26 @@ def _policy(name: str) -> LoadedPolicy:
         raise UnreadableError(f"{name}:\n{error}") from error
 
 
+def _floors(name: str) -> Floors:
+    """The newest of this file and the built-in ones."""
+    from policies.errors import PolicyError
+    from policies.floors import builtin_floors, load_floors, newest
+
+    try:
+        return newest(builtin_floors(), load_floors(read_input(name)))
+    except PolicyError as error:
+        raise UnreadableError(f"{name}:\n{error}") from error
+
+
 def appraisal_json(done: Appraisal) -> dict[str, JsonValue]:
     """The object that `--json` prints: that of `verify`, with the policy and its findings."""
     document = done.policy.document
     findings: list[JsonValue] = []
+    floors: JsonValue = None
     if done.result is not None:
         findings = [{**finding.as_json()} for finding in done.result.findings]
+        if (asked := done.result.floors) is not None:
+            floors = {"version": asked.version, "sha256": asked.sha256.hex()}
     return {
         **inspect.inspection_json(done.inspection),
         "verdict": done.verdict,
@@ -108,6 +137,7 @@ def appraisal_json(done: Appraisal) -> dict[str, JsonValue]:
             "version": document.version,
             "sha256": done.policy.sha256.hex(),
         },
+        **({} if floors is None else {"floors": floors}),
         "findings": findings,
     }
 

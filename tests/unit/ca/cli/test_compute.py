@@ -40,6 +40,7 @@ reference_sets:
 {entry}
 snp:
   measurements: [release]
+  tcb: {{no_floor: of no interest here}}
 """
 
 

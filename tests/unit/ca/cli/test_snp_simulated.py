@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ca.cli import inspect
+from policies.floors import builtin_floors
 from simulator.snp import DEBUG
 from tests.snp_lab import SnpLab
 from verifiers.errors import Reason
@@ -20,6 +22,16 @@ if TYPE_CHECKING:
 
 HOST = 0xFFFFFFFF
 AUTHOR = b"\xaa" * 48
+FLOORS = """\
+version: {version}
+date: 2026-11-01
+advisories:
+  AMD-SB-9999:
+    title: one that came later
+    source: the bulletin
+    date: 2026-11-01
+    floors: {{19-11-1: {{reported: {{microcode: 255}}}}}}
+"""
 
 
 @dataclass(frozen=True)
@@ -205,3 +217,42 @@ def test_azure_without_its_quote_gives_nothing(cli: Cli, bench: Bench) -> None:
     done = cli("refvalues", "capture", hcl, *options)
     assert (done.code, done.out) == (64, "")
     assert "pcr4" in done.err
+
+
+def by_advisory(cli: Cli, judged: tuple[str, ...], folder: Path, name: str) -> Path:
+    """A policy that pins the machine and names an advisory."""
+    policy = folder / "policy.yaml"
+    text = cli.good("refvalues", "capture", *judged, "--policy", "web").out
+    head, found, _ = text.partition("  tcb:")
+    assert found
+    issue = "issue:" + text.partition("\nissue:")[2]
+    policy.write_text(f"{head}  tcb: {{advisories: [{name}]}}\n\n{issue}")
+    return policy
+
+
+def test_a_newer_list_of_floors_is_judged_by(cli: Cli, bench: Bench, tmp_path: Path) -> None:
+    """What the service does with `policies.amd_floors_file`, offline."""
+    lab = SnpLab.create("Genoa")
+    judged = bench(lab)
+    policy = by_advisory(cli, judged, tmp_path, "AMD-SB-9999")
+    newer = tmp_path / "amd-floors.yaml"
+    newer.write_text(FLOORS.format(version=1000))
+    done = cli("appraise", *judged, "--policy", policy, "--amd-floors", newer, "--json")
+    said = done.json()
+    denying = {one["rule"] for one in said["findings"] if one["result"] in {"fail", "missing"}}
+    assert (done.code, denying) == (1, {"tcb-floor"})
+    assert said["floors"] == {"version": 1000, "sha256": sha256(newer.read_bytes()).hexdigest()}
+    builtin = cli("appraise", *judged, "--policy", policy, "--json").json()
+    assert builtin["floors"]["version"] < 1000
+
+
+def test_floors_that_do_not_load_are_66(cli: Cli, bench: Bench, tmp_path: Path) -> None:
+    judged = bench(SnpLab.create())
+    broken = tmp_path / "amd-floors.yaml"
+    broken.write_text("version: one\n")
+    assert cli("appraise", *judged, "--amd-floors", tmp_path / "none").code == 66
+    done = cli("appraise", *judged, "--amd-floors", broken)
+    assert (done.code, done.out) == (66, "")
+    assert "version" in done.err
+    broken.write_text(FLOORS.format(version=builtin_floors().file.version))
+    assert cli("appraise", *judged, "--amd-floors", broken).code == 66

@@ -35,12 +35,11 @@ _PPID, _TCB, _PCEID, _FMSPC, _SGX_TYPE, _INSTANCE, _CONFIGURATION = range(1, 8)
 _COMPONENTS: Final = range(1, 17)
 _PCESVN, _CPUSVN = 17, 18
 
-# DER has one encoding of each value, so tables read them: an SVN of one byte, a flag.
+# DER has one encoding of each number, so a table reads them: the SVNs of components, which have one byte.
 _SVNS: Final = {
     bytes([der.INTEGER, 1, svn] if svn < 0x80 else [der.INTEGER, 2, 0, svn]): svn
     for svn in range(256)
 }
-_FLAGS: Final = {bytes([der.BOOLEAN, 1, octet]): bool(octet) for octet in (0x00, 0xFF)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +143,6 @@ def _pcesvn(value: bytes) -> int:
 
 
 def _flag(configuration: dict[int, bytes], index: int) -> bool | None:
-    return _FLAGS[configuration[index]] if index in configuration else None
+    if index not in configuration:
+        return None
+    return der.boolean(der.only(configuration[index], der.BOOLEAN))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make demo`: what attestca does, shown in under a minute on one machine, with the commands that do it.
 
-A real quote is appraised where the vectors are at hand; everything else happens on loopback between a simulated Intel,
-a simulated machine and a real authority, in a temporary folder that goes at the end. Exit code 0 if all went as told.
+Real evidence of Intel TDX and AMD SEV-SNP is appraised where the vectors are at hand; everything else happens on
+loopback between simulated vendors, simulated machines and a real authority, in a temporary folder that goes at the end.
+Exit code 0 if all went as told.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from cryptography.x509.oid import ExtensionOID
 from attestca_client.protocol import DEFAULT_OID_ARC, OID_ATTESTATION_INFO, OID_PE_CMW
 from simulator.stage import Stage, StageError
 
-REAL_CASE = "tdx4-90c06f-outofdate"
-REAL_AT = "2025-12-02T05:03:49Z"
+REAL_QUOTE, QUOTE_AT = "tdx4-90c06f-outofdate", "2025-12-02T05:03:49Z"
+REAL_REPORT, REPORT_AT = "milan-v3-reported-below-committed", "2026-07-17T00:00:00Z"
+WITH_DEBUG = (
+    "00000b0000000000"  # a guest policy, little-endian: SMT, DEBUG, and the bit that is always one
+)
 NAME = "demo.example.org"
 EXTENSIONS = {
     f"{DEFAULT_OID_ARC}.{OID_ATTESTATION_INFO}": "AttestationInfo (attestca)",
@@ -70,11 +74,13 @@ def main() -> int:
     """Run the demo; the exit code."""
     teller = Teller()
     real_quote(teller)
+    real_report(teller)
     try:
         with tempfile.TemporaryDirectory(prefix="attestca-demo-") as name:
-            teller.chapter("an authority, a vendor and a policy (all simulated, all on loopback)")
+            teller.chapter("an authority, two vendors, policies (all simulated, all on loopback)")
             with Stage(Path(name), say=teller.command) as stage:
                 enrollment(stage, teller)
+                snp_enrollment(stage, teller)
                 refusals(stage, teller)
     except StageError as error:
         teller.expect(str(error), good=False)
@@ -84,30 +90,57 @@ def main() -> int:
 
 
 def real_quote(teller: Teller) -> None:
-    """One quote of real hardware, under the strict default policy."""
+    """A TDX quote of real hardware, under the strict default policy."""
     teller.chapter("a real TDX quote, appraised offline as of its own time")
-    vectors = Path(os.environ.get("ATTESTCA_VECTORS", "../shared/vectors")) / "tdx" / REAL_CASE
-    if not vectors.is_dir():
-        teller.line(f"(no real quote at hand: {vectors} is not there)")
-        return
-    quote, bundle = vectors / "quote.bin", vectors / "collateral.json"
-    arguments = ["appraise", str(quote), "--collateral", str(bundle), "--at", REAL_AT]
-    teller.command(f"attestca {' '.join(arguments)}")
+    case = f"tdx/{REAL_QUOTE}"
+    said = appraisal(
+        teller, case, "{}/quote.bin", "--collateral", "{}/collateral.json", "--at", QUOTE_AT
+    )
+    if said is not None:
+        teller.output(
+            said, only=("verdict", "status", "tcb-out-of-date", "measurement", "Microcode")
+        )
+        teller.expect(
+            "genuine, but its TCB is out of date and no measurement is pinned: denied",
+            good="tcb-out-of-date" in said,
+        )
+
+
+def real_report(teller: Teller) -> None:
+    """An SEV-SNP report of real hardware, under the strict default policy."""
+    teller.chapter("a real SEV-SNP report and its VCEK, appraised likewise")
+    said = appraisal(
+        teller, f"snp/{REAL_REPORT}", "{}/report.bin", "{}/vcek.der", "--at", REPORT_AT
+    )
+    if said is not None:
+        teller.output(
+            said, only=("verdict", "reported-below", "revocation-u", "report.measurement")
+        )
+        teller.expect(
+            "genuine, but the host reports an older TCB than it is committed to, and nothing is pinned: denied",
+            good="reported-below-committed" in said,
+        )
+
+
+def appraisal(teller: Teller, case: str, *arguments: str) -> str | None:
+    """What `attestca appraise` says of a case, whose folder is {} in arguments; None where it is not at hand."""
+    folder = Path(os.environ.get("ATTESTCA_VECTORS", "../shared/vectors")) / case
+    if not folder.is_dir():
+        teller.line(f"(no real evidence at hand: {folder} is not there)")
+        return None
+    words = ["appraise", *(argument.format(folder) for argument in arguments)]
+    teller.command(f"attestca {' '.join(words)}")
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "ca", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "ca", *words], capture_output=True, text=True, check=False
     )
-    teller.output(
-        done.stdout, only=("verdict", "status", "tcb-out-of-date", "measurement", "Microcode")
-    )
-    teller.expect(
-        "genuine, but its TCB is out of date and no measurement is pinned: denied",
-        good=done.returncode == 1 and "tcb-out-of-date" in done.stdout,
-    )
+    if done.returncode != 1:
+        teller.expect(f"exit code 1, not {done.returncode}: {done.stderr}", good=False)
+    return done.stdout
 
 
 def enrollment(stage: Stage, teller: Teller) -> None:
-    """The simulated machine gets a certificate and uses it."""
-    teller.chapter("a confidential VM enrolls")
+    """The simulated TDX machine gets a certificate and uses it."""
+    teller.chapter("a confidential VM enrolls (TDX)")
     out = stage.folder / "vm"
     start = time.monotonic()
     done = stage.enroll(out)
@@ -126,8 +159,34 @@ def enrollment(stage: Stage, teller: Teller) -> None:
     mutual_tls(stage, out, teller)
 
 
-def show_certificate(path: Path, certificate: x509.Certificate, teller: Teller) -> None:
-    """The certificate through openssl where it is installed, else in our own words."""
+def snp_enrollment(stage: Stage, teller: Teller) -> None:
+    """The simulated SEV-SNP machine gets a certificate from the same authority."""
+    teller.chapter("another enrolls (SEV-SNP); the authority fetches its VCEK from AMD")
+    out = stage.folder / "snp"
+    done = stage.enroll(out, "--tee", "snp")
+    teller.output(done.stdout + done.stderr, only=("issued", "policy", "refused", "fail"))
+    teller.expect("certificate issued under a policy of its own", good=done.returncode == 0)
+    if done.returncode:
+        return
+    certificate = x509.load_pem_x509_certificate((out / "cert.pem").read_bytes())
+    show_certificate(
+        out / "cert.pem",
+        certificate,
+        teller,
+        only=("Issuer", "spiffe:", "32473.1.1", "..snp..", "AttestationInfo"),
+    )
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    teller.expect(
+        "its name says product line and measurement",
+        good=any(uri.startswith("spiffe://example.org/snp/genoa/") for uri in uris),
+    )
+
+
+def show_certificate(
+    path: Path, certificate: x509.Certificate, teller: Teller, *, only: tuple[str, ...] = ()
+) -> None:
+    """The certificate through openssl where it is installed, else in our own words; `only` lines with one of these."""
     openssl = shutil.which("openssl")
     if openssl is not None:
         teller.command("openssl x509 -in cert.pem -noout -text")
@@ -146,12 +205,13 @@ def show_certificate(path: Path, certificate: x509.Certificate, teller: Teller) 
             text=True,
             check=True,
         )
-        teller.output("\n".join(row[:110] for row in done.stdout.splitlines()))
+        teller.output("\n".join(row[:110] for row in done.stdout.splitlines()), only=only)
         return
     teller.line("    (openssl is not installed; the same, by attestca)")
     teller.output(
         f"subject {certificate.subject.rfc4514_string()}\nissuer {certificate.issuer.rfc4514_string()}\n"
-        f"valid {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}"
+        f"valid {certificate.not_valid_before_utc} to {certificate.not_valid_after_utc}",
+        only=only,
     )
     for extension in certificate.extensions:
         oid = extension.oid
@@ -160,7 +220,7 @@ def show_certificate(path: Path, certificate: x509.Certificate, teller: Teller) 
         shown = (
             f"{len(value.value)} bytes" if isinstance(value, x509.UnrecognizedExtension) else value
         )
-        teller.output(f"{name}: {shown}"[:110])
+        teller.output(f"{name}: {shown}"[:110], only=only)
 
 
 def mutual_tls(stage: Stage, out: Path, teller: Teller) -> None:
@@ -202,19 +262,26 @@ def _context(side: int, stage: Stage, out: Path) -> ssl.SSLContext:
 
 def refusals(stage: Stage, teller: Teller) -> None:
     """Two machines that must not get one, and what each side learns."""
-    teller.chapter("a quote that was changed on its way")
+    teller.chapter("a TDX quote that was changed on its way")
     changed = stage.enroll(stage.folder / "changed", "--tamper")
     teller.output(changed.stdout + changed.stderr, only=("refused", "missing", "fail"))
     teller.expect(
         "refused: the quote's own signature does not hold",
         good=changed.returncode == 1 and "signature" in changed.stderr,
     )
-    teller.chapter("a genuine quote of another kernel")
+    teller.chapter("a genuine TDX quote of another kernel")
     other = stage.enroll(stage.folder / "other", "--field", f"rtmr1={'ab' * 48}")
     teller.output(other.stdout + other.stderr, only=("refused", "missing", "fail"))
     teller.expect(
         "refused: the attester learns which rule, not the allowed values",
         good=other.returncode == 1 and "measurement" in other.stderr,
+    )
+    teller.chapter("a genuine SEV-SNP report of the right image, but its host may look inside")
+    debug = stage.enroll(stage.folder / "debug", "--tee", "snp", "--field", f"policy={WITH_DEBUG}")
+    teller.output(debug.stdout + debug.stderr, only=("refused", "missing", "fail"))
+    teller.expect(
+        "refused: no measurement covers the guest policy, so a rule does",
+        good=debug.returncode == 1 and "fail: debug" in debug.stderr,
     )
     teller.chapter("what the operator sees of it")
     seen = stage.operate("refusals", "list")

@@ -59,11 +59,12 @@ issue:
 """
 
 
-def snp_policies() -> dict[str, str]:
-    """The documents by name."""
-    measurement = MEASUREMENT.hex()
+def snp_policy() -> str:
+    """The document for the SEV-SNP machine."""
+    return SNP_POLICY.format(measurement=MEASUREMENT.hex())
+
+
+def azure_policy() -> str:
+    """The document for the same machine under a paravisor."""
     pcrs = {f"pcr{i}": boot_pcrs()[i].hex() for i in (4, 9, 11)}
-    return {
-        "demo-snp": SNP_POLICY.format(measurement=measurement),
-        "demo-azure": AZURE_POLICY.format(measurement=measurement, **pcrs),
-    }
+    return AZURE_POLICY.format(measurement=MEASUREMENT.hex(), **pcrs)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from simulator.machine import register
-from simulator.snp_policies import snp_policies
+from simulator.snp_policies import azure_policy, snp_policy
 from simulator.world import World, anchor_paths
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ class Stage:
 
     Attributes:
         say: is told each command before it runs.
+        azure: whether there is a policy for the SEV-SNP machine under a paravisor too.
         overrides: ATTESTCA_… variables for the service, beside those that point it at the fake vendor.
         url, admin_url: where the two listeners are, once inside the block.
     """
 
     folder: Path
     say: Say = say_nothing
+    azure: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
     world: World = field(init=False)
     url: str = field(init=False, default="")
@@ -159,15 +161,16 @@ class Stage:
             *("--scope", "certificates:read", "--scope", "refusals:read"),
         )
         self._environment["ATTESTCA_TOKEN"] = token.strip().splitlines()[-1]
-        for name, text in {"demo": tdx_policy(), **snp_policies()}.items():
-            self.open_policy(name, text)
-
-    def open_policy(self, name: str, text: str) -> None:
-        """Put the first version of a policy in force. Raises StageError."""
-        file = self.folder / f"{name}.yaml"
-        file.write_text(text, encoding="ascii")
-        self.operate("policy", "add", str(file))
-        self.operate("policy", "activate", name, "1")
+        documents = {"demo": tdx_policy(), "demo-snp": snp_policy()}
+        if self.azure:
+            documents["demo-azure"] = azure_policy()
+        files = {name: self.folder / f"{name}.yaml" for name in documents}
+        for name, file in files.items():
+            file.write_text(documents[name], encoding="ascii")
+        self.attestca("policy", "lint", *map(str, files.values()))
+        for name, file in files.items():
+            self.operate("policy", "add", str(file))
+            self.operate("policy", "activate", name, "1")
 
     def operate(self, *arguments: str) -> str:
         """Run a command of the operators' API; returns its standard output."""

@@ -72,6 +72,7 @@ def secrets_of(stage: Stage) -> dict[str, bytes]:
     found["passphrase"] = passphrase
     found["token"] = stage._environment["ATTESTCA_TOKEN"].encode()
     found["ppid"] = stage.world.machine.sgx.ppid
+    found["chip id"] = stage.world.snp.chip_id
     if "ATTESTCA_DATABASE__URL" in stage.overrides:
         found["database password"] = b"marked-database-password"
     return found

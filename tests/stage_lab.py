@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from attestca_client.enroll import Enrollment, enroll
-from simulator.cvm import SimulatedQuotes
+from simulator.cvm import SimulatedAzure, SimulatedQuotes, SimulatedReports
 from simulator.stage import Stage
 from tests.canary import leaks, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from simulator.snp import SnpMachine
 
 DATABASE_PASSWORD = "marked-database-password"  # noqa: S105 - the server trusts everybody on loopback
 OVERRIDES = {
@@ -55,7 +57,7 @@ def open_stage(folder: Path, postgres_url: str = "") -> Iterator[Stage]:
     if postgres_url:
         url = postgres_url.replace("postgres@", f"postgres:{DATABASE_PASSWORD}@")
         overrides["ATTESTCA_DATABASE__URL"] = url
-    with Stage(folder, overrides=overrides) as stage:
+    with Stage(folder, azure=True, overrides=overrides) as stage:
         yield stage
     assert leaks(written_by(stage), secrets_of(stage)) == []
 
@@ -100,6 +102,25 @@ def enroll_machine(stage: Stage, out: Path, **fields: bytes) -> Enrollment:
     """The simulated machine enrolls with the client's own code, in this process."""
     quotes = SimulatedQuotes(stage.world.machine, fields)
     return enroll(stage.url, stage.root.read_bytes(), "default", quotes, out)
+
+
+def enroll_snp_machine(
+    stage: Stage,
+    out: Path,
+    *,
+    machine: SnpMachine | None = None,
+    certificates: bool = False,
+    fields: Mapping[str, bytes] | None = None,
+) -> Enrollment:
+    """The same for the simulated SEV-SNP machine, or another."""
+    reports = SimulatedReports(machine or stage.world.snp, fields or {}, certificates=certificates)
+    return enroll(stage.url, stage.root.read_bytes(), "default", reports, out)
+
+
+def enroll_azure_machine(stage: Stage, out: Path, **fields: bytes) -> Enrollment:
+    """The same for that machine under a paravisor."""
+    source = SimulatedAzure(stage.world.azure(), fields)
+    return enroll(stage.url, stage.root.read_bytes(), "default", source, out)
 
 
 def database_url(stage: Stage) -> str:

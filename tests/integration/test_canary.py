@@ -149,7 +149,7 @@ def test_nothing_secret_is_told(stage: Stage, enrolled: Enrolled) -> None:
 
 
 def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled) -> None:
-    """A machine's PPID stands in its own evidence and nowhere else; what opens or signs stands nowhere."""
+    """Hardware ids stand in the machine's evidence, and AMD's in the kept VCEK; what opens or signs stands nowhere."""
     assert enrolled.folder.exists()
     marked = secrets_of(stage)
     found: list[dict[str, bytes]] = []
@@ -163,10 +163,11 @@ def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled) -> None:
 
     run_to_end(read())
     everything = found[0]
-    ppid = {"ppid": marked.pop("ppid")}
+    hardware = {name: marked.pop(name) for name in ("ppid", "chip id")}
     assert leaks(everything, marked) == []
-    evidence = everything.pop("table blobs")
-    assert leaks(everything, ppid) == []
+    evidence, kept = everything.pop("table blobs"), everything.pop("table cached_responses")
+    assert leaks(everything, hardware) == []
+    assert leaks({"kept": kept}, {"ppid": hardware["ppid"]}) == []
     assert stage.world.machine.chain in evidence, (
         "the counter-check: the quote is there, with the PPID in its chain"
     )

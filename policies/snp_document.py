@@ -81,6 +81,12 @@ def _one_or_more(said: object) -> object:
     return [said] if isinstance(said, int) else said
 
 
+def _not_empty(levels: tuple[int, ...]) -> tuple[int, ...]:
+    if not levels:
+        raise ValueError("wants at least one level")
+    return levels
+
+
 CpuName: TypeAlias = Annotated[str, AfterValidator(_cpu_model)]
 FloorTarget: TypeAlias = Annotated[str, AfterValidator(_target)]
 Vmpl: TypeAlias = Annotated[int, Field(ge=0, le=3)]
@@ -204,7 +210,10 @@ class SnpRules(Rules):
     guest_policy: GuestPolicy = GuestPolicy()
     allow_smt: bool = True
     vmpl: Annotated[
-        tuple[Vmpl, ...], Field(strict=False, min_length=1), BeforeValidator(_one_or_more)
+        tuple[Vmpl, ...],
+        Field(strict=False),
+        BeforeValidator(_one_or_more),
+        AfterValidator(_not_empty),
     ] = (0,)
     id_block: IdBlock = IdBlock()
     products: Products = Products()

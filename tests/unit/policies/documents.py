@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies for tests: one that accepts `claims_factory.GOOD`, with any section said otherwise."""
+"""Policies for tests: those that accept `GOOD` and `GOOD_SNP`, with any section said otherwise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from policies import registers
 from policies.errors import PolicyError
 from policies.loader import load_policy
 from tests.unit.policies.claims_factory import TD
+from tests.unit.policies.snp_claims import REPORT
 from verifiers.evidence import Provider, Tee
 
 if TYPE_CHECKING:
@@ -59,6 +60,38 @@ def text(tdx: dict[str, Any] | None = None, **sections: Any) -> bytes:  # noqa: 
 def policy(tdx: dict[str, Any] | None = None, **sections: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
     """The policy itself."""
     return load_policy(text(tdx, **sections))
+
+
+SNP_RELEASE: dict[str, Any] = {"id": "s1", "values": {"measurement": REPORT.measurement.hex()}}
+
+
+def snp_entry(entry_id: str = "s1", /, **values: bytes) -> dict[str, Any]:
+    """SNP_RELEASE under another id, with some of its registers changed or added."""
+    said = {name: value.hex() for name, value in values.items()}
+    return {"id": entry_id, "values": SNP_RELEASE["values"] | said}
+
+
+def snp_text(snp: dict[str, Any] | None = None, **sections: Any) -> bytes:  # noqa: ANN401  JSON values
+    """JSON text of a policy that accepts GOOD_SNP without a remark of lint; arguments as those of `text`."""
+    section = {
+        "measurements": ["release"],
+        "tcb": {"minimum": {"19-11-1": {"reported": {"snp": 27}}}},
+        "products": {"deny": ["Milan"]},
+    }
+    document: dict[str, Any] = {
+        "name": "web",
+        "version": 1,
+        "match": {"tee": "snp"},
+        "reference_sets": {"release": [SNP_RELEASE]},
+        "snp": section | (snp or {}),
+        "issue": {"san": {"uri": ["spiffe://example.org/snp/{host_data_32}"]}},
+    }
+    return json.dumps(document | sections).encode()
+
+
+def snp_policy(snp: dict[str, Any] | None = None, **sections: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
+    """The policy itself."""
+    return load_policy(snp_text(snp, **sections))
 
 
 def tdx_rules(loaded: LoadedPolicy) -> TdxRules:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from policies.appraise import appraise
 from tests.unit.policies.claims_factory import NOW
-from tests.unit.policies.documents import policy
+from tests.unit.policies.documents import policy, snp_policy
+from verifiers.evidence import Tee
 
 if TYPE_CHECKING:
     from policies.loader import LoadedPolicy
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from verifiers.claims import Claims
 
 
+def _accepting(claims: Claims) -> LoadedPolicy:
+    return policy() if claims.tee is Tee.TDX else snp_policy()
+
+
 def findings(claims: Claims, rule: RuleId, by: LoadedPolicy | None = None) -> list[Finding]:
-    """The findings of one rule at NOW, by a policy that accepts GOOD if none is given."""
-    result = appraise(claims, by or policy(), NOW)
+    """The findings of one rule at NOW, by a policy that accepts GOOD or GOOD_SNP if none is given."""
+    result = appraise(claims, by or _accepting(claims), NOW)
     return [finding for finding in result.findings if finding.rule is rule]
 
 
@@ -30,4 +35,4 @@ def finding(claims: Claims, rule: RuleId, by: LoadedPolicy | None = None) -> Fin
 
 def denying(claims: Claims, by: LoadedPolicy | None = None) -> dict[RuleId, RuleResult]:
     """The rules that deny, with their result."""
-    return {one.rule: one.result for one in appraise(claims, by or policy(), NOW).denying}
+    return {one.rule: one.result for one in appraise(claims, by or _accepting(claims), NOW).denying}

@@ -16,6 +16,7 @@ import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -47,7 +48,7 @@ from tests.vendor_lab import Clock
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -196,13 +197,19 @@ class App:
 
 
 def make_config(
-    folder: Path, database_url: str, *, vendor: str, root_pem: str, **limits: int
+    folder: Path,
+    database_url: str,
+    *,
+    vendor: str,
+    root_pem: str,
+    more: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    **limits: int,
 ) -> Config:
-    """A configuration with its files; keys are not made."""
+    """A configuration with its files; keys are not made. `more`: by section, over what the lab says itself."""
     (folder / "intel.pem").write_text(root_pem)
     (folder / "passphrase").write_bytes(PASSPHRASE)
     (folder / "passphrase").chmod(0o600)
-    tree = {
+    tree: dict[str, dict[str, object]] = {
         "server": {"public_url": URL, "listen": "127.0.0.1:0"},
         "admin": {"listen": "127.0.0.1:0"},
         "database": {"url": database_url},
@@ -214,6 +221,8 @@ def make_config(
         },
         "limits": GENEROUS | limits,
     }
+    for section, values in more.items():
+        tree[section] = tree.get(section, {}) | dict(values)
     return Config.model_validate(tree, context={"folder": folder})
 
 
@@ -234,15 +243,27 @@ def install_issuing(config: Config, now: datetime) -> None:
 
 @asynccontextmanager
 async def open_app(
-    folder: Path, database_url: str, clock: Clock | None = None, **limits: int
+    folder: Path,
+    database_url: str,
+    clock: Clock | None = None,
+    more: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    **limits: int,
 ) -> AsyncIterator[App]:
-    """A simulated authority with a policy for the machine's image, its CRLs published, listening."""
+    """A simulated authority with a policy for the machine's image, its CRLs published, listening.
+
+    `more`: configuration by section, over what the lab says itself.
+    """
     clock = clock or Clock(datetime.now(UTC).replace(microsecond=0))
     intel = FakeIntel.create(clock(), seed=b"app lab")
     async with AsyncExitStack() as stack:
         vendor = await stack.enter_async_context(pcs.running(intel))
         config = make_config(
-            folder, database_url, vendor=vendor.base_url, root_pem=pem(intel.root_der), **limits
+            folder,
+            database_url,
+            vendor=vendor.base_url,
+            root_pem=pem(intel.root_der),
+            more=more,
+            **limits,
         )
         if not config.ca.directory.exists():
             make_keys(config, clock())

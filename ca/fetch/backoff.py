@@ -60,8 +60,8 @@ class BackOff:
                 wait = math.ceil(left.total_seconds())
                 raise FetchFailed(pause.detail, pause.outcome, retry_after=wait)
 
-    def failed(self, fetch: Fetch, failure: FetchFailed, now: datetime) -> None:
-        """Begin a pause, or a longer one."""
+    def failed(self, fetch: Fetch, failure: FetchFailed, now: datetime) -> int:
+        """Begin a pause, or a longer one. Returns its seconds."""
         origin, part, url = _keys(fetch)
         key = url
         if failure.outcome.concerns_origin:
@@ -72,6 +72,7 @@ class BackOff:
         failures = before.failures + 1 if before is not None else 1
         length = _length(failure, min(failures - 1, _MAX_DOUBLINGS))
         self._pauses.put(key, _Pause(failure.detail, failure.outcome, failures, now, length))
+        return math.ceil(length.total_seconds())
 
     def succeeded(self, fetch: Fetch) -> None:
         """The vendor answered: the next failure is a first one."""

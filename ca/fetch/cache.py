@@ -140,9 +140,9 @@ class CollateralCache:
         return response
 
     def distrust(self, fetch: Fetch) -> None:
-        """A verifier could not use the answer: ask anew next time, unless it is newer than a minute."""
+        """A verifier could not use the answer: ask anew next time, but not before it is a minute old."""
         entry = self._entries.get(fetch.url)
-        if entry is not None and self._clock() - entry.answer.fetched_at >= _DISTRUST_AFTER:
+        if entry is not None:
             entry.distrusted = True
 
     async def renew(self) -> int:
@@ -231,7 +231,8 @@ class CollateralCache:
         try:
             response = await self._client.get(fetch)
         except FetchFailed as failure:
-            self._back_off.failed(fetch, failure, self._clock())
+            pause = self._back_off.failed(fetch, failure, self._clock())
+            failure.retry_after = max(failure.retry_after, pause)
             self.counters.fetches[self._label(fetch), failure.outcome] += 1
             _log.warning("collateral.fetch-failed", outcome=failure.outcome, detail=failure.detail)
             raise
@@ -270,8 +271,10 @@ class CollateralCache:
             _log.warning("collateral.store-failed", url=entry.fetch.url, detail=error.detail)
 
     def _is_fresh(self, entry: _Entry, share: float) -> bool:
-        if entry.distrusted or entry.fetch.part in self._limits.lasting:
-            return not entry.distrusted
+        if entry.distrusted:
+            return self._age(entry.answer) < _DISTRUST_AFTER
+        if entry.fetch.part in self._limits.lasting:
+            return True
         limit = self._limits.refresh_after.get(entry.fetch.part, self._limits.default_refresh)
         return self._age(entry.answer) < limit * share
 

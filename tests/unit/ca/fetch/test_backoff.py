@@ -39,8 +39,8 @@ def lengths(back_off: BackOff, failed: FetchFailed, count: int) -> list[int]:
     """Of so many pauses, each begun when the one before has ended."""
     now, found = START, []
     for _ in range(count):
-        back_off.failed(FETCH, failed, now)
-        found.append(wait(back_off, FETCH, now))
+        found.append(back_off.failed(FETCH, failed, now))
+        assert wait(back_off, FETCH, now) == found[-1]
         now += dt.timedelta(seconds=found[-1])
         assert wait(back_off, FETCH, now) == 0
     return found

@@ -197,6 +197,17 @@ async def test_a_busy_vendor_is_asked_for_nothing_else_of_that_part(
     assert await bench.body("/b", part="vcek") == "answer 2"
 
 
+async def test_who_is_throttled_again_is_told_to_wait_longer(bench: Bench) -> None:
+    bench.status = 429
+    for seconds in (300, 600, 1200):
+        for path in ("/a", "/b"):
+            with pytest.raises(FetchFailed) as caught:
+                await bench.body(path, part="vcek")
+            assert caught.value.retry_after == seconds
+        bench.clock.advance(seconds=seconds)
+    assert bench.vendor.count == 3
+
+
 async def test_throttled_certificates_do_not_stop_revocation_lists(bench: Bench) -> None:
     """Neither where a list is at hand nor where it is not: strangers can have us throttled."""
     assert await bench.body("/crl", part="crl") == "answer 1"
@@ -385,7 +396,6 @@ async def test_a_distrusted_answer_is_asked_for_anew_once_a_minute(
     bench.cache.distrust(fetch)
     assert await bench.body() == "answer 1"
     bench.clock.advance(seconds=1)
-    bench.cache.distrust(fetch)
     assert await bench.body() == "answer 2"
     assert store.rows[fetch.url].body == b"answer 2"
     bench.cache.distrust(fetch)

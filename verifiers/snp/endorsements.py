@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final
 from verifiers import jsontext
 from verifiers.endorsements import Fetch, Gather, Response, digest
 from verifiers.errors import Reason, VerificationError
-from verifiers.snp.certificates import check_authorities
 from verifiers.snp.claims import SigningKey
 from verifiers.snp.crl import PEM_START, crl_der
 from verifiers.snp.report import has_fmc, report_tcb
-from verifiers.snp.signer import authenticate, check_chip_id, hierarchy_of
+from verifiers.snp.signer import authenticate, check_chip_id, check_company, hierarchy_of
 
 if TYPE_CHECKING:
     from verifiers.anchors import Anchors
@@ -134,11 +133,11 @@ def gather(evidence: SnpEvidence, source: KdsSource, anchors: Anchors) -> Gather
 
     Raises:
         VerificationError: `platform-unknown` for a chip that AMD does not know, `incomplete`; of a report's own faults
-            what `hierarchy_of`, `authenticate`, `check_authorities` and `KdsSource.vcek_url` raise.
+            what `hierarchy_of`, `check_company`, `authenticate` and `KdsSource.vcek_url` raise.
     """
     report = evidence.report
     hierarchy = hierarchy_of(report, evidence.vek, anchors)
-    check_authorities(evidence.authorities, hierarchy, report.signing_key)
+    check_company(evidence, evidence.vek, hierarchy)
     crl = Fetch("crl", source.crl_url(report.signing_key, hierarchy.product))
     if evidence.vek is not None:
         authenticate(report, evidence.vek, hierarchy)

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from verifiers.errors import Reason, VerificationError
 from verifiers.signatures import p384_verifies
+from verifiers.snp.certificates import check_authorities
 from verifiers.snp.claims import SigningKey
 from verifiers.snp.report import report_tcb
-from verifiers.snp.vek import authority_of, read_vek, verify_vek
+from verifiers.snp.vek import authority_of, check_fits, read_vek, verify_vek
 
 if TYPE_CHECKING:
     from verifiers.amd import AmdAuthority, AmdHierarchy
     from verifiers.anchors import Anchors
     from verifiers.evidence import Product
+    from verifiers.snp.evidence import SnpEvidence
     from verifiers.snp.report import SnpReport
     from verifiers.snp.vek import Vek
 
@@ -62,6 +64,26 @@ def authenticate(report: SnpReport, vek: bytes, hierarchy: AmdHierarchy) -> Sign
             Reason.SIGNATURE, f"the report is not signed by the key of this {kind.upper()}"
         )
     return Signer(hierarchy, authority_of(hierarchy, kind), verified)
+
+
+def check_company(
+    evidence: SnpEvidence,
+    vek: bytes | None,
+    hierarchy: AmdHierarchy,
+    revoked: frozenset[int] = frozenset(),
+) -> None:
+    """Demand that certificates which came along as authorities are the pinned ones.
+
+    A certificate `vek` of another kind or product line is named first, for its authorities do not fit then either.
+
+    Raises:
+        VerificationError: `endorsement-mismatch`; what `check_authorities` raises.
+    """
+    if evidence.authorities:
+        kind = evidence.report.signing_key
+        if vek is not None:
+            check_fits(read_vek(vek), kind, hierarchy)
+        check_authorities(evidence.authorities, hierarchy, kind, revoked)
 
 
 def check_chip_id(report: SnpReport) -> None:

@@ -92,14 +92,12 @@ def authority_of(hierarchy: AmdHierarchy, kind: SigningKey) -> AmdAuthority:
     return hierarchy.asvk if kind is SigningKey.VLEK else hierarchy.ask
 
 
-@lru_cache(maxsize=4096)
-def verify_vek(data: bytes, kind: SigningKey, hierarchy: AmdHierarchy) -> Vek:
-    """Parse one certificate and authenticate it: of this kind, of this product line, signed by its authority.
+def check_fits(vek: Vek, kind: SigningKey, hierarchy: AmdHierarchy) -> None:
+    """Demand a certificate of this kind, whose issuer is not named for another product line.
 
     Raises:
-        VerificationError: `endorsement-mismatch` for another kind or product line, `chain` for any other fault.
+        VerificationError: `endorsement-mismatch`.
     """
-    vek, authority = read_vek(data), authority_of(hierarchy, kind)
     if vek.claims.kind is not kind:
         raise VerificationError(
             Reason.ENDORSEMENT_MISMATCH,
@@ -110,6 +108,17 @@ def verify_vek(data: bytes, kind: SigningKey, hierarchy: AmdHierarchy) -> Vek:
             Reason.ENDORSEMENT_MISMATCH,
             f"the CPU is of {hierarchy.product}, the certificate of {vek.issuer_product}",
         )
+
+
+@lru_cache(maxsize=4096)
+def verify_vek(data: bytes, kind: SigningKey, hierarchy: AmdHierarchy) -> Vek:
+    """Parse one certificate and authenticate it: of this kind, of this product line, signed by its authority.
+
+    Raises:
+        VerificationError: `endorsement-mismatch` for another kind or product line, `chain` for any other fault.
+    """
+    vek, authority = read_vek(data), authority_of(hierarchy, kind)
+    check_fits(vek, kind, hierarchy)
     if vek.issuer != authority.subject or not vek.signed.is_by(authority):
         raise VerificationError(
             Reason.CHAIN,

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Provider
-from verifiers.snp.certificates import check_authorities
 from verifiers.snp.claims import GuestPolicyBit, PlatformBit, SnpClaims
 from verifiers.snp.crl import verify_crl
 from verifiers.snp.report import report_tcb
-from verifiers.snp.signer import authenticate, hierarchy_of
+from verifiers.snp.signer import authenticate, check_company, hierarchy_of
 from verifiers.vtpm.attest import verify_quote
 from verifiers.vtpm.hcl import read_runtime_data
 
@@ -72,15 +71,14 @@ def verify(
         VerificationError: with the first fault found.
     """
     # 1 the authorities of this product line; who poses as one beside the report must be it
-    hierarchy = hierarchy_of(evidence.report, endorsements.vek, anchors)
-    revoked = _listed(endorsements, hierarchy.ark)
-    check_authorities(evidence.authorities, hierarchy, evidence.report.signing_key, revoked)
-    # 2 the report is signed by a key that AMD certified for this chip and TCB
-    if endorsements.vek is None:
+    vek, hierarchy = endorsements.vek, hierarchy_of(evidence.report, endorsements.vek, anchors)
+    check_company(evidence, vek, hierarchy, _listed(endorsements, hierarchy.ark))
+    # 2 the report is signed by a key that they certified for this chip and TCB
+    if vek is None:
         raise VerificationError(
             Reason.INCOMPLETE, "the endorsement certificate (VCEK or VLEK) is missing"
         )
-    signer = authenticate(evidence.report, endorsements.vek, hierarchy)
+    signer = authenticate(evidence.report, vek, hierarchy)
     _check_validity(signer, now)
     # 3 on Azure, the paravisor's data and the vTPM's quote are what the report vouches for
     hcl, tpm = _check_vtpm(evidence)

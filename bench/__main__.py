@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from bench import enrollment, verification
+from bench import enrollment, snp, verification
 
 
 def main() -> None:
@@ -18,18 +18,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
     origin, rate = verification.measure()
+    snp_origin, snp_rate = snp.measure()
     enrolled = enrollment.measure()
     ratios = {
         "warm / dcap-qvl verify": rate["warm"] / rate["dcap-qvl verify"],
         "warm / 2 P-256 verifications": rate["warm"] / (rate["P-256 verify"] / 2),
         "cold / dcap-qvl from_json + verify": rate["cold"] / rate["dcap-qvl from_json + verify"],
+        "P-384 verification / SNP warm": snp_rate["P-384 verify"] / snp_rate["SNP warm"],
+        "SNP warm / SNP cold": snp_rate["SNP warm"] / snp_rate["SNP cold"],
     }
     machine = f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    rate |= snp_rate
+    subject = f"{origin}, {snp_origin}"
     if as_json:
-        facts = {"machine": machine, "subject": origin, "per_second": rate, "ratios": ratios}
+        facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}
         print(json.dumps(facts | {"enrollments_per_second": enrolled}, indent=2))
         return
-    print(f"{machine}; {origin}\n")
+    print(f"{machine}; {subject}\n")
     print("| what | per second |\n|---|---|")
     for name, value in (rate | enrolled).items():
         print(f"| {name} | {value:,.0f} |")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from simulator.amd_keys import malleate
 from tests.cases.snp.index import CORPUS, ELSEWHERE, JUDGED, LINES, REFUSED
+from tests.snp_lab import SnpLab
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -53,6 +55,17 @@ def test_who_answers_for_a_line_is_there(line: int) -> None:
 def test_reasons_are_unique_within_a_line() -> None:
     named = {(case.line, case.why) for case in EVERY}
     assert len(named) == len(EVERY)
+
+
+def test_the_twin_of_a_signature_is_the_same_statement() -> None:
+    """Line 12: with (r, n-s) nothing is claimed that (r, s) does not claim, but the digest of the bytes is another."""
+    lab = SnpLab.create()
+    ours = lab.exhibit().verify()
+    lab.report(signature=malleate)
+    twin = lab.exhibit().verify()
+    fields = ours.__dataclass_fields__
+    differing = {name for name in fields if getattr(ours, name) != getattr(twin, name)}
+    assert differing == {"evidence_sha256"}
 
 
 def test_the_documents_say_what_a_measurement_leaves_open() -> None:

@@ -17,11 +17,12 @@ from tests.cases.snp import vectors
 from tests.cases.snp.index import CORPUS
 from tests.cases.snp.known_differences import CORPUS_DIFFERENCES, LINES, LISTED
 from tests.cases.snp.openssl import Question, accepts
-from tests.cases.test_snp_vectors import shown
+from tests.snp_lab import SnpExhibit
 from tests.tdx_vectors import NOTICE
 from verifiers.amd import builtin_hierarchies
+from verifiers.anchors import builtin
 from verifiers.errors import Verdict
-from verifiers.evidence import Product
+from verifiers.evidence import Evidence, EvidenceKind, Product
 
 if TYPE_CHECKING:
     from tests.cases.snp.vectors import Vector
@@ -47,8 +48,15 @@ def pinned_roots() -> set[bytes]:
     return roots
 
 
-def we_accept(vector: Vector, *, with_chain: bool = True) -> bool:
-    return shown(vector, with_chain=with_chain).outcome() is Verdict.VERIFIED
+def we_accept(vector: Vector) -> bool:
+    """What we say of the same: all certificates beside the report, judged by the built-in authorities."""
+    pieces = (
+        Evidence(EvidenceKind.SNP_REPORT, vector.report),
+        Evidence(EvidenceKind.SNP_CERTIFICATES, vectors.pem(vector.vek, vector.ica, vector.ark)),
+    )
+    bundle = {} if vector.crl is None else {"crl": vector.crl.hex()}
+    exhibit = SnpExhibit(pieces, json.dumps(bundle).encode(), builtin(), vector.at)
+    return exhibit.outcome() is Verdict.VERIFIED
 
 
 @pytest.mark.parametrize("name", vectors.names())

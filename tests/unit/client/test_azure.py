@@ -259,7 +259,13 @@ def test_no_device(bench: Bench) -> None:
 
 def test_a_program_that_does_not_start(bench: Bench) -> None:
     (bench.root / "tpm2_nvread").write_bytes(b"\x7fELF")
-    with pytest.raises(TpmMissing, match="does not start"):
+    with pytest.raises(TpmMissing, match="cannot run tpm2_nvread: Exec format error"):
+        bench.source(DATA)
+
+
+def test_nowhere_to_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(bench.root / "gone"))
+    with pytest.raises(TpmMissing, match="cannot run tpm2_nvread: No such file or directory"):
         bench.source(DATA)
 
 

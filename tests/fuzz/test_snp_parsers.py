@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator import der as writer
 from simulator.pki import pem
-from tests.fuzz.test_verifier_parsers import elements_changed, mutated
+from tests.fuzz.test_verifier_parsers import mutated, signed_again
 from tests.snp_lab import NOW, SnpLab, hierarchy
 from verifiers import registry
 from verifiers.endorsements import Response
@@ -72,13 +70,6 @@ def test_certificates_that_come_along(data: bytes) -> None:
         for kind in SigningKey:
             found.endorsement(kind)
         check_authorities(found.others + found.candidates, PINNED, SigningKey.VCEK)
-
-
-@st.composite
-def signed_again(draw: st.DrawFn, tbs: bytes, key: Any, algorithm: bytes) -> bytes:  # noqa: ANN401 - a signer
-    """A certificate or list that differs in an element, with a right signature."""
-    body = elements_changed(draw, tbs)
-    return writer.sequence(body, algorithm, writer.bit_string(key.sign_der(body)))
 
 
 CERTIFICATES = signed_again(VEK.spec.tbs(), VEK.signer, VEK.spec.algorithm)

@@ -113,6 +113,15 @@ def test_gather_asks_the_configured_service_of_amd() -> None:
     assert registry.Sources().amd == KdsSource()
 
 
+def test_the_numbers_of_intels_statements_rise_in_their_lines() -> None:
+    exhibit = Lab.create().exhibit()
+    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    sources = registry.Sources(PcsSource(update="early"))
+    found = registry.evaluations(parsed, exhibit.endorsements, sources, exhibit.anchors)
+    assert {line.split("/")[2] for line in found} == {"tcb_info", "qe_identity"}
+    assert all(line.startswith("tdx/early/") for line in found)
+
+
 def test_whether_the_signer_came_along() -> None:
     bench = SnpLab.create()
     assert not registry.signer_came_along(registry.parse(bench.evidence()))

@@ -313,6 +313,14 @@ def test_authorities_of_strangers_cause_no_request() -> None:
     assert refusal(lambda: asked(bench)) is Reason.UNTRUSTED_ROOT
 
 
+def test_authorities_may_come_without_the_leaf() -> None:
+    bench = SnpLab.create()
+    bench.certificates = pem(bench.line.ask.der, bench.line.ark.der).encode()
+    assert [fetch.part for fetch in asked(bench)] == ["vcek", "crl"]
+    bench.certificates = pem(bench.line.asvk.der).encode()
+    assert refusal(lambda: asked(bench)) is Reason.CHAIN
+
+
 def test_a_certificate_that_cannot_be_read_names_no_product() -> None:
     bench = SnpLab.create("Milan")
     bench.report(version=2)

@@ -8,7 +8,7 @@ never changes its meaning: policies, certificates and revocation handles speak o
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from verifiers.evidence import Provider, Tee
 from verifiers.snp.claims import SnpClaims
@@ -137,6 +137,8 @@ def read(claims: Claims, register: Register) -> bytes | None:
             return _of_a_td(claims, register)
         case SnpClaims():
             return _of_an_snp_guest(claims, register)
+        case _:
+            assert_never(claims)
 
 
 def _of_a_td(claims: TdxClaims, register: Register) -> bytes | None:

@@ -197,6 +197,7 @@ def test_required_keys(key: str) -> None:
         ("reference_sets", {"r": [{"id": "a", "values": {"mr_td": "00" * 47}}]}),
         ("reference_sets", {"r": [{"id": "a", "values": {"mr_td": 7}}]}),
         ("reference_sets", {"r": [{"id": "a", "values": {"mrtd": "00" * 48}}]}),
+        ("reference_sets", {"r": [{"id": "a", "values": "mr_td"}]}),
         ("reference_sets", {"r s": []}),
         ("reference_sets", {"r": [RELEASE | {"source": {"kind": "hearsay"}}]}),
     ],

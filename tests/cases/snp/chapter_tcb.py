@@ -151,6 +151,12 @@ JUDGED = (
 
 REFUSED = (
     Refused(
+        37,
+        "one floor of microcode for a product line",
+        "snp.tcb.minimum.Genoa.reported.microcode",
+        floor(Genoa={"reported": {"microcode": 0x56}}),
+    ),
+    Refused(
         41,
         "a floor for a part that the product does not have",
         "snp.tcb.minimum.Genoa.reported.fmc",

@@ -62,6 +62,14 @@ def test_a_table_of_nothing() -> None:
     assert Certificates().endorsement(SigningKey.VCEK) is None
 
 
+def test_a_table_of_pem() -> None:
+    """What an operator gave the host stands in the table as it is."""
+    items = ((VCEK, pem(VEK).encode()), (ASK, pem(ASK_DER).encode()), (ARK, ARK_DER))
+    assert parse_certificates(certificate_table(items)) == Certificates((VEK,), (ASK_DER, ARK_DER))
+    two = certificate_table(((VCEK, pem(VEK, VEK).encode()),))
+    assert refusal(lambda: parse_certificates(two)) is Reason.CHAIN
+
+
 def test_the_place_in_the_table_says_nothing_of_the_kind() -> None:
     """The certificate says what it is; the first is taken where none is right, and is refused later."""
     found = parse_certificates(certificate_table(((VCEK, vlek()), (VLEK, VEK))))

@@ -116,6 +116,9 @@ def _snp(document: PolicyDocument, rules: SnpRules) -> Iterator[tuple[Path, str]
     signers = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
     if rules.id_block != IdBlock() and not tells_apart(document, signers):
         yield ("snp", "id_block"), _NOT_SIGNED
+    for index, advisory in enumerate(rules.tcb.advisories):
+        if advisory in rules.tcb.advisories[:index]:
+            yield ("snp", "tcb", "advisories", index), f"{advisory} is listed twice"
     for target, floor in rules.tcb.minimum.items():
         for name, parts in floor:
             if isinstance(parts, Components):

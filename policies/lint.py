@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from policies.document import PolicyDocument
     from policies.loader import LoadedPolicy
     from policies.registers import Register
-    from policies.snp_document import SnpRules
+    from policies.snp_document import SnpRules, SnpTcb
     from policies.tdx_document import TdxRules
     from policies.tree import Path
 
@@ -160,20 +160,28 @@ def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:
 
 
 def _snp_warnings(rules: SnpRules) -> Iterator[tuple[Path, str]]:
-    if rules.tcb.no_floor is not None:
-        yield ("snp", "tcb", "no_floor"), "no floor: machines with known holes are accepted"
-    for index, name in enumerate(rules.tcb.advisories):
-        if name not in builtin_floors().file.advisories:
-            yield (
-                ("snp", "tcb", "advisories", index),
-                f"{name} is not in the list of this program: only a newer list knows it",
-            )
+    yield from _floor_warnings(rules.tcb)
     if rules.vlek is not None:
         yield ("snp", "vlek"), "a VLEK is no chip's: one machine of its provider can speak for all"
     if rules.vmpl != (0,):
         yield ("snp", "vmpl"), "another level than 0 does not speak for the whole guest"
     if Product.MILAN in rules.products.allow - rules.products.deny and not rules.lists_chips:
         yield ("snp", "products"), _MILAN
+
+
+def _floor_warnings(tcb: SnpTcb) -> Iterator[tuple[Path, str]]:
+    known = builtin_floors().file.advisories
+    if tcb.no_floor is not None:
+        yield ("snp", "tcb", "no_floor"), "no floor: machines with known holes are accepted"
+    for index, name in enumerate(tcb.advisories):
+        if name not in known:
+            yield (
+                ("snp", "tcb", "advisories", index),
+                f"{name} is not in the list of this program: only a newer list knows it",
+            )
+    no_tcb = all(name in known and not known[name].floors for name in tcb.advisories)
+    if tcb.advisories and not tcb.minimum and no_tcb:
+        yield ("snp", "tcb", "advisories"), "none of these asks for a TCB: there is no floor"
 
 
 def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:

@@ -188,6 +188,7 @@ CPU = "19-11-1"
         ({"measurements": ["other"]}, "measurements[0]"),
         ({"measurements": ["release"] * 2}, "measurements[1]"),
         ({"tcb": {}}, "tcb"),
+        ({"tcb": {"advisories": ["A", "B", "A"]}}, "tcb.advisories[2]"),
         ({"tcb": {"no_floor": ""}}, "tcb.no_floor"),
         ({"tcb": {"no_floor": None}}, "tcb"),
         ({"tcb": {"advisories": [], "minimum": {}}}, "tcb"),

@@ -90,7 +90,9 @@ def test_a_fixed_name(loaded: LoadedPolicy, fixed: bool) -> None:  # noqa: FBT00
     ("section", "path", "message"),
     [
         ({"tcb": {"no_floor": "x y z"}}, "snp.tcb.no_floor", "known holes"),
-        ({"tcb": {"advisories": ["AMD-SB-3015", "AMD-SB-1"]}}, "snp.tcb.advisories[1]", "newer"),
+        ({"tcb": {"advisories": ["AMD-SB-3019", "AMD-SB-1"]}}, "snp.tcb.advisories[1]", "newer"),
+        ({"tcb": {"advisories": ["AMD-SB-3015"]}}, "snp.tcb.advisories", "there is no floor"),
+        ({"tcb": {"advisories": ["AMD-SB-1"]}}, "snp.tcb.advisories[0]", "newer"),
         ({"vlek": {"csp_ids": ["CN=a"]}}, "snp.vlek", "no chip's"),
         ({"vmpl": [1]}, "snp.vmpl", "another level"),
         ({"products": {}}, "snp.products", "Milan is allowed"),
@@ -103,6 +105,14 @@ def test_warnings(section: dict[str, Any], path: str, message: str) -> None:
     assert list(found) == [path]
     assert message in found[path]
     assert errors(snp_policy(section)) == {}
+
+
+def test_a_floor_beside_an_advisory_about_the_platform_will_do() -> None:
+    floors = {"19-11-1": {"reported": {"snp": 27}}}
+    tcb = {"advisories": ["AMD-SB-3015"], "minimum": floors}
+    assert lint(snp_policy({"tcb": tcb}), NOW) == ()
+    both = {"advisories": ["AMD-SB-3015", "AMD-SB-3027"]}
+    assert lint(snp_policy({"tcb": both}), NOW) == ()
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,8 @@ def test_another_certificate_of_the_same_name_and_key() -> None:
 STRANGERS = BENCH.stranger().line("Milan")
 ROOT_BY_NAME = SnpLab.create("Milan").line.ark
 ROOT_BY_NAME.alter(subject=amd_certificates.name("ARK-Other"))
+SELF_ISSUED = SnpLab.create("Milan").line.ark
+SELF_ISSUED.alter(**dict.fromkeys(("subject", "issuer"), amd_certificates.name("SEV-Milan")))
 RENAMED = SnpLab.create("Milan").line.ask
 RENAMED.alter(subject=amd_certificates.name("SEV-Siena"))
 ANOTHER_LINE = SnpLab.create("Genoa").line
@@ -163,6 +165,9 @@ ANOTHER_LINE = SnpLab.create("Genoa").line
         pytest.param((STRANGERS.ark.der,), "vcek", Reason.UNTRUSTED_ROOT, id="another root"),
         pytest.param((ASK_DER, ANOTHER_LINE.ark.der), "vcek", Reason.UNTRUSTED_ROOT, id="line"),
         pytest.param((ROOT_BY_NAME.der,), "vcek", Reason.UNTRUSTED_ROOT, id="a root by its name"),
+        pytest.param(
+            (SELF_ISSUED.der,), "vcek", Reason.UNTRUSTED_ROOT, id="a root of no such name"
+        ),
         pytest.param((ARK_DER, ARK_DER), "vcek", Reason.UNTRUSTED_ROOT, id="the root twice"),
         pytest.param((STRANGERS.ask.der,), "vcek", Reason.CHAIN, id="another ASK"),
         pytest.param((ANOTHER_LINE.ask.der, ARK_DER), "vcek", Reason.CHAIN, id="ASK of a line"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 
 from ca.app.service import opened
 from ca.enrollment import enroll
+from ca.errors import CollateralUnusable
 from ca.http.wire import decode_enrollment
 from ca.ports import CertificateQuery
 from simulator.amd import FakeAmd
@@ -216,6 +218,35 @@ async def test_what_amd_did_not_sign(
     snp.kds.faults.clear()
     snp.app.clock.advance(minutes=2)
     assert (await snp.enroll(machine)).status == 201
+
+
+async def test_a_certificate_that_was_changed_in_the_database(
+    snp_on_both: SnpApp,
+) -> None:
+    """R-05, where it has no age: it decides nothing, and the next question to AMD mends it."""
+    snp = snp_on_both
+    await snp.accept()
+    machine, other = snp.amd.machine("Genoa"), snp.amd.machine("Genoa")
+    assert (await snp.enroll(machine)).status == 201
+    store = snp.app.service.store
+    (url,) = (snp.kds.base_url + path for path in snp.kds.requests if not path.endswith("/crl"))
+    row = await store.cached_response(url)
+    assert row is not None
+    await store.put_cached_response(replace(row, body=other.vek().der))
+    snp.app.clock.advance(minutes=2)
+    async with opened(snp.app.config) as again:
+
+        async def ask() -> None:
+            body = snp.body(await snp.app.nonce(), machine)
+            await enroll(decode_enrollment(body), again.authority, snp.app.clock())
+
+        with pytest.raises(CollateralUnusable):
+            await ask()
+        await ask()
+    mended = await store.cached_response(url)
+    assert mended is not None
+    assert (mended.body, mended.fetched_at) == (row.body, snp.app.clock())
+    assert snp.fetched == ["crl", "vcek", "vcek"]
 
 
 async def test_a_certificate_of_another_chip(snp: SnpApp, machine: SnpMachine) -> None:

@@ -246,7 +246,7 @@ async def test_a_certificate_that_was_changed_in_the_database(
     mended = await store.cached_response(url)
     assert mended is not None
     assert (mended.body, mended.fetched_at) == (row.body, snp.app.clock())
-    assert snp.fetched == ["crl", "vcek", "vcek"]
+    assert snp.fetched == ["crl", "crl", "vcek", "vcek"]
 
 
 async def test_a_certificate_of_another_chip(snp: SnpApp, machine: SnpMachine) -> None:

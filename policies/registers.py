@@ -122,6 +122,10 @@ INSTANCE = frozenset(
     {Register.MR_CONFIG_ID, Register.MR_OWNER, Register.MR_OWNER_CONFIG, Register.HOST_DATA}
 )
 
+# Who signed the ID block, and with it the measurement: the firmware starts no guest whose own differs (ABI 56860,
+# SNP_LAUNCH_FINISH).
+SIGNERS = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
+
 
 def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:
     """Whether evidence of this technology and provider (None: of any) can carry the register."""

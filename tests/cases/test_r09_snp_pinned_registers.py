@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,11 @@ def test_saving_and_appraising_agree(provider: Provider, open_: tuple[Register, 
     ]
     assert refused == denied == [register.value for register in open_]
 
+    if (
+        provider is Provider.AZURE and Register.MEASUREMENT in open_
+    ):  # no reason will do for that alone
+        pinned[Register.ID_KEY_DIGEST] = REPORT.id_key_digest.hex()
+        sets = {"release": [{"id": "r1", "values": EXTRA | pinned}]}
     reasons = {"unpinned": dict.fromkeys(open_, "it varies here")}
     reasoned = snp_policy(reasons, match=match, reference_sets=sets)
     result = appraise(claims, reasoned, NOW)
@@ -51,6 +57,29 @@ def test_saving_and_appraising_agree(provider: Provider, open_: tuple[Register, 
     assert {register for register, _ in result.pinned} == {*pinned, Register.HOST_DATA}
     assert result.unpinned == tuple((register, "it varies here") for register in open_)
     assert result.all_pinned is not bool(open_)
+
+
+@pytest.mark.parametrize("match", [{"tee": "snp", "provider": "azure"}, {"tee": "snp"}])
+@pytest.mark.parametrize("zero", [{}, {"id_key_digest": "00" * 48}])
+def test_no_reason_leaves_a_paravisor_open(match: dict[str, str], zero: dict[str, str]) -> None:
+    """A guest of anybody's that poses as one chooses the key that signs the PCRs, and so the PCRs."""
+    report = replace(REPORT, id_key_digest=bytes(48)) if zero else REPORT
+    claims = replace(AZURE, report=report)
+    pcrs = {
+        one: (read(claims, one) or b"").hex()
+        for one in MUST_PIN[Tee.SNP, Provider.AZURE]
+        if one is not Register.MEASUREMENT
+    }
+    open_paravisor = snp_policy(
+        {"unpinned": {"measurement": "the cloud changes it"}},
+        match=match,
+        reference_sets={"release": [{"id": "r1", "values": zero | pcrs}]},
+    )
+    errors = [one.problem.path for one in lint(open_paravisor, NOW) if one.is_error]
+    assert errors == ["snp.unpinned.measurement"]
+    (denying,) = appraise(claims, open_paravisor, NOW).denying
+    assert (denying.rule, denying.path) == (RuleId.MEASUREMENT, "report.measurement")
+    assert "id_key_digest" in denying.expected
 
 
 @pytest.mark.parametrize("reason", ["", "x", None, True])

@@ -50,6 +50,40 @@ def test_what_must_be_pinned_goes_by_the_provider(
     assert found == open_
 
 
+PCRS = {"pcr4": "01" * 32, "pcr9": "02" * 32, "pcr11": "03" * 32}
+OPEN = {"measurement": "the cloud changes it"}
+ANY, DIRECT = {"tee": "snp"}, {"tee": "snp", "provider": "direct"}
+
+
+@pytest.mark.parametrize(
+    ("match", "entries", "open_", "refused"),
+    [
+        (AZURE, [PCRS], OPEN, True),
+        (ANY, [PCRS], OPEN, True),
+        (AZURE, [PCRS | {"measurement": "01" * 48}, PCRS], OPEN, True),
+        (AZURE, [PCRS | {"id_key_digest": "00" * 48}], OPEN, True),
+        (AZURE, [PCRS | {"id_key_digest": "01" * 48}, PCRS], OPEN, True),
+        (AZURE, [{"host_data": "01" * 32}], OPEN | dict.fromkeys(PCRS, "x y z"), True),
+        (ANY, [{"host_data": "01" * 32}], OPEN | dict.fromkeys(PCRS, "x y z"), True),
+        (AZURE, [PCRS | {"measurement": "01" * 48}], {}, False),
+        (AZURE, [PCRS | {"id_key_digest": "01" * 48}], OPEN, False),
+        (AZURE, [PCRS | {"author_key_digest": "01" * 48}], OPEN, False),
+        (DIRECT, [{"host_data": "01" * 32}], OPEN, False),
+        # of no provider in particular, but Azure's evidence lacks its PCRs
+        (ANY, [{"host_data": "01" * 32}], OPEN, False),
+    ],
+)
+def test_pcrs_are_worth_what_the_paravisor_is(
+    match: dict[str, str], entries: list[dict[str, str]], open_: dict[str, str], *, refused: bool
+) -> None:
+    """Whose paravisor is not pinned may be anybody's guest, with a TPM and PCRs of its own making."""
+    release = [{"id": f"r{index}", "values": one} for index, one in enumerate(entries)]
+    section = {"unpinned": open_} if open_ else {}
+    found = errors(snp_policy(section, match=match, reference_sets={"release": release}))
+    assert list(found) == (["snp.unpinned.measurement"] if refused else [])
+    assert all("a TPM of its own" in message for message in found.values())
+
+
 @pytest.mark.parametrize(
     ("loaded", "fixed"),
     [

@@ -277,6 +277,11 @@ def test_a_cpu_model_is_written_as_it_is_printed(family: int, model: int, steppi
     assert not is_cpu_model(f"{family:02x}-{model:02x}-{stepping:04x}")
 
 
+@pytest.mark.parametrize("name", ["100-01-1", "19-01-100", "xy-01-1", "19-+1-1", "19--1", "19-01-"])
+def test_these_are_no_cpu_models(name: str) -> None:
+    assert not is_cpu_model(name)
+
+
 @given(st.text(alphabet="0123456789abcdefABx-+_ ", max_size=9))
 def test_any_other_text_is_no_cpu_model(name: str) -> None:
     parts = name.split("-")

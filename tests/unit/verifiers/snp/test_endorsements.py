@@ -153,6 +153,7 @@ def test_addresses_of_genoa() -> None:
             "vcek",
             f"https://kdsintf.amd.com/vcek/v1/Genoa/{chip}?blSPL=03&teeSPL=00&snpSPL=24&ucodeSPL=219",
             max_bytes=16 * 1024,
+            hardware_id=chip,
         ),
         Fetch("crl", "https://kdsintf.amd.com/vcek/v1/Genoa/crl"),
     )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from ca.app.service import opened
 from ca.enrollment import enroll
@@ -141,6 +142,27 @@ async def test_a_first_list_is_fetched_though_certificates_are_throttled(snp: Sn
     turin = snp.amd.machine("Turin")
     reply = await snp.enroll(turin, certificates=turin.certificate_table())
     assert reply.status == 201
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=429), Fault(status=500), Fault(status=404), Fault(body=b"x" * 20_000)],
+    ids=["throttled", "failing", "unknown", "too large"],
+)
+async def test_no_chip_id_is_logged_or_answered(
+    snp: SnpApp, machine: SnpMachine, fault: Fault
+) -> None:
+    """AMD's address of a VCEK names the chip: neither the log nor a caller is shown it."""
+    snp.kds.faults[VCEK] = fault
+    with capture_logs() as logs:
+        replies = [await snp.enroll(one) for one in (machine, snp.amd.machine("Genoa"))]
+    assert {reply.status for reply in replies} <= {422, 503}
+    said = repr(logs) + repr([reply.body for reply in replies])
+    asked = [path.split("/")[4].partition("?")[0] for path in snp.kds.requests if "SPL" in path]
+    assert {len(bytes.fromhex(chip)) for chip in asked} == {64}
+    assert not [chip for chip in asked if chip in said]
+    if fault.status != 404:  # which is an answer
+        assert "/vcek/v1/Genoa/…?blSPL=" in said
 
 
 # down

@@ -15,7 +15,7 @@ import pytest
 
 from simulator import der
 from simulator.amd_keys import P384Key
-from simulator.pki import CRL_NUMBER
+from simulator.pki import CRL_NUMBER, pem
 from tests.cases.snp import case
 from tests.snp_lab import SnpLab, flipped, genuine
 from verifiers import registry
@@ -136,6 +136,13 @@ def of_another_chip(lab: SnpLab) -> None:
     lab.certificates = other.vek().der
 
 
+def of_another_kind(lab: SnpLab) -> None:
+    """A VLEK with its whole chain beside a report of a VCEK: the kind is what is wrong."""
+    line = lab.line
+    leaf = lab.machine.vek("vlek")
+    lab.certificates = pem(leaf.der, line.asvk.der, line.ark.der).encode()
+
+
 def by_a_stranger(lab: SnpLab) -> None:
     lab.certificates = "der"
     lab.vek.signer = lab.stranger().line("Genoa").ask.key
@@ -150,6 +157,7 @@ def with_a_strangers_root(lab: SnpLab) -> None:
     [
         (forged_signature, Reason.SIGNATURE),
         (of_another_chip, Reason.ENDORSEMENT_MISMATCH),
+        (of_another_kind, Reason.ENDORSEMENT_MISMATCH),
         (by_a_stranger, Reason.CHAIN),
         (with_a_strangers_root, Reason.UNTRUSTED_ROOT),
         (case.reported(chip_id=bytes(64)), Reason.ENDORSEMENT_MISMATCH),

@@ -86,6 +86,14 @@ def sent(kind: EvidenceKind, edit: Edit) -> Alteration:
     return make
 
 
+def with_user_data(digits: str) -> Alteration:
+    return said(lambda data: data.update({"user-data": digits}))
+
+
+def shows_user_data(claims: SnpClaims) -> object:
+    return claims.hcl is not None and claims.hcl.user_data == b"\xab" * 64
+
+
 def rewritten(lab: SnpLab) -> None:
     """Runtime data with the same meaning and other bytes than the report vouches for."""
     cvm = lab.azure()
@@ -172,6 +180,12 @@ def judged_at(instant: datetime) -> Callable[[SnpClaims], object]:
 
 TPM_PIECES = (EvidenceKind.TPM_ATTEST, EvidenceKind.TPM_SIGNATURE, EvidenceKind.TPM_PCRS)
 
+
+def ending(byte: bytes) -> Callable[[bytes], bytes]:
+    """What fills up the index ends with this byte, not with zero."""
+    return lambda hcl: hcl[:-1] + byte
+
+
 BOUND = (
     Case(49, "the right 64 bytes", VERIFIED, lambda _: None, lambda c: c.bound),
     Case(49, "one bit of the last byte", UNBOUND, asked(RIGHT[:-1] + b"\x3e")),
@@ -227,6 +241,10 @@ PARAVISOR = (
         "a report that vouches for nothing",
         SIGNATURE,
         both(on_azure(), reported(report_data=bytes(64))),
+    ),
+    *(
+        Case(52, f"user data in {word} letters", VERIFIED, with_user_data(digits), shows_user_data)
+        for word, digits in (("small", "ab" * 64), ("capital", "AB" * 64))
     ),
     Case(52, "real evidence of Azure", VERIFIED, lambda lab: lab.real("milan-v3-azure-hcl")),
 )
@@ -356,9 +374,18 @@ LENGTHS = (
         )
     ),
     Case(55, "HCL: a report of TDX", Reason.UNSUPPORTED_TEE, hcl(report_type=4)),
+    *(
+        Case(
+            55,
+            f"HCL: {byte.decode()} behind it",
+            MALFORMED,
+            sent(EvidenceKind.HCL_REPORT, ending(byte)),
+        )
+        for byte in (b"0", b"X", b" ")
+    ),
     Case(
         55,
-        "HCL: all announced sizes one more",
+        "HCL: a byte right behind it",
         MALFORMED,
         sent(EvidenceKind.HCL_REPORT, lambda r: r.rstrip(b"\0") + b"\1"),
     ),

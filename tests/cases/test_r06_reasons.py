@@ -33,8 +33,8 @@ def of_gather() -> Reason:
 
 def test_every_reason_is_produced() -> None:
     """`test_tdx_corpus` and `test_snp_corpus` show that each case really ends with the reason it names."""
-    cases = (*CORPUS, *SNP_CORPUS)
-    produced = {case.expect for case in cases if isinstance(case.expect, Reason)}
+    expected = [case.expect for case in CORPUS] + [case.expect for case in SNP_CORPUS]
+    produced = {expect for expect in expected if isinstance(expect, Reason)}
     missing = set(Reason) - produced - OF_THE_COMMAND_LINE - {of_gather(), _unknown_status()}
     assert not missing
     assert not produced & OF_THE_COMMAND_LINE

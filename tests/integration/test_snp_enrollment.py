@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, chip_id, handle
 from ca.enrollment import Issuing, enroll
@@ -256,9 +257,15 @@ async def test_a_fleet_can_be_named(snp: SnpApp) -> None:
     ours, theirs = snp.amd.machine("Genoa"), snp.amd.machine("Genoa")
     await snp.accept(rules=f'  chips: ["{ours.chip_id.hex()}"]')
     assert (await snp.enroll(ours)).status == 201
-    problem = problem_of(await snp.enroll(theirs), 403, "denied")
+    with capture_logs() as logs:
+        problem = problem_of(await snp.enroll(theirs), 403, "denied")
     assert [finding["rule"] for finding in problem["findings"]] == ["chip-list"]
-    assert ours.chip_id.hex() not in str(problem)
+    (record,) = await refusals(snp)
+    assert theirs.chip_id.hex() in record.result_json
+    (denied,) = [line["record"] for line in logs if line["event"] == "enrollment.denied"]
+    assert '"rule":"chip-list"' in denied
+    for machine in (ours, theirs):
+        assert machine.chip_id.hex() not in str(problem) + str(logs)
 
 
 # whose fault it is: the evidence's, of which nothing is kept

@@ -247,7 +247,7 @@ class CrlSpec:
         )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=8192)  # more than a run of all tests makes: AMD's signatures would differ at the next call
 def _sign(spec: CertificateSpec | CrlSpec, key: Signer) -> bytes:
     tbs = spec.tbs()
     algorithm = spec.algorithm if spec.outer_algorithm is None else spec.outer_algorithm

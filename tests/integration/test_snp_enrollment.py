@@ -139,7 +139,7 @@ async def test_a_guest_under_azures_paravisor(snp: SnpApp) -> None:
     assert (info.tee, info.product) == ("snp", "Genoa")
     assert pinned["measurement"] == MEASUREMENT
     assert {name: value for name, value in pinned.items() if name.startswith("pcr")} == {
-        f"pcr{index}": cvm.tpm.pcrs[index] for index in (4, 9, 11)
+        f"pcr{index}": cvm.tpm.pcrs[index] for index in (4, 8, 9, 11, 12)
     }
     (record,) = await snp.app.service.store.certificates(CertificateQuery())
     kinds = [kind for kind, _ in record.decision.evidence]

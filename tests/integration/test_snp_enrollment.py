@@ -165,6 +165,7 @@ async def test_a_cloud_providers_key(snp: SnpApp) -> None:
     await snp.accept(version=2, rules=f'  vlek: {{csp_ids: ["{CSP}"]}}')
     info = info_of(await snp.enroll(machine, signing_key="vlek", certificates=table))
     assert handles_of(info, HandleKind.CHIP) == set()
+    assert "vlek:vek.kind" in info.tolerated, "which is all that tells it from the key of one chip"
     assert "vcek" not in snp.fetched
     await snp.accept(version=3, rules='  vlek: {csp_ids: ["CN=cc-eu-west-1.amazonaws.com"]}')
     again = await snp.enroll(machine, signing_key="vlek", certificates=table)

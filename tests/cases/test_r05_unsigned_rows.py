@@ -52,6 +52,7 @@ class World:
 
     def __init__(self, stack: AsyncExitStack, pcs: FakePcs, store: SqlStore) -> None:
         self.stack, self.pcs, self.store, self.clock = stack, pcs, store, Clock()
+        self.caches: list[CollateralCache] = []
 
     async def start(self) -> CachingEndorser:
         """A service that has just started: its memory is empty."""
@@ -60,6 +61,7 @@ class World:
         await self.stack.enter_async_context(client)
         ages = CacheLimits(dict.fromkeys(PATHS, dt.timedelta(hours=6)))
         cache = CollateralCache(client, self.store, ages, self.clock)
+        self.caches.append(cache)
         return CachingEndorser(cache, budget=5)
 
     async def verdict(self, service: CachingEndorser | None = None) -> TdxClaims:
@@ -67,6 +69,8 @@ class World:
         source = PcsSource(self.pcs.base_url, self.pcs.root_crl_url)
         service = service or await self.start()
         endorsements = await service.run(gather(QUOTE, source, ANCHORS))
+        for cache in self.caches:
+            await cache.close()  # which waits until the rows are written
         return verify(QUOTE, endorsements, ANCHORS, None, self.clock())
 
     async def overwrite(self, part: str, body: bytes) -> None:

@@ -49,6 +49,10 @@ _WE_REFUSE = {
         (22, "issuer named 'sev-genoa'"),
         (22, "a VCEK of a CA: extensions that nobody understands"),
     ),
+    "a list is of version 2, for those of version 1 have no number; OpenSSL takes any": (
+        (19, "a list of version 1"),
+        (19, "a list of version 3"),
+    ),
     "a list that names no next update never grows stale for OpenSSL": (
         (20, "nextUpdate is missing"),
     ),

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     COLLATERAL_NOT_YET_VALID = "collateral-not-yet-valid"
     COLLATERAL_EXPIRED = "collateral-expired"
     ENDORSEMENT_MISMATCH = "endorsement-mismatch"
+    RIM_SIGNATURE = "rim-signature"  # or the root of its signer
     PLATFORM_UNKNOWN = "platform-unknown"
     PRODUCT_UNKNOWN = "product-unknown"
     # what those statements say of this platform
@@ -65,6 +66,10 @@ class Reason(StrEnum):
     TCB_REVOKED = "tcb-revoked"
     TCB_STATUS_UNKNOWN = "tcb-status-unknown"
     TCB_INCONSISTENT = "tcb-inconsistent"  # a report that no firmware of the vendor makes
+    MEASUREMENT_MISMATCH = "measurement-mismatch"  # a genuine report, a genuine manifest
+    # several devices of one system
+    DUPLICATE_DEVICE = "duplicate-device"
+    TOPOLOGY = "topology"
 
     @property
     def verdict(self) -> Verdict:

@@ -45,13 +45,15 @@ class Suite:
     """A curve with its hash, the only one that a vendor's PKI uses.
 
     Attributes:
+        curve, algorithm_name: as specifications call them.
         algorithm: content of the AlgorithmIdentifier of its signatures.
         spki: content of a SubjectPublicKeyInfo (RFC 5480) up to the point x || y, which is uncompressed.
         point_bytes: length of x || y. point: the key at these bytes, or None if they are not on the curve.
         signed: whether a DER signature is one of a key over a message.
     """
 
-    name: str
+    curve: str
+    algorithm_name: str
     algorithm: bytes
     spki: bytes
     point_bytes: int
@@ -60,7 +62,8 @@ class Suite:
 
 
 P256: Final = Suite(
-    "P-256, SHA-256",
+    "P-256",
+    "ecdsa-with-SHA256",
     der.ECDSA_WITH_SHA256,
     bytes.fromhex("301306072a8648ce3d020106082a8648ce3d03010703420004"),
     64,
@@ -68,7 +71,8 @@ P256: Final = Suite(
     p256_signed,
 )
 P384: Final = Suite(
-    "P-384, SHA-384",
+    "P-384",
+    "ecdsa-with-SHA384",
     der.ECDSA_WITH_SHA384,
     bytes.fromhex("301006072a8648ce3d020106052b8104002203620004"),
     96,
@@ -173,7 +177,7 @@ def signed_fields(
     fields = der.elements(der.only(tbs, der.SEQUENCE))
     inner = next((content for tag, content in fields if tag == der.SEQUENCE), b"")
     if algorithm != suite.algorithm or inner != algorithm:
-        raise ValueError(f"signature algorithm is not ECDSA of {suite.name}, inside and outside")
+        raise ValueError(f"signature algorithm is not {suite.algorithm_name}, inside and outside")
     return tbs, signature, fields
 
 
@@ -217,7 +221,7 @@ def _public_key(spki: bytes, suite: Suite) -> ec.EllipticCurvePublicKey:
     point = spki.removeprefix(suite.spki)
     key = suite.point(point) if len(point) == suite.point_bytes else None
     if key is None:
-        raise ValueError(f"key is not of {suite.name}")
+        raise ValueError(f"key is not {suite.curve}")
     return key
 
 

@@ -21,7 +21,6 @@ from verifiers.nvidia.claims import MEASUREMENT_BYTES, Mode, OpaqueField, Opaque
 MAX_REPORT_BYTES: Final = 16 * 1024
 SIGNATURE_BYTES: Final = 96
 PDI_BYTES: Final = 8
-LISTED_GPUS: Final = 8
 
 _REQUEST: Final = bytes.fromhex("11e001ff")  # all measurements, signed; the nonce and slot 0 follow
 _RESPONSE: Final = bytes.fromhex("11600000")
@@ -60,7 +59,7 @@ class ReportFields:
         fwid: 48 bytes.
         pdi: of a switch, its own identity, 8 bytes.
         listed: 8 bytes each, in the order of the certificates' serials. Of a GPU the switch behind each of its links,
-            if it says so; of a switch eight GPUs.
+            of a switch eight GPUs; empty where it does not say.
     """
 
     opaque: tuple[OpaqueField, ...]
@@ -288,10 +287,10 @@ def _switches(found: dict[int, bytes]) -> tuple[bytes, ...]:
 
 
 def _gpus(found: dict[int, bytes]) -> tuple[bytes, ...]:
-    """A switch's list: eight identities in front of the map of its ports."""
-    value = _sized(found, OpaqueId.SWITCH_GPU_PDIS, 128)
+    """A switch's list, if it gives one: eight identities in front of the map of its ports."""
+    value = _optional(found, OpaqueId.SWITCH_GPU_PDIS, 128) or b""
     return tuple(
-        value[start : start + PDI_BYTES] for start in range(0, LISTED_GPUS * PDI_BYTES, PDI_BYTES)
+        value[start : start + PDI_BYTES] for start in range(0, len(value) // 2, PDI_BYTES)
     )
 
 

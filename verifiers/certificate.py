@@ -32,6 +32,7 @@ FOREIGN: Final = (ValueError, x509.InvalidVersion)  # what the library and `der`
 SUBJECT_KEY_IDENTIFIER: Final = bytes.fromhex("551d0e")
 KEY_USAGE: Final = bytes.fromhex("551d0f")
 BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
+EXTENDED_KEY_USAGE: Final = bytes.fromhex("551d25")
 _UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
 
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # the whole element
@@ -125,15 +126,20 @@ class Certificate:
         return hash(self.der)
 
 
-def parse_certificate(data: bytes, suite: Suite = P256) -> Certificate:
-    """Parse one certificate. Raises `chain` for anything that is not of this suite and plain RFC 5280."""
+def parse_certificate(
+    data: bytes, suite: Suite = P256, *, understood: frozenset[bytes] = frozenset()
+) -> Certificate:
+    """Parse one certificate. Raises `chain` for anything that is not of this suite and plain RFC 5280.
+
+    `understood`: extensions that the caller judges, so that they may be critical.
+    """
     try:
-        return _parse_certificate(data, suite)
+        return _parse_certificate(data, suite, _UNDERSTOOD | understood)
     except FOREIGN as error:
         raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
 
 
-def _parse_certificate(data: bytes, suite: Suite) -> Certificate:
+def _parse_certificate(data: bytes, suite: Suite, understood: frozenset[bytes]) -> Certificate:
     tbs, signature, fields = signed_fields(data, suite)
     if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:
         raise ValueError("not a version 3 certificate with extensions and no unique identifiers")
@@ -142,7 +148,7 @@ def _parse_certificate(data: bytes, suite: Suite) -> Certificate:
     if not serial_number:
         raise ValueError("serial number is not positive")
     certificate = x509.load_der_x509_certificate(data)
-    found = parse_extensions(extensions, understood=_UNDERSTOOD)
+    found = parse_extensions(extensions, understood=understood)
     is_ca, path_length = _basic_constraints(found.get(BASIC_CONSTRAINTS))
     usage = _key_usage(found.get(KEY_USAGE))
     return Certificate(

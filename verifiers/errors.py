@@ -48,7 +48,9 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
     CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_STATUS_UNKNOWN = "certificate-status-unknown"  # the responder's word for it, not a missing answer
     CRL_INVALID = "crl-invalid"
+    OCSP_INVALID = "ocsp-invalid"
     # the vendor's signed statements about the platform
     INCOMPLETE = "incomplete"
     COLLATERAL_MALFORMED = "collateral-malformed"

@@ -90,7 +90,7 @@ def test_union() -> None:
 
 
 def test_an_index_in_two_manifests() -> None:
-    with pytest.raises(VerificationError, match="measurements 7, 9$") as caught:
+    with pytest.raises(VerificationError, match=r"measurements 7, 9$") as caught:
         union(
             [
                 {7: frozenset({A}), 9: frozenset({A}), 1: frozenset({A})},

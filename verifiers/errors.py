@@ -48,7 +48,7 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
     CERTIFICATE_REVOKED = "certificate-revoked"
-    CERTIFICATE_STATUS_UNKNOWN = "certificate-status-unknown"  # the responder's word for it, not a missing answer
+    CERTIFICATE_STATUS_UNKNOWN = "certificate-status-unknown"  # the responder's own word
     CRL_INVALID = "crl-invalid"
     OCSP_INVALID = "ocsp-invalid"
     # the vendor's signed statements about the platform

@@ -8,16 +8,37 @@ that it names. So the same documents serve one device or many, from NVIDIA's ser
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from verifiers.endorsements import digest
+from verifiers.errors import Reason, VerificationError
+
+MAX_RIMS: Final = 64
+MAX_ANSWERS: Final = 256  # sixteen devices with manifests of their own take less than half
 
 
 @dataclass(frozen=True, slots=True)
 class NvidiaEndorsements:
-    """`rims`: XML documents, or the JSON in which the RIM service wraps one. `ocsp`: DER OCSP responses."""
+    """What there is. Hashable: equal bytes in equal order are the same collateral.
+
+    Attributes:
+        rims: XML documents, or the JSON in which the RIM service wraps one; at most 64.
+        ocsp: DER OCSP responses, at most 256.
+
+    Raises:
+        VerificationError: `too-large`.
+    """
 
     rims: tuple[bytes, ...] = ()
     ocsp: tuple[bytes, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, count, most in (
+            ("manifests", len(self.rims), MAX_RIMS),
+            ("OCSP answers", len(self.ocsp), MAX_ANSWERS),
+        ):
+            if count > most:
+                raise VerificationError(Reason.TOO_LARGE, f"{count} {name}, at most {most}")
 
     @property
     def sha256(self) -> bytes:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole corpus by id, and the lines that other parts of the project answer for.
+
+A chapter is a module with `CASES`. Chapter F is about tokens of NVIDIA's attestation service, lines 75 to 80 about how
+this project is made; neither is the verifier's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from tests.cases.nvidia import chapter_d, chapter_e
+
+if TYPE_CHECKING:
+    from tests.cases.nvidia.case import Case
+
+LINES = {*range(26, 52)}
+
+# What is not the verifier's alone: who answers for the line.
+ELSEWHERE = {
+    49: "addresses come from configuration and signed fields; ca.fetch follows no redirect (R-36)",
+}
+
+
+def _identified(cases: list[Case]) -> list[Case]:
+    found = []
+    for line, group in groupby(sorted(cases, key=lambda case: case.line), lambda case: case.line):
+        same = list(group)
+        letters = [""] if len(same) == 1 else [chr(ord("a") + i) for i in range(len(same))]
+        assert len(letters) <= 26, f"line {line} has too many cases"
+        found += [
+            replace(case, id=f"nvidia-{line:02}{letter}")
+            for case, letter in zip(same, letters, strict=True)
+        ]
+    return found
+
+
+_CHAPTERS = (chapter_d, chapter_e)
+CORPUS = _identified([case for chapter in _CHAPTERS for case in chapter.CASES])

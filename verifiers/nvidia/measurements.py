@@ -50,7 +50,8 @@ def check_chip(fields: ReportFields, family: Family) -> None:
     """
     if fields.chip_info not in _CHIPS[family]:
         raise VerificationError(
-            Reason.PRODUCT_UNKNOWN, f"CHIP_INFO is {fields.chip_info}, the certificates say {family}"
+            Reason.PRODUCT_UNKNOWN,
+            f"CHIP_INFO is {fields.chip_info}, the certificates say {family}",
         )
 
 

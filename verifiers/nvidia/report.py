@@ -289,9 +289,7 @@ def _switches(found: dict[int, bytes]) -> tuple[bytes, ...]:
 def _gpus(found: dict[int, bytes]) -> tuple[bytes, ...]:
     """A switch's list, if it gives one: eight identities in front of the map of its ports."""
     value = _optional(found, OpaqueId.SWITCH_GPU_PDIS, 128) or b""
-    return tuple(
-        value[start : start + PDI_BYTES] for start in range(0, len(value) // 2, PDI_BYTES)
-    )
+    return tuple(value[start : start + PDI_BYTES] for start in range(0, len(value) // 2, PDI_BYTES))
 
 
 def _malformed(detail: str) -> VerificationError:

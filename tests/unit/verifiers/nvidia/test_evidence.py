@@ -21,6 +21,11 @@ from verifiers.nvidia.evidence import (
 )
 from verifiers.nvidia.report import MAX_REPORT_BYTES
 
+NO_BASE64: list[Any] = [
+    *(None, 7, []),
+    *("", "YQ", "YQ=", "YR==", "YQ==\n", " YQ==", "Y-_=", "\xe9", "YQ==YQ=="),
+]
+
 
 def device(report: bytes = b"report", chain: bytes = b"chain") -> dict[str, Any]:
     return {
@@ -67,24 +72,7 @@ def test_both_forms() -> None:
         [{}],
         [{"evidence": "YQ=="}],
         [{"certificate": "YQ=="}],
-        *(
-            [device() | {name: value}]
-            for name in ("evidence", "certificate")
-            for value in (
-                None,
-                7,
-                [],
-                "",
-                "YQ",
-                "YQ=",
-                "YR==",
-                "YQ==\n",
-                " YQ==",
-                "Y-_=",
-                "é",
-                "YQ==YQ==",
-            )
-        ),
+        *([device() | {name: bad}] for name in ("evidence", "certificate") for bad in NO_BASE64),
     ],
     ids=lambda value: str(value)[:50],
 )

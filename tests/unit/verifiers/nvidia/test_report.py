@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.verifiers.nvidia.reports import (
+from tests.nvidia_reports import (
     FSP,
     GPU,
     GPU_FIELDS,
@@ -33,7 +33,7 @@ from verifiers.nvidia.report import (
 )
 
 if TYPE_CHECKING:
-    from tests.unit.verifiers.nvidia.reports import Written
+    from tests.nvidia_reports import Written
 
 MALFORMED, FORMAT = Reason.MALFORMED, Reason.UNSUPPORTED_FORMAT
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from asn1crypto import core as asn1_core
+from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -153,7 +155,7 @@ _SIGNATURE = f"""<ds:Signature xmlns:ds="{DS}"><ds:SignedInfo>\
 _HASH_0 = "00" * 48
 
 
-def resource(index: object = 0, *hashes: str, **changed: str | None) -> str:
+def resource(index: object = 0, /, *hashes: str, **changed: str | None) -> str:
     """One measurement; `changed` attributes are set, or with None left out."""
     hashes = hashes or (_HASH_0,)
     attributes: dict[str, str | None] = {
@@ -319,9 +321,28 @@ class Answer:
             builder = builder.add_extension(
                 x509.OCSPNonce(self.nonce), critical=self.critical_nonce
             )
-        return builder.sign(self.signer or self.by.key, HASHES[self.signed_with]).public_bytes(
-            Encoding.DER
-        )
+        made = builder.sign(self.by.key, HASHES[self.signed_with]).public_bytes(Encoding.DER)
+        return made if self.signer is None else resigned(made, self.signer)
+
+
+def unchanged_answer(_: Any) -> None:  # noqa: ANN401 - asn1crypto has no types
+    """The part of an answer that is signed, as it is."""
+
+
+def resigned(
+    data: bytes,
+    by: ec.EllipticCurvePrivateKey,
+    change: Callable[[Any], None] = unchanged_answer,
+) -> bytes:
+    """An answer whose signed part was changed, under a new signature of any key."""
+    outer = asn1_ocsp.OCSPResponse.load(data)
+    basic = outer["response_bytes"]["response"].parsed
+    change(basic["tbs_response_data"])
+    signed = basic["tbs_response_data"].dump(force=True)
+    basic["signature"] = asn1_core.OctetBitString(by.sign(signed, ec.ECDSA(SHA384())))
+    outer["response_bytes"]["response"] = asn1_core.ParsableOctetString(basic.dump(force=True))
+    made: bytes = outer.dump(force=True)
+    return made
 
 
 def responder(issuer: Party, terms: Terms = RESPONDER) -> Party:

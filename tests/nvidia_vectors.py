@@ -85,6 +85,13 @@ def load(name: str) -> Vector:
     )
 
 
+def document(path: str) -> bytes:
+    """One file below the folder; skips the test where there is none."""
+    if not NVIDIA.is_dir():
+        pytest.skip(NOTICE)
+    return (NVIDIA / path).read_bytes()
+
+
 def variant(name: str, file: str) -> Vector:
     """What a negative of a folder is about: a manifest, chain, report or list in the place of the folder's own."""
     vector = load(name)

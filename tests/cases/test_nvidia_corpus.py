@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cases.nvidia.index import CORPUS, ELSEWHERE, LINES
+from verifiers.errors import VerificationError
 
 if TYPE_CHECKING:
     from tests.cases.nvidia.case import Case
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CORPUS])
 def test_case(case: Case) -> None:
     assert case.outcome() == case.expect, case.why
+
+
+def test_a_refusal_says_why_in_words() -> None:
+    for reason in {case.expect for case in CORPUS if case.refuses}:
+        case = next(case for case in CORPUS if case.expect == reason)
+        with pytest.raises(VerificationError) as caught:
+            case.run()
+        assert len(caught.value.detail.split()) >= 3
 
 
 def test_every_line_is_accounted_for() -> None:

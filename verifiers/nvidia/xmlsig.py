@@ -155,7 +155,10 @@ def _parse(document: bytes) -> Element:
 
 
 def _canonical(element: Element) -> bytes:
-    data: bytes = etree.tostring(element, method="c14n", with_tail=False)
+    try:
+        data: bytes = etree.tostring(element, method="c14n", with_tail=False)
+    except etree.C14NError as error:  # a relative namespace has no canonical form
+        raise ValueError(f"no canonical form: {error}") from error
     return data
 
 

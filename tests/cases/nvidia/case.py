@@ -33,7 +33,6 @@ class Case:
         try:
             return self.run()
         except VerificationError as error:
-            assert len(error.detail.split()) >= 3, "a refusal says why in words"
             return error.reason
 
     @property

@@ -11,7 +11,13 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tests.cases.nvidia import chapter_d, chapter_e
+from tests.cases.nvidia import (
+    chapter_d,
+    chapter_d_status,
+    chapter_e,
+    chapter_e_form,
+    chapter_e_values,
+)
 
 if TYPE_CHECKING:
     from tests.cases.nvidia.case import Case
@@ -28,14 +34,11 @@ def _identified(cases: list[Case]) -> list[Case]:
     found = []
     for line, group in groupby(sorted(cases, key=lambda case: case.line), lambda case: case.line):
         same = list(group)
-        letters = [""] if len(same) == 1 else [chr(ord("a") + i) for i in range(len(same))]
-        assert len(letters) <= 26, f"line {line} has too many cases"
         found += [
-            replace(case, id=f"nvidia-{line:02}{letter}")
-            for case, letter in zip(same, letters, strict=True)
+            replace(case, id=f"nvidia-{line:02}-{number:02}") for number, case in enumerate(same, 1)
         ]
     return found
 
 
-_CHAPTERS = (chapter_d, chapter_e)
+_CHAPTERS = (chapter_d, chapter_d_status, chapter_e, chapter_e_form, chapter_e_values)
 CORPUS = _identified([case for chapter in _CHAPTERS for case in chapter.CASES])

@@ -8,7 +8,7 @@ Every rule runs, whatever the others say; one that denies, denies. A rule that f
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from policies import snp_guest_rules, snp_platform_rules, snp_tcb_rules, tcb_rules, td_rules
 from policies.case import Case, SnpCase, TdxCase, passed
@@ -164,6 +164,8 @@ def _of_its_technology(case: Case, floors: Floors | None) -> Iterator[Finding]:
                 advisories = floors.file.advisories if floors else {}
                 snp = SnpCase(claims, document.snp, advisories, case.now)
                 yield from (finding for check in SNP_CHECKS for finding in check(snp))
+        case _:
+            assert_never(case.claims)
 
 
 def _soften(finding: Finding, case: Case) -> Finding:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from policies.loader import load_policy
 from policies.registers import MUST_PIN, Register, read
@@ -124,6 +124,8 @@ def _own(claims: Sequence[Claims]) -> dict[str, str]:
                 "rules": _snp_tcb(claims),
                 "variable": "measurement_32",
             }
+        case _:
+            assert_never(first)
 
 
 def _snp_tcb(claims: Sequence[Claims]) -> str:

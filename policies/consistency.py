@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from policies.measurements import tells_apart
 from policies.names import MAX_NAMES, NameKind, check_template
-from policies.registers import MUST_PIN, Register, reported_by
+from policies.registers import MUST_PIN, SIGNERS, reported_by
 from policies.rules import RULES
 from policies.snp_document import Components, IdBlock
 from verifiers.evidence import Product
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from policies.document import PolicyDocument
+    from policies.registers import Register
     from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from policies.tree import Path
@@ -113,9 +114,11 @@ def _softened(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
 
 
 def _snp(document: PolicyDocument, rules: SnpRules) -> Iterator[tuple[Path, str]]:
-    signers = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
-    if rules.id_block != IdBlock() and not tells_apart(document, signers):
+    if rules.id_block != IdBlock() and not tells_apart(document, SIGNERS):
         yield ("snp", "id_block"), _NOT_SIGNED
+    for index, advisory in enumerate(rules.tcb.advisories):
+        if advisory in rules.tcb.advisories[:index]:
+            yield ("snp", "tcb", "advisories", index), f"{advisory} is listed twice"
     for target, floor in rules.tcb.minimum.items():
         for name, parts in floor:
             if isinstance(parts, Components):

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from policies.errors import Problem
 from policies.floors import builtin_floors
-from policies.measurements import covered, in_force, tells_apart
+from policies.measurements import covered, in_force, names_paravisor, tells_apart
 from policies.names import INSTANCE_VARIABLES, variables_of
-from policies.registers import INSTANCE, MUST_PIN
+from policies.registers import INSTANCE, MUST_PIN, SIGNERS, Register
 from policies.rules import RuleId
 from policies.tree import locate, show
 from verifiers.evidence import Product, Provider
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from policies.document import PolicyDocument
     from policies.loader import LoadedPolicy
-    from policies.registers import Register
-    from policies.snp_document import SnpRules
+    from policies.snp_document import SnpRules, SnpTcb
     from policies.tdx_document import TdxRules
     from policies.tree import Path
 
@@ -37,6 +36,12 @@ LONG_LIFETIME = timedelta(hours=24)
 _FIXED_NAME = (
     "a fixed name: anyone can boot a public image and get it. Pin {} (not all zero) in every entry of a used set, list "
     "the machines, or give the reason as shared_name"
+)
+
+_NO_PARAVISOR = (
+    "nothing names the paravisor, and the virtual TPM and its PCRs are its word alone: anyone's SEV-SNP guest could "
+    "vouch for a TPM of its own. Pin measurement, or who signed it ({}, not all zero), in every entry of a used set, "
+    "or say match.provider: direct"
 )
 
 _MILAN = (
@@ -91,6 +96,8 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
                 (section, "measurements"),
                 f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
             )
+    if Register.MEASUREMENT in rules.unpinned and _believes_anyones_tpm(document):
+        yield (section, "unpinned", "measurement"), _NO_PARAVISOR.format(" or ".join(SIGNERS))
     for index, name in enumerate(rules.measurements):
         if not any(in_force(entry, now) for entry in document.reference_sets[name]):
             yield (
@@ -103,6 +110,15 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
 def _must_pin(document: PolicyDocument) -> tuple[Register, ...]:
     """What must be pinned; of a document about every provider, what evidence of the CPU itself must be pinned by."""
     return MUST_PIN[document.match.tee, document.match.provider or Provider.DIRECT]
+
+
+def _believes_anyones_tpm(document: PolicyDocument) -> bool:
+    """Whether evidence of Azure's kind can pass without its paravisor being pinned, itself or by who signed it."""
+    provider, named = document.match.provider, covered(document) | document.rules.unpinned.keys()
+    passes = provider is Provider.AZURE or (
+        provider is None and named.issuperset(MUST_PIN[document.match.tee, Provider.AZURE])
+    )
+    return passes and not names_paravisor(document)
 
 
 def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
@@ -160,20 +176,28 @@ def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:
 
 
 def _snp_warnings(rules: SnpRules) -> Iterator[tuple[Path, str]]:
-    if rules.tcb.no_floor is not None:
-        yield ("snp", "tcb", "no_floor"), "no floor: machines with known holes are accepted"
-    for index, name in enumerate(rules.tcb.advisories):
-        if name not in builtin_floors().file.advisories:
-            yield (
-                ("snp", "tcb", "advisories", index),
-                f"{name} is not in the list of this program: only a newer list knows it",
-            )
+    yield from _floor_warnings(rules.tcb)
     if rules.vlek is not None:
         yield ("snp", "vlek"), "a VLEK is no chip's: one machine of its provider can speak for all"
     if rules.vmpl != (0,):
         yield ("snp", "vmpl"), "another level than 0 does not speak for the whole guest"
     if Product.MILAN in rules.products.allow - rules.products.deny and not rules.lists_chips:
         yield ("snp", "products"), _MILAN
+
+
+def _floor_warnings(tcb: SnpTcb) -> Iterator[tuple[Path, str]]:
+    known = builtin_floors().file.advisories
+    if tcb.no_floor is not None:
+        yield ("snp", "tcb", "no_floor"), "no floor: machines with known holes are accepted"
+    for index, name in enumerate(tcb.advisories):
+        if name not in known:
+            yield (
+                ("snp", "tcb", "advisories", index),
+                f"{name} is not in the list of this program: only a newer list knows it",
+            )
+    no_tcb = all(name in known and not known[name].floors for name in tcb.advisories)
+    if tcb.advisories and not tcb.minimum and no_tcb:
+        yield ("snp", "tcb", "advisories"), "none of these asks for a TCB: there is no floor"
 
 
 def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:

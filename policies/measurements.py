@@ -6,7 +6,8 @@ matches if one entry does; every set that the policy uses must match. So firmwar
 another passes only if some entry says so.
 
 Of the registers that `MUST_PIN` names for evidence of this technology and provider, each one must be named by every
-entry of one of the used sets, or stand in `unpinned` with a reason; what is neither is `missing`, which denies.
+entry of one of the used sets, or stand in `unpinned` with a reason; what is neither is `missing`, which denies. Behind
+a paravisor no reason will do for its measurement, unless who signed it is pinned: PCRs are the paravisor's word.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.case import names_of
-from policies.registers import MUST_PIN, Register, read
+from policies.registers import MUST_PIN, SIGNERS, Register, read
 from policies.result import Finding, MatchedEntry, RuleResult
 from policies.rules import RuleId
+from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -74,6 +76,14 @@ def tells_apart(document: PolicyDocument, registers: Collection[Register]) -> bo
     return any(_pinned_firmly(entries, one) for entries in sets for one in registers)
 
 
+def names_paravisor(document: PolicyDocument) -> bool:
+    """Whether what matches was compared with the paravisor's measurement or with who signed that.
+
+    Otherwise anybody's guest can pose as one, and vouch for a virtual TPM and PCRs of its own making.
+    """
+    return Register.MEASUREMENT in covered(document) or tells_apart(document, SIGNERS)
+
+
 def _pinned_firmly(entries: tuple[ReferenceEntry, ...], register: Register) -> bool:
     values = [entry.values.get(register, (b"",)) for entry in entries]
     return bool(values) and all(any(value) for alternatives in values for value in alternatives)
@@ -109,7 +119,7 @@ def measure(case: Case) -> Measured:
                 until=good.expires,
             )
         )
-    exempt = case.document.rules.unpinned
+    exempt = _exempt(case)
     must = MUST_PIN[case.claims.tee, case.claims.provider]
     pins = covered(case.document) | exempt.keys()
     findings += (_unpinned(case, register) for register in must if register not in pins)
@@ -119,6 +129,14 @@ def measure(case: Case) -> Measured:
         pinned=tuple(sorted(pinned.items())),
         unpinned=tuple((r, exempt[r]) for r in must if r in exempt and r not in pinned),
     )
+
+
+def _exempt(case: Case) -> dict[Register, str]:
+    """Registers that the policy leaves open, each with its reason."""
+    exempt = dict(case.document.rules.unpinned)
+    if case.claims.provider is Provider.AZURE and not names_paravisor(case.document):
+        exempt.pop(Register.MEASUREMENT, None)
+    return exempt
 
 
 def differing(entry: ReferenceEntry, claims: Claims) -> tuple[Register, ...]:
@@ -139,12 +157,15 @@ def _ids(entries: list[ReferenceEntry]) -> str:
 
 
 def _unpinned(case: Case, register: Register) -> Finding:
-    section = case.document.match.tee
+    rules, section = case.document.rules, case.document.match.tee
+    otherwise = f"a reason under {section}.unpinned"
+    if register in rules.unpinned:  # which will not do for a paravisor
+        otherwise = f"one of {' or '.join(SIGNERS)}"
     return Finding(
         RuleId.MEASUREMENT,
         register.path,
         RuleResult.MISSING,
-        expected=f"a reference value in every entry of a used set, or a reason under {section}.unpinned",
+        expected=f"a reference value in every entry of a used set, or {otherwise}",
         hint=f"the policy pins no {register}",
     )
 

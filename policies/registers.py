@@ -8,7 +8,7 @@ never changes its meaning: policies, certificates and revocation handles speak o
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from verifiers.evidence import Provider, Tee
 from verifiers.snp.claims import SnpClaims
@@ -122,6 +122,10 @@ INSTANCE = frozenset(
     {Register.MR_CONFIG_ID, Register.MR_OWNER, Register.MR_OWNER_CONFIG, Register.HOST_DATA}
 )
 
+# Who signed the ID block, and with it the measurement: the firmware starts no guest whose own differs (ABI 56860,
+# SNP_LAUNCH_FINISH).
+SIGNERS = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
+
 
 def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:
     """Whether evidence of this technology and provider (None: of any) can carry the register."""
@@ -137,6 +141,8 @@ def read(claims: Claims, register: Register) -> bytes | None:
             return _of_a_td(claims, register)
         case SnpClaims():
             return _of_an_snp_guest(claims, register)
+        case _:
+            assert_never(claims)
 
 
 def _of_a_td(claims: TdxClaims, register: Register) -> bytes | None:

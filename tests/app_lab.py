@@ -219,7 +219,7 @@ def make_config(
             "root_crl_url": f"{vendor}/IntelSGXRootCA.der",
             "allow_private_hosts": "127.0.0.1",
         },
-        "limits": GENEROUS | limits,
+        "limits": {**GENEROUS, **limits},
     }
     for section, values in more.items():
         tree[section] = tree.get(section, {}) | dict(values)
@@ -247,6 +247,7 @@ async def open_app(
     database_url: str,
     clock: Clock | None = None,
     more: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    /,
     **limits: int,
 ) -> AsyncIterator[App]:
     """A simulated authority with a policy for the machine's image, its CRLs published, listening.

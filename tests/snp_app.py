@@ -157,7 +157,10 @@ async def open_snp_app(
         anchors.append(f"{name}.pem")
         (folder / anchors[-1]).write_text(amd.line(name).pem)
     async with kds.running(amd) as service:
-        collateral = {"kds_base_url": service.base_url} | sections.pop("collateral", {})
-        more = {"ca": {"simulated_anchors": anchors}, "collateral": collateral, **sections}
+        more: dict[str, dict[str, object]] = {
+            "ca": {"simulated_anchors": anchors},
+            "collateral": {"kds_base_url": service.base_url},
+            **sections,
+        }
         async with open_app(folder, database_url, clock, more) as app:
             yield SnpApp(app, amd, service)

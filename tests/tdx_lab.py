@@ -19,6 +19,7 @@ from tests.tdx_vectors import load
 from verifiers import chain, signatures
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
+from verifiers.snp import crl, vek
 from verifiers.tdx import collateral, pck
 from verifiers.tdx import verify as judge
 from verifiers.tdx.endorsements import TdxEndorsements, parse_bundle
@@ -50,6 +51,8 @@ CACHES = (
     judge._attributes,
     pck._verify_pck_chain,
     signatures.p256_point,
+    crl.verify_crl,
+    vek.verify_vek,
 )
 
 

@@ -54,12 +54,19 @@ class Fetch:
         url: absolute; the base comes from configuration, the rest from signed or length-checked fields.
         header: the response header that is part of the answer, if any (compared without case).
         max_bytes: bound on the body.
+        hardware_id: the text in `url` that names one machine, if any does; logs and errors show `shown` instead.
     """
 
     part: str
     url: str
     header: str | None = None
     max_bytes: int = 256 * 1024
+    hardware_id: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The address without the hardware id."""
+        return self.url if self.hardware_id is None else self.url.replace(self.hardware_id, "…")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
-from verifiers.tdx.quote import TdxQuote, parse_quote
+from verifiers.tdx.quote import TdxQuote, names_tdx, parse_quote
 from verifiers.tdx.verify import verify as verify_tdx
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Identified:
 def identify(files: Sequence[bytes]) -> Identified:
     """What files hold, by their content: a file is a TDX quote, unless it is plainly something else.
 
-    Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it.
+    Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it; beside
+    certificates of AMD's alone it is meant as their report, however damaged, unless it says that it is a TDX quote.
 
     Raises:
         VerificationError: `crl-invalid` for text that says it is a revocation list and is none; what the parser of the
@@ -83,8 +84,17 @@ def identify(files: Sequence[bytes]) -> Identified:
     if attest:
         pieces += tpm_pieces(attest[0], unknown)
     else:
-        pieces += [Evidence(EvidenceKind.TDX_QUOTE, data) for data in unknown]
+        alone = bool(certificates) and not pieces
+        pieces += [
+            Evidence(_kind_of_unknown(data, beside_certificates=alone), data) for data in unknown
+        ]
     return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
+
+
+def _kind_of_unknown(data: bytes, *, beside_certificates: bool) -> EvidenceKind:
+    if beside_certificates and not names_tdx(data):
+        return EvidenceKind.SNP_REPORT
+    return EvidenceKind.TDX_QUOTE
 
 
 def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ca.config.model import Collateral
+    from ca.fetch.client import FetchClient
     from verifiers.anchors import Anchors
-    from verifiers.endorsements import Gather
+    from verifiers.endorsements import Fetch, Gather, Response
 
 T = TypeVar("T")
 
@@ -72,8 +73,18 @@ async def _ask(gather: Gather[T], settings: Collateral) -> T:
         try:
             wanted = next(gather)
             while True:
-                answers = await asyncio.gather(*(client.get(fetch) for fetch in wanted))
-                wanted = gather.send(tuple(answers))
+                wanted = gather.send(await _round(client, wanted))
         except StopIteration as end:
             found: T = end.value
             return found
+
+
+async def _round(client: FetchClient, wanted: tuple[Fetch, ...]) -> tuple[Response, ...]:
+    """The answers, asked for at the same time; none is left running when one fails. Raises the first failure."""
+    results = await asyncio.gather(*map(client.get, wanted), return_exceptions=True)
+    answers = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        answers.append(result)
+    return tuple(answers)

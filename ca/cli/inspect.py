@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - a dataclass field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
@@ -199,6 +199,8 @@ def revocation_json(found: Inspection) -> dict[str, JsonValue]:
             if found.tee is Tee.SNP:
                 return {"vek_chain": state}
             return {"pck_chain": state, "tcb_signing_chain": state}
+        case _:
+            assert_never(found.claims)
 
 
 def claims_json(claims: Claims) -> dict[str, JsonValue]:

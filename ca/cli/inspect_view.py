@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from ca.cli import output, snp_view, tdx_view
 from policies.result import RuleResult
@@ -69,6 +69,8 @@ def show_evidence(found: Inspection) -> None:
             tdx_view.show_claims(claims)
         case SnpClaims() as claims:
             snp_view.show_claims(claims)
+        case _:
+            assert_never(found.claims)
     _show_collateral(found.claims.collateral)
 
 

@@ -8,7 +8,7 @@ is what such a machine should say; the entry names every input.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, assert_never
 
 import typer
 
@@ -101,7 +101,7 @@ def _is_of_cpu(data: bytes) -> bool:
     try:
         pieces = registry.identify([data]).evidence
     except VerificationError:
-        return True  # of no kind that goes with another; verification says what is wrong with it
+        return False  # verification says what is wrong with it
     return {piece.kind for piece in pieces} <= CPU_KINDS and bool(pieces)
 
 
@@ -132,3 +132,5 @@ def _ways_in(claims: Claims) -> Sequence[str]:
                 [] if claims.report.report_id_ma == snp_view.NO_AGENT else ["migration agent bound"]
             )
             return [*debug, *agent]
+        case _:
+            assert_never(claims)

@@ -136,7 +136,7 @@ class CollateralCache:
             entry.used_at = self._clock()
             await self._mark_used(entry)
         if len(response.body) > fetch.max_bytes:  # it was asked for with a wider bound before
-            raise FetchFailed(f"{fetch.part}: {fetch.url}: too large", FetchOutcome.TOO_LARGE)
+            raise FetchFailed(f"{fetch.part}: {fetch.shown}: too large", FetchOutcome.TOO_LARGE)
         return response
 
     def distrust(self, fetch: Fetch) -> None:
@@ -212,7 +212,7 @@ class CollateralCache:
         try:
             row = await self._store.cached_response(fetch.url)
         except Unavailable as error:
-            _log.warning("collateral.store-failed", url=fetch.url, detail=error.detail)
+            _log.warning("collateral.store-failed", url=fetch.shown, detail=error.detail)
             return entry
         # A row from the future would be fresh for ever; one that no GET of ours can have written is none.
         if (
@@ -251,7 +251,7 @@ class CollateralCache:
         try:
             await self._store.put_cached_response(answer)
         except Unavailable as error:
-            _log.warning("collateral.store-failed", url=fetch.url, detail=error.detail)
+            _log.warning("collateral.store-failed", url=fetch.shown, detail=error.detail)
 
     def _remember(self, fetch: Fetch, answer: CachedResponse) -> _Entry:
         before = self._entries.get(fetch.url)
@@ -268,7 +268,7 @@ class CollateralCache:
         try:
             await self._store.mark_response_used(entry.fetch.url, entry.marked_at)
         except Unavailable as error:
-            _log.warning("collateral.store-failed", url=entry.fetch.url, detail=error.detail)
+            _log.warning("collateral.store-failed", url=entry.fetch.shown, detail=error.detail)
 
     def _is_fresh(self, entry: _Entry, share: float) -> bool:
         if entry.distrusted:

@@ -307,5 +307,5 @@ def _fail(
     cause: Exception | None = None,
 ) -> NoReturn:
     raise FetchFailed(
-        f"{fetch.part}: {fetch.url}: {what}; {_REMEDY[outcome]}", outcome, retry_after=retry_after
+        f"{fetch.part}: {fetch.shown}: {what}; {_REMEDY[outcome]}", outcome, retry_after=retry_after
     ) from cause

@@ -109,5 +109,5 @@ class CachingEndorser:
             async with asyncio.timeout_at(deadline):
                 return await self._cache.get(fetch, patience=self._patience)
         except TimeoutError:
-            detail = f"{fetch.part}: {fetch.url}: no answer within {self._budget:g} s; ask again"
+            detail = f"{fetch.part}: {fetch.shown}: no answer within {self._budget:g} s; ask again"
             raise Unavailable(detail, retry_after=5) from None

@@ -109,10 +109,14 @@ class TpmTools:
             "LC_ALL": "C",
             "TPM2TOOLS_TCTI": self.tcti or self._device(),
         }
-        with tempfile.TemporaryDirectory(prefix="attestca-") as name:  # made with mode 0700
-            folder = Path(name)
-            self._execute([program, *arguments], folder, environment)
-            return tuple(read_output(tool, folder / file, most) for file, most in outputs.items())
+        try:
+            with tempfile.TemporaryDirectory(prefix="attestca-") as name:  # made with mode 0700
+                self._execute([program, *arguments], Path(name), environment)
+                return tuple(
+                    read_output(tool, Path(name, file), most) for file, most in outputs.items()
+                )
+        except OSError as error:
+            raise ToolFailed(f"cannot run {tool}: {error.strerror or error}") from error
 
     def _device(self) -> str:
         for device in self.devices:
@@ -136,8 +140,6 @@ class TpmTools:
                 )
             except subprocess.TimeoutExpired:
                 raise ToolFailed(f"{tool} did not end within {self.seconds:g} s") from None
-            except OSError as error:
-                raise ToolFailed(f"{tool} does not start: {error.strerror}") from error
             if done.returncode:
                 complaints.seek(0)
                 said = complaint(complaints.read(MAX_COMPLAINT))

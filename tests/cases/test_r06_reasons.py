@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cases.snp.index import CORPUS as SNP_CORPUS
 from tests.cases.tdx.index import CORPUS
 from tests.tdx_lab import Lab
 from verifiers.endorsements import Response
@@ -31,8 +32,9 @@ def of_gather() -> Reason:
 
 
 def test_every_reason_is_produced() -> None:
-    """`test_tdx_corpus` shows that each case really ends with the reason it names."""
-    produced = {case.expect for case in CORPUS if isinstance(case.expect, Reason)}
+    """`test_tdx_corpus` and `test_snp_corpus` show that each case really ends with the reason it names."""
+    expected = [case.expect for case in CORPUS] + [case.expect for case in SNP_CORPUS]
+    produced = {expect for expect in expected if isinstance(expect, Reason)}
     missing = set(Reason) - produced - OF_THE_COMMAND_LINE - {of_gather(), _unknown_status()}
     assert not missing
     assert not produced & OF_THE_COMMAND_LINE

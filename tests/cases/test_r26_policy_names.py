@@ -16,7 +16,8 @@ from policies.document import Issue, San
 from policies.errors import NameRefused
 from policies.names import VARIABLES, Names, render_names
 from tests.unit.policies.claims_factory import GOOD, TD, register
-from tests.unit.policies.documents import policy
+from tests.unit.policies.documents import policy, snp_policy
+from tests.unit.policies.snp_claims import with_report
 from verifiers.evidence import Tee
 
 if TYPE_CHECKING:
@@ -138,4 +139,20 @@ def test_register_values_cannot_shape_a_name(config: bytes, measurement: bytes) 
         assert render_names(templates_, claims) == Names(
             dns=(f"i{config.hex()[:32]}.example.org",),
             uri=(f"spiffe://example.org/{measurement.hex()}/{config.hex()}",),
+        )
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(min_size=48, max_size=48))
+def test_the_host_of_an_snp_guest_cannot_shape_a_name(host_data: bytes, measurement: bytes) -> None:
+    """The host chooses HOST_DATA freely."""
+    claims = with_report(host_data=host_data, measurement=measurement)
+    san = {"dns": ["{product}.i{host_data_32}.example.org"], "uri": ["spiffe://x/{measurement}"]}
+    document = snp_policy(issue={"san": san}).document
+    if not any(host_data):
+        with pytest.raises(NameRefused):
+            render_names(document, claims)
+    else:
+        assert render_names(document, claims) == Names(
+            dns=(f"genoa.i{host_data.hex()[:32]}.example.org",),
+            uri=(f"spiffe://x/{measurement.hex()}",),
         )

@@ -18,7 +18,8 @@ from policies.model import Model
 from policies.names import render_names
 from policies.result import Decision
 from tests.unit.policies.claims_factory import GOOD, NOW
-from tests.unit.policies.documents import faults, text
+from tests.unit.policies.documents import faults, snp_text, text
+from tests.unit.policies.snp_claims import GOOD_SNP
 from verifiers.evidence import Tee
 
 if TYPE_CHECKING:
@@ -88,24 +89,28 @@ def test_judging_touches_nothing_outside() -> None:
             events.append(event)
 
     sys.addaudithook(watch)
-    data = text(not_after="2027-01-01T00:00:00Z")
+    tdx = text(not_after="2027-01-01T00:00:00Z")
+    snp = snp_text({"tcb": {"advisories": ["AMD-SB-3027"]}})
 
-    def judge() -> Decision:
-        loaded = load_policy(data)
-        lint(loaded, NOW)
-        render_names(loaded.document, GOOD)
-        return appraise(GOOD, loaded, NOW).decision
+    def judge() -> set[Decision]:
+        decisions = set()
+        for data, claims in ((tdx, GOOD), (snp, GOOD_SNP)):
+            loaded = load_policy(data)
+            lint(loaded, NOW)
+            render_names(loaded.document, claims)
+            decisions.add(appraise(claims, loaded, NOW).decision)
+        return decisions
 
-    judge()  # what is imported on first use is imported now
+    judge()  # what is imported on first use is imported now, and the list of floors read
     watching = True
     load_default(Tee.TDX)
     opened = [event for event in events if event == "open"]
     events.clear()
-    decision = judge()
+    decisions = judge()
     watching = False
     outside = ("open", "socket.", "subprocess.", "os.", "exec", "import", "ctypes.", "urllib.")
     assert [event for event in events if event.startswith(outside)] == []
-    assert decision is Decision.ACCEPTED
+    assert decisions == {Decision.ACCEPTED}
     assert opened == ["open"]  # the hook does see a file being read
 
 

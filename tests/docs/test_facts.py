@@ -29,14 +29,14 @@ from policies.model import MAX_STALE
 from policies.names import VARIABLES
 from policies.registers import Register
 from policies.result import Finding, RuleResult
-from policies.rules import RELAXABLE, WARNABLE, RuleId
+from policies.rules import RELAXABLE, RULES, WARNABLE, RuleId
 from tests.docs.documents import TOP, blocks, codes, rows, section
 from verifiers.errors import Reason
 from verifiers.evidence import MAX_BYTES, EvidenceKind, Tee
 from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ENROLLMENT = TOP / "docs" / "enrollment.md"
 POLICIES = TOP / "docs" / "policies.md"
@@ -190,6 +190,7 @@ def test_limits() -> None:
     assert shown == {
         "request body": f"{limits.body_bytes // KIB // KIB} MiB",
         "TDX quote": f"{MAX_BYTES[EvidenceKind.TDX_QUOTE] // KIB} KiB",
+        "pieces of evidence": str(schema.MAX_EVIDENCE),
         "CSR": f"{csr.MAX_BYTES // KIB} KiB",
         "nonce": f"{nonce.LENGTH} bytes",
         "profile": "63 characters of `a-z`, `0-9` and `-`",
@@ -211,19 +212,31 @@ def test_limits() -> None:
 
 
 def test_rules() -> None:
-    table = {_first_code(row): (row[2], row[3]) for row in rows(section(POLICIES, "## Rules"))}
+    shown = rows(section(POLICIES, "## Rules"))
+    table = {_first_code(row): (row[3], row[4]) for row in shown}
     assert list(table) == list(RuleId)
+    for tee in Tee:
+        about = {_first_code(row) for row in shown if row[1] in ("both", tee.upper())}
+        assert about == RULES[tee]
     assert {rule for rule, (relax, _) in table.items() if relax == "yes"} == RELAXABLE
     assert {rule for rule, (_, warn) in table.items() if warn == "yes"} == WARNABLE
 
 
 def test_name_variables() -> None:
-    table = [_first_code(row).strip("{}") for row in rows(section(POLICIES, "## Names"))]
-    registers = set(Register) & set(table)
-    assert {
-        *table,
-        *(f"{name}_{digits}" for name in registers for digits in (16, 32)),
-    } == VARIABLES[Tee.TDX].keys()
+    shown = rows(section(POLICIES, "## Names"))
+    for tee in Tee:
+        names = {name for row in shown if row[1] in ("both", tee.upper()) for name in _named(row)}
+        short = {f"{name}_{digits}" for name in names & set(Register) for digits in (16, 32)}
+        assert names | short == VARIABLES[tee].keys()
+
+
+def _named(row: list[str]) -> Sequence[str]:
+    """The variable of one row; two codes are the ends of a run of registers."""
+    first, *last = (code.strip("{}") for code in codes(row[0]))
+    if not last:
+        return [first]
+    registers = list(Register)
+    return registers[registers.index(Register(first)) : registers.index(Register(*last)) + 1]
 
 
 def test_members_of_a_finding() -> None:
@@ -241,11 +254,13 @@ def test_statuses_that_can_be_tolerated() -> None:
     assert named == {status.value for status in TcbStatus}
 
 
-def test_the_example_has_every_key_and_is_accepted() -> None:
-    (example,) = (one.text for one in blocks(POLICIES) if one.language == "yaml")
-    loaded = load_policy(example.encode())
-    assert list(_unsaid(loaded.document, "")) == []
-    assert [str(one) for one in lint(loaded, datetime.now(UTC)) if one.is_error] == []
+def test_the_examples_have_every_key_and_are_accepted() -> None:
+    examples = [one.text for one in blocks(POLICIES) if one.language == "yaml"]
+    tdx, snp = (load_policy(example.encode()) for example in examples)
+    assert list(_unsaid(tdx.document, "")) == ["snp"]
+    assert list(_unsaid(snp.document.rules, "snp.")) == ["snp.tcb.no_floor"]
+    for loaded in (tdx, snp):
+        assert [str(one) for one in lint(loaded, datetime.now(UTC)) if one.is_error] == []
 
 
 def _unsaid(model: BaseModel, path: str) -> Iterator[str]:
@@ -270,7 +285,7 @@ def test_required_keys_and_bounds() -> None:
     text = section(POLICIES, "## Every key")
     required = {name for name, one in PolicyDocument.model_fields.items() if one.is_required()}
     assert required == {"name", "version", "match"}
-    assert "Only `name`, `version`, `match.tee` and `tdx` must be there" in text
+    assert "Only `name`, `version`, `match.tee` and the section of that technology must" in text
     assert f"one minute to {MAX_LIFETIME.days} days; default 24h" in text
     assert f"at most {MAX_STALE.days}d" in text
     assert MAX_LIFETIME == profile.MAX_LIFETIME

@@ -162,7 +162,7 @@ ODD = [
 
 
 @st.composite
-def signed_again(draw: st.DrawFn, tbs: bytes, key: pki.Key, algorithm: bytes) -> bytes:
+def signed_again(draw: st.DrawFn, tbs: bytes, key: pki.Signer, algorithm: bytes) -> bytes:
     """A certificate or list that differs in an element, with a right signature."""
     body = elements_changed(draw, tbs)
     return writer.sequence(body, algorithm, writer.bit_string(key.sign_der(body)))

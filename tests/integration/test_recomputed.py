@@ -16,21 +16,27 @@ from cryptography import x509
 
 from attestca_client.chain import spki
 from attestca_client.protocol import DEFAULT_OID_ARC, binding, ca_id, tpm_extra
+from ca.app.keys import anchors_of
+from ca.config import load
 from ca.issuance import extension
 from ca.ports import CertificateQuery, Decision
 from ca.store.sql import SqlStore
 from policies.appraise import appraise
 from policies.errors import NameRefused
+from policies.floors import load_floors
 from policies.loader import LoadedPolicy, load_policy
 from policies.names import render_names
 from policies.result import Decision as Appraised
 from policies.select import select
+from simulator.azure import AzureCvm
 from simulator.machine import register
+from simulator.products import Tcb
+from simulator.snp import CSP
 from simulator.stage import POLICY
-from simulator.world import World
 from tests.app_lab import IMAGE
 from tests.databases import run_to_end
 from tests.service_lab import leaf_of
+from tests.snp_app import open_snp_app
 from tests.stage_lab import Enrolled, database_url
 from verifiers import registry
 from verifiers.anchors import Anchor, Anchors
@@ -39,21 +45,25 @@ from verifiers.errors import VerificationError
 from verifiers.evidence import Binding, Evidence, EvidenceKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ca.ports import Store
     from tests.app_lab import App
+    from tests.snp_app import SnpApp
+    from tests.vendor_lab import Clock
 
 
 async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: bytes) -> str:
     """`result_json` of a decision, from nothing but the record."""
     assert made.anchors_sha256 == anchors.sha256
-    ((kind, blob),) = made.evidence
-    (bundle,) = made.collateral
-    for kept in (blob, bundle):
+    pieces = [Evidence(EvidenceKind(kind), blob.data) for kind, blob in made.evidence]
+    bundle, *floors = made.collateral
+    for kept in (*made.collateral, *(blob for _, blob in made.evidence)):
         assert sha256(kept.data).digest() == kept.sha256
     expected = binding(
         ca_id=authority, profile=made.profile, nonce=made.nonce, spki_der=made.spki_der
     )
-    parsed = registry.parse([Evidence(EvidenceKind(kind), blob.data)])
+    parsed = registry.parse(pieces)
     endorsements = registry.parse_bundle(parsed, bundle.data)
     try:
         claims = registry.verify(
@@ -72,7 +82,8 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
     chosen = select(policies, claims, made.profile, made.decided_at)
     if not isinstance(chosen, LoadedPolicy):
         return chosen.to_json()
-    result = appraise(claims, chosen, made.decided_at)
+    kept_floors = [load_floors(blob.data) for blob in floors]
+    result = appraise(claims, chosen, made.decided_at, *kept_floors)
     try:
         render_names(chosen.document, claims)
     except NameRefused as error:
@@ -127,6 +138,77 @@ async def test_certificates_and_refusals(app_on_both: App) -> None:
         assert again == made.result_json
 
 
+ADVISORIES = "{advisories: [T-1]}"
+
+
+def write_floors(path: Path, version: int, microcode: int) -> None:
+    """A list of one advisory about Milan."""
+    advisory = {
+        "title": "of a test",
+        "source": "https://vendor.example",
+        "date": "2026-01-01",
+        "floors": {"19-01-1": {"reported": {"microcode": microcode}}},
+    }
+    said = {"version": version, "date": "2026-11-25", "advisories": {"T-1": advisory}}
+    path.write_text(json.dumps(said))
+
+
+async def snp_decisions(snp: SnpApp, floors: Path) -> None:
+    """Every kind of decision on SEV-SNP evidence, under two lists of floors."""
+    await snp.accept(tcb=ADVISORIES, rules=f'  vlek: {{csp_ids: ["{CSP}"]}}')
+    await snp.accept(name="azure", provider="azure")
+    await snp.accept(name="other", profile="other")
+    machine, cvm = snp.amd.machine("Milan"), AzureCvm(snp.amd.machine("Turin"))
+    table = machine.certificate_table("vlek")
+    above = Tcb(bootloader=5, tee=0, snp=0x1D, microcode=0xDE)
+    for status, body in (
+        (201, {"machine": machine}),
+        (201, {"machine": machine, "certificates": machine.certificates_pem()}),
+        (201, {"machine": machine, "certificates": table, "signing_key": "vlek"}),
+        (201, {"machine": cvm}),
+        (403, {"machine": cvm, "measurement": bytes(48)}),
+        (403, {"machine": machine, "version": 2, "certificates": machine.vek().der}),
+        (403, {"machine": snp.amd.machine("Genoa")}),  # no floor for it
+        (403, {"machine": machine, "committed_tcb": above}),
+        (403, {"machine": machine, "profile": "unknown"}),
+        (201, {"machine": machine, "profile": "other"}),
+    ):
+        reply = await snp.enroll(**body)
+        assert reply.status == status, reply.body
+    write_floors(floors, 8, 0xDF)
+    await snp.app.run_job("floors")
+    assert (await snp.enroll(machine)).status == 403
+    snp.amd.line("Milan").vcek_crl.revoke(snp.amd.line("Milan").ask.spec.serial)
+    snp.app.clock.advance(hours=7)
+    assert (await snp.enroll(machine)).status == 403
+
+
+async def test_sev_snp(app_clock: Clock, database_url: str, tmp_path: Path) -> None:
+    floors = tmp_path / "floors.yaml"
+    write_floors(floors, 7, 0xDE)
+    files: dict[str, object] = {"amd_floors_file": str(floors)}
+    async with open_snp_app(tmp_path, database_url, app_clock, policies=files) as snp:
+        await snp_decisions(snp, floors)
+        store, authority = snp.app.service.store, snp.app.service.authority
+        # the world goes on
+        write_floors(floors, 9, 0)
+        await snp.app.run_job("floors")
+        app_clock.advance(days=900)
+        refused = [record.decision for record in await store.refusals(100, None)]
+        issued = [record.decision for record in await store.certificates(CertificateQuery())]
+        assert (len(refused), len(issued)) == (7, 5)
+        for made in (*refused, *issued):
+            again = await recomputed(made, store, authority.anchors, authority.ca_id)
+            assert again == made.result_json
+        asked = [one for one in (*issued, *refused) if len(one.collateral) == 2]
+        lists = {json.loads(one.collateral[1].data)["version"]: one for one in asked}
+        assert lists.keys() == {7, 8}
+        earlier, later = lists[7], lists[8]
+        swapped = replace(earlier, collateral=(earlier.collateral[0], later.collateral[1]))
+        again = await recomputed(swapped, store, authority.anchors, authority.ca_id)
+        assert again != earlier.result_json, "the floors are those that it was judged by"
+
+
 async def test_the_services_own_name_is_a_denial_on_record(app: App) -> None:
     """An accepted appraisal on record would say the contrary of what happened."""
     text = named_by_configuration().replace("{mr_config_id_32}.example.org", "ca.example.org")
@@ -178,8 +260,7 @@ async def test_a_record_that_was_changed_does_not_recompute(app: App) -> None:
 
 def test_by_another_process_than_the_service(enrolled: Enrolled) -> None:
     """On the database of `attestca serve`, which runs."""
-    world = World.load(enrolled.stage.world_file)
-    anchors = Anchors(Anchor.from_der(world.intel.root_der))
+    anchors = anchors_of(load(enrolled.stage.config))
     run_to_end(_check(enrolled, anchors, enrolled.leaf))
 
 

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from ca.app.service import opened
 from ca.enrollment import enroll
+from ca.errors import CollateralUnusable
 from ca.http.wire import decode_enrollment
 from ca.ports import CertificateQuery
 from simulator.amd import FakeAmd
@@ -141,6 +144,27 @@ async def test_a_first_list_is_fetched_though_certificates_are_throttled(snp: Sn
     assert reply.status == 201
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=429), Fault(status=500), Fault(status=404), Fault(body=b"x" * 20_000)],
+    ids=["throttled", "failing", "unknown", "too large"],
+)
+async def test_no_chip_id_is_logged_or_answered(
+    snp: SnpApp, machine: SnpMachine, fault: Fault
+) -> None:
+    """AMD's address of a VCEK names the chip: neither the log nor a caller is shown it."""
+    snp.kds.faults[VCEK] = fault
+    with capture_logs() as logs:
+        replies = [await snp.enroll(one) for one in (machine, snp.amd.machine("Genoa"))]
+    assert {reply.status for reply in replies} <= {422, 503}
+    said = repr(logs) + repr([reply.body for reply in replies])
+    asked = [path.split("/")[4].partition("?")[0] for path in snp.kds.requests if "SPL" in path]
+    assert {len(bytes.fromhex(chip)) for chip in asked} == {64}
+    assert not [chip for chip in asked if chip in said]
+    if fault.status != 404:  # which is an answer
+        assert "/vcek/v1/Genoa/…?blSPL=" in said
+
+
 # down
 
 
@@ -216,6 +240,35 @@ async def test_what_amd_did_not_sign(
     snp.kds.faults.clear()
     snp.app.clock.advance(minutes=2)
     assert (await snp.enroll(machine)).status == 201
+
+
+async def test_a_certificate_that_was_changed_in_the_database(
+    snp_on_both: SnpApp,
+) -> None:
+    """R-05, where it has no age: it decides nothing, and the next question to AMD mends it."""
+    snp = snp_on_both
+    await snp.accept()
+    machine, other = snp.amd.machine("Genoa"), snp.amd.machine("Genoa")
+    assert (await snp.enroll(machine)).status == 201
+    store = snp.app.service.store
+    (url,) = (snp.kds.base_url + path for path in snp.kds.requests if not path.endswith("/crl"))
+    row = await store.cached_response(url)
+    assert row is not None
+    await store.put_cached_response(replace(row, body=other.vek().der))
+    snp.app.clock.advance(minutes=2)
+    async with opened(snp.app.config) as again:
+
+        async def ask() -> None:
+            body = snp.body(await snp.app.nonce(), machine)
+            await enroll(decode_enrollment(body), again.authority, snp.app.clock())
+
+        with pytest.raises(CollateralUnusable):
+            await ask()
+        await ask()
+    mended = await store.cached_response(url)
+    assert mended is not None
+    assert (mended.body, mended.fetched_at) == (row.body, snp.app.clock())
+    assert snp.fetched == ["crl", "crl", "vcek", "vcek"]
 
 
 async def test_a_certificate_of_another_chip(snp: SnpApp, machine: SnpMachine) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -11,8 +12,11 @@ import pytest
 from cryptography import x509
 
 from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, chip_id, handle
+from ca.enrollment import Issuing, enroll
 from ca.errors import PolicyConflict
+from ca.http.wire import decode_enrollment
 from ca.issuance import extension
+from ca.issuance.request import Assurance
 from ca.ports import CertificateQuery
 from simulator.azure import AzureCvm
 from simulator.pki import pem
@@ -20,7 +24,8 @@ from simulator.products import Tcb
 from simulator.snp import CSP, DEBUG
 from simulator.snp_report import FIELDS
 from tests.app_lab import problem_of
-from tests.service_lab import leaf_of
+from tests.authority_lab import make_lab
+from tests.service_lab import CountingSigner, leaf_of
 from tests.snp_app import MEASUREMENT, NO_FLOOR, open_snp_app, policy
 
 if TYPE_CHECKING:
@@ -184,6 +189,29 @@ async def test_tolerated_things_are_named(snp: SnpApp, tcb: str, configuration: 
     assert [name.partition(":")[0] for name in info.tolerated] == (
         [] if configuration == 2 else ["tcb-floor"]
     )
+
+
+@pytest.mark.parametrize(
+    ("tcb", "old", "hardware"),
+    [(FLOOR, False, 2), (FLOOR, True, 32), (NO_FLOOR, False, 32)],
+    ids=["above", "below", "no-floor"],
+)
+async def test_hardware_is_affirmed_above_a_floor_alone(
+    snp: SnpApp, tcb: str, *, old: bool, hardware: int
+) -> None:
+    """As an authority says it whose certificates are of real machines; `below` is tolerated by a warning."""
+    await snp.app.accept_image(policy(tcb=tcb) + "warn: {tcb-floor: 2035-01-01}\n")
+    now = snp.app.clock()
+    lab = make_lab(Assurance.VERIFIED, now)
+    issuing = Issuing(lab.issuer, CountingSigner(lab), lab.ear_key(now))
+    authority = replace(snp.app.service.authority, issuing=lambda: issuing)
+    level = Tcb(bootloader=3, tee=0, snp=8, microcode=0x73) if old else None
+    body = snp.body(await snp.app.nonce(), snp.amd.machine("Milan", tcb=level))
+    record = (await enroll(decode_enrollment(body), authority, now)).certificate
+    claims = jwt.decode(record.ear or "", options={"verify_signature": False})
+    cpu = claims["submods"]["cpu"]
+    assert cpu["ear_trustworthiness_vector"]["hardware"] == hardware
+    assert cpu["ear_status"] == ("affirming" if hardware == 2 else "warning")
 
 
 async def test_a_tcb_below_the_floor(snp: SnpApp) -> None:

@@ -200,9 +200,14 @@ def _table(data: bytes) -> Certificates:
             return Certificates(tuple(candidates), tuple(others))
         certificate = Cursor(data, offset).take(length, f"certificate {guid.hex()}")
         if guid in _CANDIDATE_GUIDS:
-            candidates.append(certificate)
+            candidates += _entry(certificate)
         elif guid in _AUTHORITY_GUIDS:
-            others.append(certificate)
+            others += _entry(certificate)
     raise VerificationError(
         Reason.MALFORMED, f"certificate table: no entry of zero within {_MAX_ENTRIES} entries"
     )
+
+
+def _entry(data: bytes) -> tuple[bytes, ...]:
+    """The certificate of one entry: DER, or PEM where a host was given that."""
+    return split_pem(data, 1, "certificate table") if data.startswith(_PEM_START) else (data,)

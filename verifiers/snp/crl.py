@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PEM_START: Final = b"-----BEGIN X509 CRL-----"
 
-_VERSION_2: Final = (der.INTEGER, b"\x01")
 _NUMBER: Final = bytes.fromhex("551d14")  # content octets of the OID
 
 
@@ -62,10 +61,11 @@ def verify_crl(data: bytes, ark: AmdAuthority) -> ArkCrl:
 
 def _verify(data: bytes, ark: AmdAuthority) -> ArkCrl:
     signed = read_signed(data)
-    if len(signed.fields) < 3 or signed.fields[0] != _VERSION_2:
-        raise ValueError("not of version 2")
-    if signed.fields[2][1] != ark.subject or not signed.is_by(ark):
-        raise ValueError(f"not issued and signed by {ark.common_name}")
+    match signed.fields:
+        case ((der.INTEGER, b"\x01"), _, (der.SEQUENCE, ark.subject), *_) if signed.is_by(ark):
+            pass  # version 2, algorithm, issuer
+        case _:
+            raise ValueError(f"not a version 2 CRL issued and signed by {ark.common_name}")
     crl = x509.load_der_x509_crl(data)
     if crl.next_update_utc is None:
         raise ValueError("nextUpdate is missing")

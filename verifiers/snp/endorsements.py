@@ -148,8 +148,9 @@ def gather(evidence: SnpEvidence, source: KdsSource, anchors: Anchors) -> Gather
             Reason.INCOMPLETE, "the report is signed by a VLEK: send the VLEK with it"
         )
     check_chip_id(report)
-    url = source.vcek_url(report, hierarchy.product)
-    answers = yield Fetch("vcek", url, max_bytes=MAX_VEK_BYTES), crl
+    url, chip = source.vcek_url(report, hierarchy.product), _hwid(report, hierarchy.product).hex()
+    vcek = Fetch("vcek", url, max_bytes=MAX_VEK_BYTES, hardware_id=chip)
+    answers = yield vcek, crl
     if answers[0].status in _STATUS_UNKNOWN:
         raise VerificationError(
             Reason.PLATFORM_UNKNOWN, f"AMD has no VCEK of this {hierarchy.product} chip and TCB"

@@ -170,8 +170,8 @@ def _time(tag: int, content: bytes) -> datetime:
     """UTCTime until 2049, GeneralizedTime after, both to the second and with Z (RFC 5280 4.1.2.5)."""
     digits = content[:-1]
     if tag == _UTC_TIME:
-        digits = (b"19" if digits >= b"50" else b"20") + digits
-    elif tag != _GENERALIZED_TIME or digits < b"2050":
+        digits = (b"19" if digits[:2] >= b"50" else b"20") + digits
+    elif tag != _GENERALIZED_TIME or digits[:4] < b"2050":
         raise ValueError("neither UTCTime nor a GeneralizedTime of 2050 or later")
     if len(digits) != 14 or not digits.isdigit() or content[-1:] != b"Z":
         raise ValueError("not a time to the second in UTC")

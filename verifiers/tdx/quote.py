@@ -124,6 +124,11 @@ def parse_quote(data: bytes) -> TdxQuote:
     )
 
 
+def names_tdx(data: bytes) -> bool:
+    """Whether bytes say that they are a quote of TDX, by the TEE type at 4; nothing is checked."""
+    return data[4:8] == _TEE_TDX.to_bytes(4, "little")
+
+
 def _parse_header(cursor: Cursor) -> QuoteHeader:
     header = QuoteHeader(*_HEADER.unpack(cursor.take(_HEADER.size, "header")))
     if header.version == 3:

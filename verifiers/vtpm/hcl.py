@@ -42,7 +42,6 @@ _SHA256: Final = 1
 _AK: Final = "HCLAkPub"
 _EXPONENT: Final = b"\x01\x00\x01"
 _MODULUS_BITS: Final = range(2048, 4096 + 1)
-_MODULUS_TEXT: Final = (4096 // 8 * 4 + 2) // 3  # characters of base64url
 _BASE64URL: Final = re.compile(r"(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?")
 
 
@@ -198,8 +197,8 @@ def _attestation_key(keys: Json) -> rsa.RSAPublicKey:
 
 
 def _base64url(value: Json) -> bytes:
-    """Unpadded, as in a JWK, in its one canonical form; no longer than the largest modulus."""
-    if isinstance(value, str) and len(value) <= _MODULUS_TEXT and _BASE64URL.fullmatch(value):
+    """Unpadded, as in a JWK, in its one canonical form."""
+    if isinstance(value, str) and _BASE64URL.fullmatch(value):
         decoded = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
         if base64.urlsafe_b64encode(decoded).rstrip(b"=") == value.encode():
             return decoded

@@ -98,8 +98,15 @@ class TestTemplate:
 
     def test_examples_of_keys_without_a_value_are_valid(self, read: Callable[..., Config]) -> None:
         text = template({"server": {"public_url": PUBLIC_URL}})
-        for key, value in re.findall(r'^# (\w+) = "(.*)"$', text, re.MULTILINE):
-            assert str(getattr(read({"collateral": {key: value}}).collateral, key)).endswith(value)
+        shown = re.findall(r'^\[(.+)\]$|^# (\w+) = "(.*)"$', text, re.MULTILINE)
+        section, checked = "", set()
+        for name, key, value in shown:
+            section = name or section
+            if key:
+                config = getattr(read({section: {key: value}}), section)
+                assert str(getattr(config, key)).endswith(value)
+                checked.add(section)
+        assert checked == {"collateral", "policies"}
 
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
     def test_any_text_survives(self, text: str) -> None:

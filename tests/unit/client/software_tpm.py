@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,17 +60,23 @@ class SoftwareTpm:
         return key
 
     def make_report(self, key: rsa.RSAPublicKey) -> None:
-        """An HCL report that names the key. The 2048 bytes of swtpm's largest index hold one with the one key."""
-        self.hcl = Hcl(runtime=runtime(keys=[jwk(key)]), trailing=bytes(8)).data
+        """An HCL report that names the key; the CPU's report in it is none."""
+        self.store(Hcl(runtime=runtime(keys=[jwk(key)]), trailing=bytes(8)).data)
+
+    def store(self, hcl: bytes) -> None:
+        """Put an HCL report where the paravisor does; swtpm's largest index holds 2048 bytes, so it names one key."""
+        self.hcl = hcl
         (self.folder / "hcl").write_bytes(self.hcl)
         attributes = ("-a", "ownerread|ownerwrite|authread")
         self.tool("nvdefine", "-C", "o", "-s", str(len(self.hcl)), *attributes, HCL_INDEX)
         self.tool("nvwrite", "-C", "o", "-i", "hcl", HCL_INDEX)
 
-    def extend(self, *numbers: int) -> None:
-        """Registers 0 to 15 are zero after a start."""
-        for number in numbers:
-            self.tool("pcrextend", f"{number}:sha256={number:02x}{'5a' * 31}")
+    def extend(self, *numbers: int) -> dict[int, bytes]:
+        """Extend registers of 0 to 15, which are zero after a start; the values they have if it was the first time."""
+        digests = {number: bytes([number]) + b"\x5a" * 31 for number in numbers}
+        for number, digest in digests.items():
+            self.tool("pcrextend", f"{number}:sha256={digest.hex()}")
+        return {n: sha256(bytes(32) + digest).digest() for n, digest in digests.items()}
 
 
 @contextlib.contextmanager

@@ -139,7 +139,9 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return Bench(tmp_path)
 
 
@@ -224,7 +226,7 @@ def test_where_and_how_the_tools_run(
         ours = {"PATH": str(tmp_path), "LC_ALL": "C", "TPM2TOOLS_TCTI": f"device:{bench.device}"}
         assert call.environment.items() >= ours.items()
         assert call.environment.keys() - ours.keys() <= {"LC_CTYPE"}  # Python's own, at its start
-        assert call.folder.parent == Path(tempfile.gettempdir())
+        assert call.folder.parent == bench.root / "temporary"
         assert (call.mode, call.there) == (0o700, ["stderr"])
         assert not call.folder.exists()
 
@@ -259,15 +261,20 @@ def test_no_device(bench: Bench) -> None:
 
 def test_a_program_that_does_not_start(bench: Bench) -> None:
     (bench.root / "tpm2_nvread").write_bytes(b"\x7fELF")
-    with pytest.raises(TpmMissing, match="does not start"):
+    with pytest.raises(TpmMissing, match="cannot run tpm2_nvread: Exec format error"):
+        bench.source(DATA)
+
+
+def test_nowhere_to_write(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(bench.root / "gone"))
+    with pytest.raises(TpmMissing, match="cannot run tpm2_nvread: No such file or directory"):
         bench.source(DATA)
 
 
 def refused(bench: Bench, kind: type[EvidenceError], match: str) -> EvidenceError:
-    before = set(Path(tempfile.gettempdir()).glob("attestca-*"))
     with pytest.raises(kind, match=match) as caught:
         bench.source(DATA)
-    assert set(Path(tempfile.gettempdir()).glob("attestca-*")) <= before
+    assert list((bench.root / "temporary").iterdir()) == []
     return caught.value
 
 
@@ -357,15 +364,14 @@ def test_the_complaint_is_what_says_most() -> None:
 def test_being_told_to_end_removes_what_was_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("attestca-*"))
-
     def told(*_: object, **__: object) -> None:
+        assert len(list((bench.root / "temporary").iterdir())) == 1
         raise SystemExit
 
     monkeypatch.setattr("attestca_client.azure.subprocess.run", told)
     with pytest.raises(SystemExit):
         bench.source(DATA)
-    assert set(Path(tempfile.gettempdir()).glob("attestca-*")) <= before
+    assert list((bench.root / "temporary").iterdir()) == []
 
 
 # The instance metadata service

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import TYPE_CHECKING
 
 import pytest
 
+from policies import registers
 from policies.appraise import appraise
 from policies.capture import capture_entries, capture_policy
 from policies.document import SourceKind
@@ -15,9 +17,26 @@ from policies.errors import PolicyError
 from policies.lint import lint
 from policies.loader import load_policy
 from policies.registers import Register
-from policies.result import Decision
+from policies.result import Decision, RuleResult
+from policies.rules import RuleId
+from policies.snp_document import Components
 from tests.unit.policies.claims_factory import GOOD, NOW, TD, register, with_service_td, with_td
 from tests.unit.policies.documents import MUST_PIN
+from tests.unit.policies.findings import denying
+from tests.unit.policies.snp_claims import (
+    AZURE,
+    GOOD_SNP,
+    OLD,
+    REPORT,
+    tcb,
+    with_report,
+    with_tcbs,
+)
+from verifiers.evidence import Product, Provider, Tee
+from verifiers.snp.claims import CpuModel
+
+if TYPE_CHECKING:
+    from verifiers.claims import Claims
 
 
 def test_a_captured_policy_accepts_its_machine_and_no_other() -> None:
@@ -65,8 +84,8 @@ def test_entries_can_be_pasted_into_a_policy() -> None:
 
 
 def test_registers_can_be_chosen() -> None:
-    registers = (*MUST_PIN, Register.MR_CONFIG_ID)
-    text = capture_entries([GOOD], entry_id="x", added=NOW, registers=registers)
+    chosen = (*MUST_PIN, Register.MR_CONFIG_ID)
+    text = capture_entries([GOOD], entry_id="x", added=NOW, registers=chosen)
     assert f'mr_config_id: "{TD.mr_config_id.hex()}"' in text
 
 
@@ -78,11 +97,11 @@ def test_an_all_zero_register_is_pointed_out() -> None:
 def test_what_cannot_be_captured_is_said() -> None:
     with pytest.raises(ValueError, match="nothing to capture"):
         capture_entries([], entry_id="x", added=NOW)
-    registers = (*MUST_PIN, Register.MR_SERVICE_TD)
+    chosen = (*MUST_PIN, Register.MR_SERVICE_TD)
     with pytest.raises(ValueError, match="does not report mr_service_td"):
-        capture_entries([GOOD], entry_id="x", added=NOW, registers=registers)
+        capture_entries([GOOD], entry_id="x", added=NOW, registers=chosen)
     bound = with_service_td(register(1))
-    assert "mr_service_td" in capture_entries([bound], entry_id="x", added=NOW, registers=registers)
+    assert "mr_service_td" in capture_entries([bound], entry_id="x", added=NOW, registers=chosen)
 
 
 @pytest.mark.parametrize("bad", ["", "a b", 'x"\n    - id: y', "{x}"])
@@ -91,3 +110,69 @@ def test_ids_and_names_cannot_break_out_of_their_place(bad: str) -> None:
         capture_entries([GOOD], entry_id=bad, added=NOW)
     with pytest.raises(PolicyError):
         capture_policy([GOOD], name=bad, entry_id="x", added=NOW)
+
+
+# SEV-SNP
+
+
+def test_a_captured_snp_policy_accepts_its_machine_and_nothing_lower() -> None:
+    data = capture_policy([GOOD_SNP], name="first", entry_id="web-1", added=NOW).encode()
+    loaded = load_policy(data)
+    assert loaded.document.match.provider is Provider.DIRECT
+    assert appraise(GOOD_SNP, loaded, NOW).decision is Decision.ACCEPTED
+    assert not any(remark.is_error for remark in lint(loaded, NOW))
+    assert denying(with_report(measurement=register(9)), loaded) == {
+        RuleId.MEASUREMENT: RuleResult.FAIL
+    }
+    low = tcb(snp=26)
+    assert denying(with_tcbs(low, low, low, low), loaded) == {RuleId.TCB_FLOOR: RuleResult.FAIL}
+    assert denying(with_tcbs(launch=low), loaded) == {RuleId.TCB_FLOOR: RuleResult.FAIL}
+
+
+def test_a_captured_floor_is_the_lowest_of_each_model() -> None:
+    turin = replace(
+        with_tcbs(*[tcb(fmc=1, microcode=81)] * 4),
+        product=Product.TURIN,
+        cpu=CpuModel(0x1A, 0x02, 1),
+    )
+    lower = with_tcbs(tcb(snp=26, microcode=99), launch=tcb(tee=0))
+    text = capture_policy([GOOD_SNP, lower, turin, OLD], name="f", entry_id="e", added=NOW)
+    document = load_policy(text.encode()).document
+    assert document.snp is not None
+    floors = document.snp.tcb.minimum
+    assert list(floors) == ["19-11-1", "1a-02-1"]
+    assert floors["19-11-1"].reported == Components(bootloader=10, tee=1, snp=26, microcode=88)
+    assert floors["19-11-1"].launch == Components(bootloader=10, tee=0, snp=27, microcode=88)
+    assert floors["1a-02-1"].reported == Components(
+        fmc=1, bootloader=10, tee=1, snp=27, microcode=81
+    )
+
+
+def test_reports_without_a_cpu_model_give_no_floor() -> None:
+    text = capture_policy([OLD], name="first", entry_id="e", added=NOW)
+    document = load_policy(text.encode()).document
+    assert document.snp is not None
+    assert "no CPU model" in (document.snp.tcb.no_floor or "")
+
+
+def test_a_paravisors_guest_is_captured_with_its_pcrs() -> None:
+    loaded = load_policy(capture_policy([AZURE], name="f", entry_id="e", added=NOW).encode())
+    (entry,) = loaded.document.reference_sets["release"]
+    assert list(entry.values) == list(registers.MUST_PIN[Tee.SNP, Provider.AZURE])
+    assert loaded.document.match.provider is Provider.AZURE
+    assert appraise(AZURE, loaded, NOW).decision is Decision.ACCEPTED
+    assert not any(remark.is_error for remark in lint(loaded, NOW))
+    with pytest.raises(ValueError, match="does not report pcr4"):
+        capture_entries([replace(AZURE, tpm=None)], entry_id="e", added=NOW)
+
+
+def test_other_snp_registers_on_request() -> None:
+    chosen = (Register.MEASUREMENT, Register.HOST_DATA)
+    text = capture_entries([GOOD_SNP], entry_id="e", added=NOW, registers=chosen)
+    assert f'host_data: "{REPORT.host_data.hex()}"' in text
+
+
+@pytest.mark.parametrize("mixed", [[GOOD, GOOD_SNP], [GOOD_SNP, AZURE]])
+def test_one_capture_is_about_one_kind_of_evidence(mixed: list[Claims]) -> None:
+    with pytest.raises(ValueError, match="several technologies or providers"):
+        capture_entries(mixed, entry_id="e", added=NOW)

@@ -197,6 +197,7 @@ def test_required_keys(key: str) -> None:
         ("reference_sets", {"r": [{"id": "a", "values": {"mr_td": "00" * 47}}]}),
         ("reference_sets", {"r": [{"id": "a", "values": {"mr_td": 7}}]}),
         ("reference_sets", {"r": [{"id": "a", "values": {"mrtd": "00" * 48}}]}),
+        ("reference_sets", {"r": [{"id": "a", "values": "mr_td"}]}),
         ("reference_sets", {"r s": []}),
         ("reference_sets", {"r": [RELEASE | {"source": {"kind": "hearsay"}}]}),
     ],
@@ -294,3 +295,8 @@ def test_a_damaged_document_loads_or_is_refused(data: st.DataObject) -> None:
 def test_a_certificate_has_one_spiffe_id() -> None:
     names = ["spiffe://a.example/{fmspc}", "spiffe://b.example/{fmspc}"]
     assert list(faults(text(issue={"san": {"uri": names}}))) == ["issue.san.uri"]
+
+
+def test_as_many_names_as_there_may_be() -> None:
+    names = [f"n{number}.example.org" for number in range(16)]
+    assert policy(issue={"san": {"dns": names}}).document.issue.san.dns == tuple(names)

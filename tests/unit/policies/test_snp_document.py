@@ -90,7 +90,8 @@ def test_every_key_is_read() -> None:
     assert (snp.allow_smt, snp.vmpl, snp.id_block.guest_svn) == (False, (0, 1), 3)
     assert (snp.id_block.family_id, snp.id_block.image_id) == (b"\x05" * 16, b"\x06" * 16)
     assert snp.products.allow == {Product.GENOA, Product.TURIN}
-    assert (snp.products.deny, snp.products.deny_cpus) == ({Product.MILAN}, {"19-a0-2"})
+    assert snp.products.deny == {Product.MILAN}
+    assert snp.products.deny_cpus == {"19-a0-2"}
     assert snp.mitigation_vectors.current == b"\x80" + bytes(7)
     assert snp.vlek is not None
     assert snp.vlek.csp_ids == {"CN=a", "CN=b"}
@@ -99,7 +100,7 @@ def test_every_key_is_read() -> None:
     assert reported is not None
     assert (reported.snp, reported.microcode, reported.tee) == (27, 86, None)
     assert snp.tolerate_stale == {SnpPart.CRL: timedelta(days=7)}
-    assert snp.chips == {b"\x07" * 64}
+    assert snp.chips == frozenset({b"\x07" * 64})
 
 
 def test_what_is_not_said_is_strict() -> None:
@@ -187,6 +188,7 @@ CPU = "19-11-1"
         ({"measurements": ["other"]}, "measurements[0]"),
         ({"measurements": ["release"] * 2}, "measurements[1]"),
         ({"tcb": {}}, "tcb"),
+        ({"tcb": {"advisories": ["A", "B", "A"]}}, "tcb.advisories[2]"),
         ({"tcb": {"no_floor": ""}}, "tcb.no_floor"),
         ({"tcb": {"no_floor": None}}, "tcb"),
         ({"tcb": {"advisories": [], "minimum": {}}}, "tcb"),
@@ -273,6 +275,11 @@ def test_a_cpu_model_is_written_as_it_is_printed(family: int, model: int, steppi
     assert not is_cpu_model(f"{name}-0")
     assert not is_cpu_model(f" {name}")
     assert not is_cpu_model(f"{family:02x}-{model:02x}-{stepping:04x}")
+
+
+@pytest.mark.parametrize("name", ["100-01-1", "19-01-100", "xy-01-1", "19-+1-1", "19--1", "19-01-"])
+def test_these_are_no_cpu_models(name: str) -> None:
+    assert not is_cpu_model(name)
 
 
 @given(st.text(alphabet="0123456789abcdefABx-+_ ", max_size=9))

@@ -250,3 +250,11 @@ def test_chips(claims: SnpClaims, result: RuleResult) -> None:
     assert REPORT.chip_id.hex() not in found.hint
     warned = snp_policy(chips, warn={"chip-list": "2027-01-01"})
     assert finding(claims, RuleId.CHIP_LIST, warned).result is (WARNED if result is FAIL else PASS)
+
+
+def test_an_all_zero_id_matches_not_even_a_list_that_holds_it() -> None:
+    """The loader admits no such list; the rule does not rely on that."""
+    loaded = snp_policy({"chips": [REPORT.chip_id.hex()]})
+    holding = loaded.document.rules.model_copy(update={"chips": frozenset({bytes(64)})})
+    forced = replace(loaded, document=loaded.document.model_copy(update={"snp": holding}))
+    assert denying(with_report(chip_id=bytes(64)), forced) == {RuleId.CHIP_LIST: FAIL}

@@ -214,6 +214,8 @@ def test_an_advisory_names_all_that_is_short() -> None:
 def test_a_model_that_the_advisory_does_not_list_is_missing(claims: SnpClaims) -> None:
     found = judged(claims, LIST)
     assert found.result is MISSING
+    model = "not reported" if claims.cpu is None else "19-a0-2"
+    assert found.actual.startswith(f"Genoa, CPU model {model}; ")
     assert ("does not name" if claims.cpu is None else "no floor for this") in found.hint
 
 
@@ -243,6 +245,13 @@ def test_an_advisory_about_the_platform_alone() -> None:
         "the platform lacks alias-check-complete, ecc"
     )
     assert found.expected == "report version 3 or above; platform with alias-check-complete, ecc"
+
+
+@pytest.mark.parametrize(("version", "result"), [(3, FAIL), (4, PASS), (5, PASS)])
+def test_the_version_that_an_advisory_asks_for_is_enough(version: int, result: RuleResult) -> None:
+    floors = listed(platform=["ecc"], report_version=4)
+    claims = replace(GOOD_SNP, report=replace(REPORT, version=version))
+    assert judged(claims, floors).result is result
 
 
 def test_the_result_names_the_list_that_was_asked() -> None:

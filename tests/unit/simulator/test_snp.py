@@ -119,7 +119,7 @@ def test_sealing(machine: SnpMachine) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "error"),
-    [({"measurment": bytes(48)}, TypeError), ({"measurement": bytes(47)}, ValueError)],
+    [({"no_such_field": bytes(48)}, TypeError), ({"measurement": bytes(47)}, ValueError)],
 )
 def test_mistakes_are_told(
     machine: SnpMachine, changes: dict[str, Any], error: type[Exception]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The built-in root is Intel's, by bytes and by key; any other set of roots is a simulated one and says so."""
+"""The built-in roots are the vendors', by bytes and by key; any other set of roots is a simulated one and says so."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pytest
 
 from simulator import pki
 from simulator.pki import Key, pem
+from tests.snp_lab import SnpLab, hierarchy
 from tests.tdx_lab import Lab
 from verifiers import anchors
 from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import Product
 
 if TYPE_CHECKING:
     from simulator.pki import Entity
@@ -47,6 +49,39 @@ def test_the_name_of_a_set_is_its_keys() -> None:
     second = Anchors(Anchor.from_der(lab.intel.root_der))
     assert first != second
     assert first.sha256 == second.sha256
+
+
+def test_hierarchies_of_amd() -> None:
+    assert [one.product for one in builtin().amd] == list(Product)
+    for product in Product:
+        found = builtin().amd_hierarchy(product)
+        assert found is not None
+        assert found.product is product
+    bench = SnpLab.create("Genoa")
+    pinned = bench.anchors()
+    assert pinned.amd_hierarchy(Product.GENOA) == hierarchy(bench.line)
+    assert pinned.amd_hierarchy(Product.TURIN) is None
+    assert pinned.simulated
+
+
+def test_the_name_of_a_set_is_amds_keys_too() -> None:
+    bench = SnpLab.create("Genoa")
+    own, intel = hierarchy(bench.line), bench.anchors().intel_sgx_root
+    other = hierarchy(bench.stranger().line("Genoa"))
+    sets = [
+        Anchors(intel, amd)
+        for amd in (
+            (),
+            (own,),
+            (other,),
+            (replace(own, ark=other.ark),),
+            (replace(own, ask=other.ask),),
+            (replace(own, asvk=other.asvk),),
+        )
+    ]
+    assert len({one.sha256 for one in sets}) == len(sets)
+    bench.line.ask.alter(serial=9)
+    assert Anchors(intel, (hierarchy(bench.line),)).sha256 == sets[1].sha256
 
 
 def test_a_changed_package_file_stops_the_program() -> None:

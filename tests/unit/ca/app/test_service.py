@@ -17,10 +17,13 @@ from pydantic import SecretStr
 from ca.app.keys import key_id
 from ca.app.service import clock, load_tls, opened
 from ca.errors import ConfigurationError, Unavailable
+from policies.floors import builtin_floors
 from tests import records
 from tests.app_lab import install_issuing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.app_lab import App
 
 DAY = timedelta(days=1)
@@ -81,7 +84,7 @@ async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
 async def test_every_job_goes_through_twice(app: App) -> None:
     todo = app.service.jobs(app.tls)
     names = [job.name for job in todo]
-    assert names == ["abandoned-intents", "certificates", "retention", "collateral"]
+    assert names == ["floors", "abandoned-intents", "certificates", "retention", "collateral"]
     for _ in range(2):
         for job in todo:
             await job.run(app.clock())
@@ -148,6 +151,29 @@ async def test_no_database(app: App) -> None:
     )
     with pytest.raises((ConfigurationError, Unavailable)):
         async with opened(app.config.model_copy(update={"database": url})):
+            pass
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_floors_that_are_broken_or_of_before_end_the_start(
+    app: App, tmp_path: Path, *, broken: bool
+) -> None:
+    """R-51; this start has logged which are in force."""
+    (action,) = [one for one in await app.service.store.actions(99, None) if one.actor == "service"]
+    assert action.target == f"amd-floors@{builtin_floors().file.version}"
+    file = tmp_path / "floors.yaml"
+    text = builtin_floors().text.decode()
+    version = f"version: {builtin_floors().file.version}"
+    assert version in text
+    file.write_text("{" if broken else text.replace(version, "version: 9"))
+    named = app.config.policies.model_copy(update={"amd_floors_file": file})
+    config = app.config.model_copy(update={"policies": named})
+    if not broken:
+        async with opened(config) as service:
+            assert service.authority.floors().file.version == 9
+        config = app.config
+    with pytest.raises(ConfigurationError, match=r"policies\.amd_floors_file"):
+        async with opened(config):
             pass
 
 

@@ -79,6 +79,15 @@ def test_shortfalls_are_shown(cli: Cli, evidence: Evidence) -> None:
     assert "Below Intel's newest level" in shown.out
 
 
+def test_what_is_known_of_a_platform_that_is_refused(cli: Cli) -> None:
+    """Its TCB is shown, though there are no claims."""
+    shown = cli("verify", *arguments("tdx4-b0c06f-below-all-levels")).out
+    assert shown.startswith("verdict    rejected\n")
+    assert "no level matches" in shown
+    assert "Claims" not in shown
+    assert not shown.endswith("\n\n")
+
+
 def outcome(cli: Cli, *given: Any) -> tuple[int, str]:  # noqa: ANN401 - a value of any type is what it takes
     done = cli("verify", *given, "--json")
     said = done.json()

@@ -77,3 +77,13 @@ def test_names_that_a_policy_cannot_have(
     done = cli("refvalues", "capture", evidence.quote(), *evidence.judged, *option)
     assert (done.code, done.out) == (64, "")
     assert "wants" in done.err
+
+
+def test_a_list_that_is_none_beside_good_evidence(
+    cli: Cli, evidence: Evidence, tmp_path: Path
+) -> None:
+    broken = tmp_path / "list.pem"
+    broken.write_text("-----BEGIN X509 CRL-----\nno list\n-----END X509 CRL-----\n")
+    done = cli("refvalues", "capture", evidence.quote(), broken, *evidence.judged)
+    assert (done.code, done.out) == (1, "")
+    assert "crl-invalid" in done.err

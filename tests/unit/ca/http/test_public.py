@@ -339,7 +339,7 @@ async def test_what_a_csr_asks_for_is_not_granted(service: Service) -> None:
 
 
 async def test_unknown_kind_of_evidence(service: Service) -> None:
-    body = body_of(await service.nonce(), b"x", [("snp-report", b"x")])
+    body = body_of(await service.nonce(), b"x", [("sgx-quote", b"x")])
     reply = await service.post(body)
     assert (reply.status, reply.code) == (422, "unsupported-tee")
 

@@ -62,6 +62,14 @@ def test_a_table_of_nothing() -> None:
     assert Certificates().endorsement(SigningKey.VCEK) is None
 
 
+def test_a_table_of_pem() -> None:
+    """What an operator gave the host stands in the table as it is."""
+    items = ((VCEK, pem(VEK).encode()), (ASK, pem(ASK_DER).encode()), (ARK, ARK_DER))
+    assert parse_certificates(certificate_table(items)) == Certificates((VEK,), (ASK_DER, ARK_DER))
+    two = certificate_table(((VCEK, pem(VEK, VEK).encode()),))
+    assert refusal(lambda: parse_certificates(two)) is Reason.CHAIN
+
+
 def test_the_place_in_the_table_says_nothing_of_the_kind() -> None:
     """The certificate says what it is; the first is taken where none is right, and is refused later."""
     found = parse_certificates(certificate_table(((VCEK, vlek()), (VLEK, VEK))))
@@ -144,6 +152,8 @@ def test_another_certificate_of_the_same_name_and_key() -> None:
 STRANGERS = BENCH.stranger().line("Milan")
 ROOT_BY_NAME = SnpLab.create("Milan").line.ark
 ROOT_BY_NAME.alter(subject=amd_certificates.name("ARK-Other"))
+SELF_ISSUED = SnpLab.create("Milan").line.ark
+SELF_ISSUED.alter(**dict.fromkeys(("subject", "issuer"), amd_certificates.name("SEV-Milan")))
 RENAMED = SnpLab.create("Milan").line.ask
 RENAMED.alter(subject=amd_certificates.name("SEV-Siena"))
 ANOTHER_LINE = SnpLab.create("Genoa").line
@@ -155,6 +165,9 @@ ANOTHER_LINE = SnpLab.create("Genoa").line
         pytest.param((STRANGERS.ark.der,), "vcek", Reason.UNTRUSTED_ROOT, id="another root"),
         pytest.param((ASK_DER, ANOTHER_LINE.ark.der), "vcek", Reason.UNTRUSTED_ROOT, id="line"),
         pytest.param((ROOT_BY_NAME.der,), "vcek", Reason.UNTRUSTED_ROOT, id="a root by its name"),
+        pytest.param(
+            (SELF_ISSUED.der,), "vcek", Reason.UNTRUSTED_ROOT, id="a root of no such name"
+        ),
         pytest.param((ARK_DER, ARK_DER), "vcek", Reason.UNTRUSTED_ROOT, id="the root twice"),
         pytest.param((STRANGERS.ask.der,), "vcek", Reason.CHAIN, id="another ASK"),
         pytest.param((ANOTHER_LINE.ask.der, ARK_DER), "vcek", Reason.CHAIN, id="ASK of a line"),

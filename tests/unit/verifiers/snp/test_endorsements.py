@@ -153,6 +153,7 @@ def test_addresses_of_genoa() -> None:
             "vcek",
             f"https://kdsintf.amd.com/vcek/v1/Genoa/{chip}?blSPL=03&teeSPL=00&snpSPL=24&ucodeSPL=219",
             max_bytes=16 * 1024,
+            hardware_id=chip,
         ),
         Fetch("crl", "https://kdsintf.amd.com/vcek/v1/Genoa/crl"),
     )
@@ -311,6 +312,14 @@ def test_authorities_of_strangers_cause_no_request() -> None:
     other = bench.stranger().line("Genoa")
     bench.certificates = pem(bench.vek.der, bench.line.ask.der, other.ark.der).encode()
     assert refusal(lambda: asked(bench)) is Reason.UNTRUSTED_ROOT
+
+
+def test_authorities_may_come_without_the_leaf() -> None:
+    bench = SnpLab.create()
+    bench.certificates = pem(bench.line.ask.der, bench.line.ark.der).encode()
+    assert [fetch.part for fetch in asked(bench)] == ["vcek", "crl"]
+    bench.certificates = pem(bench.line.asvk.der).encode()
+    assert refusal(lambda: asked(bench)) is Reason.CHAIN
 
 
 def test_a_certificate_that_cannot_be_read_names_no_product() -> None:

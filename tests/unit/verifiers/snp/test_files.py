@@ -116,3 +116,32 @@ def test_beginnings(data: bytes, kind: EvidenceKind | None) -> None:
             registry.identify([data])
         return
     assert registry.identify([data]).evidence == (Evidence(kind, data),)
+
+
+@pytest.mark.parametrize("report", [b"", b"\x05", bytes(1184), b"\xff" * 9000])
+@pytest.mark.parametrize(
+    "certificates", [VEK, pem(ASK, ARK).encode(), BENCH.machine.certificate_table()]
+)
+def test_beside_certificates_what_nothing_else_is_is_meant_as_their_report(
+    report: bytes, certificates: bytes
+) -> None:
+    for files in permutations([report, certificates, CRL]):
+        pieces = registry.identify(files).evidence
+        assert pieces[0] == Evidence(EvidenceKind.SNP_REPORT, report)
+        with pytest.raises(VerificationError) as caught:
+            registry.parse(pieces)
+        assert caught.value.reason in {Reason.MALFORMED, Reason.UNSUPPORTED_FORMAT}
+
+
+@pytest.mark.parametrize("files", [[b""], [b"", CRL], [b"", REPORT, VEK]])
+def test_without_certificates_alone_it_is_taken_for_a_quote(files: list[bytes]) -> None:
+    assert Evidence(EvidenceKind.TDX_QUOTE, b"") in registry.identify(files).evidence
+
+
+def test_a_tdx_quote_beside_certificates_is_no_report() -> None:
+    quote = b"\x04\0\x02\0\x81\0\0\0" + bytes(5000)
+    pieces = registry.identify([quote, VEK]).evidence
+    assert pieces[0] == Evidence(EvidenceKind.TDX_QUOTE, quote)
+    with pytest.raises(VerificationError) as caught:
+        registry.parse(pieces)
+    assert caught.value.reason is Reason.EVIDENCE

@@ -25,7 +25,7 @@ from verifiers.snp.report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 VERSIONS = (2, 3, 4, 5)
 
@@ -193,7 +193,7 @@ def test_vmpl_that_no_guest_has(vmpl: int) -> None:
     assert refusal(written(report(5), 0x30, vmpl)) is Reason.MALFORMED
 
 
-MODELS = {
+MODELS: dict[int, dict[Product, Sequence[int]]] = {
     0x19: {
         Product.MILAN: range(0x10),
         Product.GENOA: [*range(0x10, 0x20), *range(0xA0, 0xB0)],
@@ -253,10 +253,9 @@ def test_any_byte_changed(at: int, value: int, version: int) -> None:
     """What is parsed is what was sent, to the last byte."""
     data = report(version)
     changed = data[:at] + bytes([value]) + data[at + 1 :]
-    parse: Callable[[bytes], SnpReport] = parse_report
     try:
-        parsed = parse(changed)
+        parsed = parse_report(changed)
     except VerificationError:
         return
     assert parsed.raw == changed
-    assert (parsed == parse(data)) == (changed == data)
+    assert (parsed == parse_report(data)) == (changed == data)

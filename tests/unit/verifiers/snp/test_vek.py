@@ -6,6 +6,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import methodcaller
 from typing import TYPE_CHECKING
 
 import pytest
@@ -178,7 +180,7 @@ UNREADABLE: dict[str, Callable[[FakeVek], None]] = {
     "something behind": lambda vek: setattr(vek, "edit", lambda data: data + b"\0"),
     "nothing": lambda vek: setattr(vek, "edit", lambda _: b""),
     **{
-        f"no extension {arc}": lambda vek, oid=ARC + arc: vek.drop(oid)
+        f"no extension {arc}": methodcaller("drop", ARC + arc)
         for arc in ("1", "2", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8", "4")
     },
 }
@@ -301,6 +303,10 @@ def test_no_times(items: tuple[tuple[int, bytes], ...]) -> None:
     assert caught.value.reason is Reason.CHAIN
 
 
+def retagged(at: int, tag: int, elements: list[bytes]) -> list[bytes]:
+    return [*elements[:at], bytes([tag]) + elements[at][1:], *elements[at + 1 :]]
+
+
 STRUCTURES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "no version": lambda elements: elements[1:],
     "more behind": lambda elements: [*elements, der.explicit(1, b"")],
@@ -309,6 +315,10 @@ STRUCTURES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
         *elements[:7],
         der.explicit(3, der.sequence(der.set_of())),
     ],
+    **{
+        f"element {at} by another tag": partial(retagged, at, tag)
+        for at, tag in ((0, 0xA1), (1, 0x0A), (3, 0x31), (4, 0x31), (5, 0x31), (6, 0x31), (7, 0xA2))
+    },
     "empty extensions": lambda elements: [*elements[:7], der.explicit(3, b"")],
     "issuer is no Name": lambda elements: [
         *elements[:3],

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import quote as url_encoded
 
@@ -121,6 +122,13 @@ def test_the_digest_keeps_parts_apart() -> None:
     assert replace(endorsements, tcb_info=None).sha256 != endorsements.sha256
 
 
+def test_the_digest_is_the_same_for_ever() -> None:
+    """Records name collateral by it: computed here by hand."""
+    parts = (b"a", None, b"")
+    joined = sha256(b"a").digest() + bytes(32) + sha256(b"").digest()
+    assert digest(parts) == sha256(joined).digest()
+
+
 # what is asked
 
 
@@ -151,6 +159,7 @@ def test_early() -> None:
 def test_a_pccs(base: str) -> None:
     urls = [fetch.url for fetch in asked(Lab.create(), PcsSource.pccs(base))]
     ours = "https://pccs.example:8081"
+    assert PcsSource.pccs(base).update == "standard"
     expected = [url.replace(INTEL_PCS, ours) for url in (TCB, IDENTITY, PCK_CRL)]
     assert urls == [*expected, ours + "/sgx/certification/v4/rootcacrl"]
     early = [fetch.url for fetch in asked(Lab.create(), PcsSource.pccs(base, "early"))]

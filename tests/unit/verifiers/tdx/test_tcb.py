@@ -83,6 +83,33 @@ def test_pcesvn_and_the_components_of_module_version_0() -> None:
     }
 
 
+def test_the_words_for_a_pcesvn() -> None:
+    lab = Lab.create()
+    lab.sgx(pcesvn=5)
+    assert Shortfall("pcesvn", 5, 11, "OS/VMM", "PCE") in report(lab).shortfalls
+
+
+def test_nothing_is_short_of_a_level_below_the_newest() -> None:
+    """One shortfall a component, against the newest level, however many levels are above."""
+    lab = Lab.create()
+    levels = lab.intel.qe_identity["tcbLevels"]
+    newest = levels[0]["tcb"]["isvsvn"]
+    levels.insert(0, {**levels[0], "tcb": {"isvsvn": newest + 1}})
+    lab.quote(qe_isvsvn=newest - 1)
+    shorts = [short for short in report(lab).shortfalls if short.component == "qe.isvsvn"]
+    assert shorts == [Shortfall("qe.isvsvn", newest - 1, newest + 1, "OS/VMM", "Quoting Enclave")]
+
+
+def test_up_to_date_falls_short_of_nothing() -> None:
+    """Intel may call several levels UpToDate: who is at a lower one has nothing to update."""
+    lab = Lab.create()
+    levels = lab.intel.qe_identity["tcbLevels"]
+    newest = levels[0]["tcb"]["isvsvn"]
+    levels.insert(0, {**levels[0], "tcb": {"isvsvn": newest + 1}})
+    found = report(lab)
+    assert (found.status, found.shortfalls) == (TcbStatus.UP_TO_DATE, ())
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

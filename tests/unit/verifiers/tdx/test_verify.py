@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import pytest
 
 from simulator.pki import malleate
 from tests.tdx_lab import NOW, Lab
 from verifiers.endorsements import Revocation
-from verifiers.errors import Reason
+from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Provider, Tee
+from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import QeClaims, TdAttribute
 from verifiers.tdx.verify import _ATTRIBUTE_BITS
+
+if TYPE_CHECKING:
+    from simulator.pki import Entity
 
 
 @pytest.mark.parametrize("bit", range(64))
@@ -115,3 +120,30 @@ def test_the_earliest_step_speaks(first: int) -> None:
     for _, spoil in STEPS[first:]:
         spoil(lab)
     assert lab.exhibit().outcome() is STEPS[first][0]
+
+
+FIRST_AUTHENTIC = next(i for i, (reason, _) in enumerate(STEPS) if reason is Reason.INCOMPLETE)
+
+
+@pytest.mark.parametrize("step", range(len(STEPS)))
+def test_from_the_binding_on_a_refusal_is_of_authentic_evidence(step: int) -> None:
+    """Whoever keeps refusals on record keeps those, for nobody but the machine itself can cause them."""
+    lab = Lab.create()
+    STEPS[step][1](lab)
+    with pytest.raises(VerificationError) as caught:
+        lab.exhibit().verify()
+    assert caught.value.reason is STEPS[step][0]
+    assert caught.value.authentic is (step >= FIRST_AUTHENTIC)
+
+
+@pytest.mark.parametrize("which", ["tcb_info_signer", "qe_identity_signer"])
+def test_each_signer_of_statements_is_looked_up(which: str) -> None:
+    """Where two certificates sign the two statements, either may be the revoked one."""
+    lab = Lab.create()
+    signer: Entity = getattr(lab.intel, which)
+    other = replace(signer, spec=replace(signer.spec, serial=signer.spec.serial + 1))
+    setattr(lab.intel, which, other)
+    lab.intel.root_crl.revoke(signer.spec.serial + 2)
+    assert lab.exhibit().verify().tcb.status is TcbStatus.UP_TO_DATE
+    lab.intel.root_crl.revoke(other.spec.serial)
+    assert lab.exhibit().outcome() is Reason.CERTIFICATE_REVOKED

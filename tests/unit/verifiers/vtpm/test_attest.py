@@ -270,6 +270,8 @@ def test_every_shorter_quote_is_malformed() -> None:
 
 
 def test_a_quote_that_is_too_large() -> None:
+    with pytest.raises(VerificationError, match="more than its content needs"):
+        parse_attest(QUOTE.attest.ljust(1024, b"\0"))
     with pytest.raises(VerificationError) as caught:
         parse_attest(bytes(1025))
     assert caught.value.reason is Reason.TOO_LARGE

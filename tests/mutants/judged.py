@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants that no test need notice, and why none of them takes out or inverts a check.
+
+Each judgement is a pattern of the function and one of the change ("old -> new", both searched for), so that it outlives
+the numbers that mutmut gives. A pattern is as narrow as its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_TEXT = re.compile(r'f?"[^"]*"|\bNone\b')
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Mutants of functions and changes like these, and why they may survive.
+
+    `wording`: only those whose two sides are the same but for texts, or a text left out.
+    """
+
+    why: str
+    function: str
+    change: str
+    wording: bool = False
+
+    def holds(self, function: str, change: str) -> bool:
+        if not re.search(self.function, function) or not re.search(self.change, change):
+            return False
+        old, _, new = (_TEXT.sub("TEXT", change) if self.wording else change).partition(" -> ")
+        return not self.wording or old == new
+
+
+_NAMES_OF_FIELDS = r"(take|u16|u32|nothing_left|_sized|_number|_bank|_parse_yes_no|split_pem)\("
+
+ANY = ""
+JUDGED: tuple[Judgement, ...] = (
+    Judgement("wording: the name of a field in a refusal", ANY, _NAMES_OF_FIELDS, wording=True),
+    Judgement("wording: what a refusal says", ANY, r"^(raise _odd\(|detail = )", wording=True),
+    Judgement(
+        "wording: the name of a field in a refusal",
+        r"tdx\.verify\.x__check_(platform|qe_identity)$",
+        r'^\(?"(FMSPC|PCE id|MISCSELECT|ATTRIBUTES|MRSIGNER|ISVPRODID|DEBUG)"',
+        wording=True,
+    ),
+    Judgement(
+        "equivalent: both sides have one length by construction, `strict` only says so",
+        ANY,
+        r"strict=True.* -> .*(strict=(None|False)|, \))",
+    ),
+    Judgement(
+        'equivalent: "big" is the default byte order',
+        ANY,
+        r'(from|to)_bytes\(.*"big"\).* -> .*(from|to)_bytes\(.*, \)',
+    ),
+    Judgement(
+        "equivalent: no well-formed quote of a TPM has the length of the limit",
+        r"vtpm\.attest\.x_parse_attest$",
+        r"len\(data\) > limit",
+    ),
+    Judgement(
+        "equivalent: there are no bits above those of the bytes",
+        r"vtpm\.attest\.x__parse_bits$",
+        r"range\(9 \* size\)",
+    ),
+    Judgement(
+        "equivalent: a fraction of a byte more is no byte more",
+        r"vtpm\.attest\.x__verify_signature$",
+        r"\+ 7\) / 8",
+    ),
+    Judgement(
+        "equivalent: the decoder takes any padding, and what is no canonical text is refused by writing it again",
+        r"vtpm\.hcl\.x__base64url$",
+        r"urlsafe_b64decode",
+    ),
+    Judgement(
+        "equivalent: what is neither true nor false was refused before",
+        r"vtpm\.hcl\.x__flag$",
+        r"or True",
+    ),
+)
+
+
+def judgement(function: str, change: str) -> str | None:
+    """The reason for a mutant to live, if there is one."""
+    return next((one.why for one in JUDGED if one.holds(function, change)), None)

@@ -176,7 +176,8 @@ def device(
 ) -> Device:
     """A device of the fake NVIDIA; `number` makes another board of it."""
     prefix = "50" if chip == "LS_10" else "41"
-    serial = f"{prefix}{hashlib.sha256(f'{chip} {number}'.encode()).hexdigest()[:16].upper()}"
+    board = hashlib.sha256(f"{chip} {number}".encode()).hexdigest()[:16].upper()
+    serial = f"{prefix}{board}"
     model = f"{chip} A01 {engine}"
     leaf = Level(
         f"{model} FMC LF",

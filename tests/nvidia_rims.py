@@ -21,7 +21,7 @@ from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -40,12 +40,13 @@ SECOND = timedelta(seconds=1)
 
 NO_CHECK = ObjectIdentifier("1.3.6.1.5.5.7.48.1.5")
 OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING
-HASHES: dict[str, HashAlgorithm] = {
+HASHES: dict[str, SHA1 | SHA256 | SHA384 | SHA512] = {
     "sha1": SHA1(),  # noqa: S303 - names a certificate
     "sha256": SHA256(),
     "sha384": SHA384(),
     "sha512": SHA512(),
 }
+SIGNED_WITH: dict[str, SHA256 | SHA384] = {"sha256": SHA256(), "sha384": SHA384()}
 _ORDER = int(
     "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
     16,
@@ -87,6 +88,7 @@ class Terms:
     not_before: datetime = NOW - YEAR
     not_after: datetime = NOW + YEAR
     key: str = ""
+    signed_with: str = "sha384"
 
 
 CA = Terms(ca=True, usage=("key_cert_sign", "crl_sign"))
@@ -130,7 +132,7 @@ def issue(name: str, by: Party | None, terms: Terms = CA) -> Party:
         builder = builder.add_extension(
             x509.ExtendedKeyUsage(terms.purposes), critical=terms.critical
         )
-    return Party(builder.sign(by.key if by else own, SHA384()), own)
+    return Party(builder.sign(by.key if by else own, SIGNED_WITH[terms.signed_with]), own)
 
 
 RIM_ROOT = issue("Test CoRIM signing Root CA", None)
@@ -299,6 +301,11 @@ class Answer:
 
     @property
     def der(self) -> bytes:
+        """The same bytes each time, though signatures are random."""
+        return _made(self)
+
+    def make(self) -> bytes:
+        """A new signature."""
         revoked = self.status is ocsp.OCSPCertStatus.REVOKED
         builder = (
             ocsp.OCSPResponseBuilder()
@@ -321,8 +328,13 @@ class Answer:
             builder = builder.add_extension(
                 x509.OCSPNonce(self.nonce), critical=self.critical_nonce
             )
-        made = builder.sign(self.by.key, HASHES[self.signed_with]).public_bytes(Encoding.DER)
+        made = builder.sign(self.by.key, SIGNED_WITH[self.signed_with]).public_bytes(Encoding.DER)
         return made if self.signer is None else resigned(made, self.signer)
+
+
+@lru_cache(maxsize=1024)
+def _made(answer: Answer) -> bytes:
+    return answer.make()
 
 
 def unchanged_answer(_: Any) -> None:  # noqa: ANN401 - asn1crypto has no types

@@ -214,7 +214,12 @@ def fsp(number: int = 0) -> Device:
 
 def anchors(root: Level = ROOT, rim_root: Party = CHAIN[-1]) -> Anchors:
     """The two roots of the fake NVIDIA as the only ones that count."""
-    roots = NvidiaRoots.from_ders(certify(root, None).der, rim_root.der)
+    return anchors_of(certify(root, None), rim_root)
+
+
+def anchors_of(device_root: Party, rim_root: Party) -> Anchors:
+    """Any two certificates as the roots of devices and of manifests."""
+    roots = NvidiaRoots.from_ders(device_root.der, rim_root.der)
     return Anchors(_intel(), nvidia=roots)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hmac import compare_digest
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from cryptography import x509
@@ -92,7 +93,7 @@ def read_answers(answers: tuple[bytes, ...]) -> Answers:
     for data in answers:
         about = _about(data)
         found[about] = (*found.get(about, ()), data)
-    return found
+    return MappingProxyType(found)
 
 
 def _about(data: bytes) -> CertificateId:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from hashlib import sha384
 from hmac import compare_digest
@@ -38,6 +39,9 @@ _C14N_11: Final = "http://www.w3.org/2006/12/xml-c14n11"
 _ENVELOPED: Final = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 _SHA384: Final = "http://www.w3.org/2001/04/xmldsig-more#sha384"
 _ECDSA_SHA384: Final = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384"
+_DECLARATION: Final = re.compile(
+    rb"""\A<\?xml version=["']1\.0["'](?: encoding=["'][Uu][Tt][Ff]-8["'])?\s*\?>"""
+)
 _NUMBER_BYTES: Final = 48  # r and s of P-384
 
 
@@ -111,11 +115,8 @@ def read_signed(document: bytes) -> SignedDocument:
         SignatureFormError: the Signature has another form.
         ValueError: it is no such XML, or has not exactly one Signature, last in its root.
     """
-    document.decode("utf-8")
-    head = document.removeprefix(
-        b"<?xml "
-    )  # the XML declaration, if it is there, is at the very beginning
-    if b"<!" in head or b"<?" in head:
+    marks = _DECLARATION.sub(b"", document, count=1)
+    if b"<!" in marks or b"<?" in marks:
         raise ValueError("markup declarations, comments, CDATA or processing instructions")
     root = _parse(document)
     signatures = list(root.iter(f"{_DS}Signature"))
@@ -141,7 +142,7 @@ def read_signed(document: bytes) -> SignedDocument:
 
 def _parse(document: bytes) -> Element:
     parser = etree.XMLParser(
-        encoding="utf-8",
+        encoding="utf-8",  # whatever a byte order mark says
         resolve_entities=False,
         load_dtd=False,
         no_network=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.manifests import GENUINE, STRANGER, case, given, read
@@ -146,6 +147,18 @@ PATHS = [
 
 ENTITIES = "".join(f'<!ENTITY b{number} "{f"&b{number - 1};" * 10}">' for number in range(1, 10))
 BOMB = f'<!DOCTYPE a [<!ENTITY b0 "x">{ENTITIES}]><a>&b9;</a>'.encode()
+
+
+def declared(text: str) -> str:
+    """The version in a manifest with an XML declaration in front."""
+    return read(text.encode() + b"\n" + GENUINE.xml).version
+
+
+def in_encoding(encoding: str) -> bytes:
+    """A manifest behind a DTD, in another encoding."""
+    return f"<!DOCTYPE SoftwareIdentity>{GENUINE.xml.decode()}".encode(encoding)
+
+
 XML = [
     given(48, "one byte too many", Reason.TOO_LARGE, lambda: b" " * (MAX_RIM_BYTES + 1)),
     given(48, "as large as may be, of nothing", MALFORMED, lambda: b" " * MAX_RIM_BYTES),
@@ -197,13 +210,31 @@ XML = [
         MALFORMED,
         lambda: b"<x:a><x:b/></x:a>",
     ),
-    Case(
-        48,
-        "an XML declaration",
-        "550.90.07",
-        lambda: (
-            read(replace(GENUINE, after=lambda text: f'<?xml version="1.0"?>\n{text}').xml).version
-        ),
+    *(
+        Case(48, f"the declaration {text}", "550.90.07", partial(declared, text))
+        for text in ('<?xml version="1.0"?>', "<?xml version='1.0' encoding='utf-8' ?>")
+    ),
+    *(
+        Case(48, f"the declaration {text}", MALFORMED, partial(declared, text))
+        for text in (
+            '<?xml version="1.0" encoding="UTF-16"?>',
+            '<?xml version="1.1"?>',
+            '<?xml version="1.0"?><?xml version="1.0"?>',
+            ' <?xml version="1.0"?>',
+            '<?xml-stylesheet href="x"?>',
+        )
+    ),
+    *(
+        given(48, f"a DTD in {encoding}", MALFORMED, partial(in_encoding, encoding))
+        for encoding in (
+            "utf-16",
+            "utf-16-le",
+            "utf-16-be",
+            "utf-32",
+            "utf-7",
+            "cp037",
+            "utf-8-sig",
+        )
     ),
     Case(
         48,

@@ -13,12 +13,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from simulator import der
-from simulator.pki import pem
+from simulator.pki import ECDSA_SHA384, pem
 from tests import nvidia_rims
 from tests.nvidia_reports import GPU, NONCE, SWITCH, Written, digest
 from tests.nvidia_rims import CA, CHAIN, NOW, Manifest, Party, Terms, answers, key, raw, resource
@@ -114,6 +115,12 @@ def certify(level: Level, by: Party | None) -> Party:
         )
     signer = key(level.signer) if level.signer else (by.key if by else own)
     return Party(builder.sign(signer, SHA384()), own)
+
+
+def signed_tbs(tbs: bytes, by: ec.EllipticCurvePrivateKey) -> bytes:
+    """A certificate of this content, whatever it is."""
+    signature = by.sign(tbs, ec.ECDSA(SHA384(), deterministic_signing=True))
+    return der.sequence(tbs, ECDSA_SHA384, der.bit_string(signature))
 
 
 def _subject(common_name: str, serial_name: str | None) -> x509.Name:

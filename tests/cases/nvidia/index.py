@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole corpus by id, and the lines that other parts of the project answer for.
 
-A chapter is a module with `CASES`. Chapter F is about tokens of NVIDIA's attestation service, lines 75 to 80 about how
-this project is made; neither is the verifier's.
+A chapter is a module with `CASES`. Chapter F is about tokens of NVIDIA's attestation service, lines 70 to 73 about what
+binds a device to a CPU and minimum versions, lines 75 to 80 about how this project is made; none is the verifier's.
 """
 
 from __future__ import annotations

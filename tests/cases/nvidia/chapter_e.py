@@ -174,11 +174,19 @@ ALGORITHM = {
         "</ds:SignedInfo>",
         text[text.index("<ds:Reference") : text.index("</ds:SignedInfo>")] + "</ds:SignedInfo>",
     ),
+    "an element of another name": swapped("<ds:DigestMethod ", "<ds:DigestMethods "),
+    "an element of another namespace": swapped("<ds:DigestMethod ", '<DigestMethod xmlns="urn:x" '),
     "an Id": swapped("<ds:SignedInfo>", '<ds:SignedInfo Id="x">'),
 }
 ALGORITHMS = [case(36, why, SIGNATURE, signature=change) for why, change in ALGORITHM.items()] + [
     given(36, "a signature of 95 bytes", SIGNATURE, lambda: with_value(lambda value: value[:95])),
     given(36, "a signature of 97 bytes", SIGNATURE, lambda: with_value(lambda value: value + b"0")),
+    given(
+        36,
+        "a signature with a zero byte before s",
+        SIGNATURE,
+        lambda: with_value(lambda value: value[:48] + b"\0" + value[48:]),
+    ),
     given(36, "a signature of zeros", SIGNATURE, lambda: with_value(lambda _: bytes(96))),
 ]
 

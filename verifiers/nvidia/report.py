@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from struct import Struct
 from typing import Final
 
 from verifiers.cursor import Cursor
@@ -27,6 +28,9 @@ _RESPONSE: Final = bytes.fromhex("11600000")
 _NONCE_BYTES: Final = 32
 _GPU_BLOCKS: Final = 64
 _SWITCH_BLOCKS: Final = 31
+_HEADER: Final = Struct(
+    "<BBHBH"
+)  # index, specification, size; of the DMTF's: type, size of the value
 _DMTF: Final = 1
 _DIGEST: Final = 1  # the type of every block of GPUs and switches, whatever it measures
 _RAW: Final = 0x80  # this bit of a type: no digest
@@ -148,17 +152,14 @@ def _blocks(cursor: Cursor) -> tuple[tuple[int, bytes], ...]:
 
 
 def _block(record: Cursor, index: int) -> tuple[int, bytes]:
-    found, specification = record.take(2, f"block {index}")
-    size = record.u16(f"block {index}")
-    kind = record.take(1, f"block {index}")[0]
-    length = record.u16(f"block {index}")
+    found, specification, size, kind, length = _HEADER.unpack(record.take(_HEADER.size, "block"))
     if kind == _MANIFEST:
         raise VerificationError(
             Reason.UNSUPPORTED_FORMAT, "the report has a structured manifest (block type 0x8a)"
         )
     if (found, specification, size) != (index, _DMTF, length + 3):
         raise _malformed(f"block {index} is not a DMTF measurement with this index and these sizes")
-    return kind, record.take(length, f"block {index}")
+    return kind, record.take(length, "block")
 
 
 def _shape(blocks: tuple[tuple[int, bytes], ...], opaque: bytes) -> Shape:

@@ -78,6 +78,7 @@ class Written:
     request: bytes = bytes.fromhex("11e001ff") + NONCE + b"\0"
     response: bytes = bytes.fromhex("11600000")
     count: int | None = None
+    record_rest: bytes = b""
     record_length: int | None = None
     opaque: bytes | None = None
     opaque_length: int | None = None
@@ -92,7 +93,7 @@ class Written:
         return self.but(fields={key: value for key, value in merged.items() if value is not None})
 
     def encoded(self) -> bytes:
-        record = b"".join(block.encoded() for block in self.blocks)
+        record = b"".join(block.encoded() for block in self.blocks) + self.record_rest
         opaque = tlv(self.fields) if self.opaque is None else self.opaque
         count = len(self.blocks) if self.count is None else self.count
         length = len(record) if self.record_length is None else self.record_length

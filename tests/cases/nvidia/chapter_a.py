@@ -106,6 +106,7 @@ BLOCKS = [
         "63 blocks": GPU.but(blocks=blocks(63)),
         "65 blocks": GPU.but(blocks=blocks(65)),
         "no block": GPU.but(blocks=()),
+        "a byte behind the last block": GPU.but(record_rest=b"\0"),
         "a record longer than its blocks": GPU.but(record_length=64 * 55 + 1),
         "a record shorter than its blocks": GPU.but(record_length=64 * 55 - 1),
         "an index twice": with_block(1, index=1),

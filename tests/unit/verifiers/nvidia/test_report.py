@@ -183,6 +183,8 @@ def with_block(number: int, **changes: object) -> Written:
     [
         GPU.but(count=63),
         GPU.but(count=65),
+        GPU.but(record_rest=b"\0"),
+        GPU.but(record_rest=Block(65, digest(65)).encoded()),
         GPU.but(record_length=3519),
         GPU.but(record_length=3521),
         GPU.but(opaque_length=0xFFFF),

@@ -181,8 +181,8 @@ def _only(root: Any, name: str) -> Any:  # noqa: ANN401 - lxml elements
 
 
 def _text(element: Any, name: str) -> str:  # noqa: ANN401 - an lxml element
-    value = element.get(name)
-    if not isinstance(value, str) or not value:
+    value: str | None = element.get(name)
+    if not value:
         raise ValueError(f"{name} is missing")
     return value
 

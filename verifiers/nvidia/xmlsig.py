@@ -119,7 +119,7 @@ def read_signed(document: bytes) -> SignedDocument:
     if b"<!" in marks or b"<?" in marks:
         raise ValueError("markup declarations, comments, CDATA or processing instructions")
     root = _parse(document)
-    signature = root[-1] if len(root) else None
+    signature: Element = root[-1] if len(root) else None
     if list(root.iter(f"{_DS}Signature")) != [signature]:
         raise ValueError("not exactly one Signature, last in the document")
     if not _has_shape(signature, _SIGNATURE):

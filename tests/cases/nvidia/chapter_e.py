@@ -187,6 +187,7 @@ ALGORITHMS = [case(36, why, SIGNATURE, signature=change) for why, change in ALGO
         SIGNATURE,
         lambda: with_value(lambda value: value[:48] + b"\0" + value[48:]),
     ),
+    given(36, "no signature value", SIGNATURE, lambda: with_value(lambda _: b"")),
     given(36, "a signature of zeros", SIGNATURE, lambda: with_value(lambda _: bytes(96))),
 ]
 

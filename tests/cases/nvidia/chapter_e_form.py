@@ -254,6 +254,12 @@ XML = [
 ]
 WRAPPED = [
     given(
+        48,
+        "wrapped, as large as may be, of nothing",
+        MALFORMED,
+        lambda: b"{" + b" " * (MAX_ENVELOPE_BYTES - 1),
+    ),
+    given(
         48, "wrapped, one byte too many", Reason.TOO_LARGE, lambda: b"{" + b" " * MAX_ENVELOPE_BYTES
     ),
 ]

@@ -166,6 +166,7 @@ WRONG = {
     "size 32": (resource(7, size="32"),),
     "no size": (resource(7, size=None),),
     "a size past all": (resource(7, size="999"),),
+    "a measurement under another name": (resource(7).replace("ns0:Resource", "ns0:File"),),
     "another type": (resource(7, type="Firmware"),),
     "an attribute that is not known": (resource(7, mask="ff"),),
 }

@@ -149,6 +149,7 @@ NO_ANSWERS = {
     "a byte more": FIRST.der + b"\0",
     "unauthorized": unsuccessful(ocsp.OCSPResponseStatus.UNAUTHORIZED),
     "try later": unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER),
+    "a failure with an answer in it": FIRST.der.replace(b"\x0a\x01\x00", b"\x0a\x01\x01", 1),
     "two statuses": resigned(FIRST.der, FIRST.by.key, twice),
     "no status": resigned(FIRST.der, FIRST.by.key, none),
     "a hash that is not known": resigned(FIRST.der, FIRST.by.key, unknown_hash),
@@ -178,6 +179,13 @@ def test_a_responder_of_another_suite() -> None:
     with pytest.raises(VerificationError, match="signature algorithm") as caught:
         verify_answer(other.der, LEAF, ISSUER)
     assert caught.value.reason is Reason.OCSP_INVALID
+
+
+def test_an_answer_that_says_another_algorithm_than_was_used() -> None:
+    with_sha384, with_sha256 = bytes.fromhex("2a8648ce3d040303"), bytes.fromhex("2a8648ce3d040302")
+    said = FIRST.der.replace(with_sha384, with_sha256, 1)  # the first is that of the answer
+    with pytest.raises(VerificationError, match="with ECDSA and SHA-384"):
+        verify_answer(said, LEAF, ISSUER)
 
 
 def critical(tbs: Any) -> None:  # noqa: ANN401 - asn1crypto has no types

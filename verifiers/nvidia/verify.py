@@ -119,8 +119,8 @@ def _choose(reference: Reference, rims: Sequence[Rim], now: datetime) -> Rim | N
     wanted = (reference.kind, reference.product, reference.version)
     found = [rim for rim in rims if (rim.kind, rim.product, rim.version) == wanted]
     valid = [rim for rim in found if _in_date(rim, now)]
-    for rim in found if not valid else ():
-        check_validity(rim.certificates, now)
+    if found and not valid:
+        check_validity(found[0].certificates, now)
     if any(rim.golden != valid[0].golden for rim in valid):
         raise VerificationError(
             Reason.INCOMPLETE, f"{reference}: several genuine manifests that differ"

@@ -75,7 +75,7 @@ def read_files(files: Sequence[bytes]) -> DeviceFiles:
     for data in files:
         found[_kind_of(data)].append(data)
     reports, chains, unknown = found[_Kind.REPORT], found[_Kind.CHAIN], found[_Kind.UNKNOWN]
-    if unknown and len(reports) + len(unknown) == len(chains):
+    if len(reports) + len(unknown) == len(chains):
         reports, unknown = _with_damaged(files), []
     if unknown:
         raise VerificationError(

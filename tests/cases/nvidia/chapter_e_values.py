@@ -149,6 +149,10 @@ WRONG = {
     "an index in other digits": (resource("\u0667"),),
     "no index": (resource(7, index=None),),
     "no alternatives": (resource(7, alternatives="0"),),
+    "neither alternatives nor hashes": (
+        resource(7, alternatives="0", **{"ns2:Hash0": None}),
+        resource(8),
+    ),
     "alternatives that nobody counts": (resource(7, alternatives=None),),
     "fewer hashes than alternatives": (resource(7, ONES, alternatives="2"),),
     "more hashes than alternatives": (resource(7, ONES, ZEROS, alternatives="1"),),

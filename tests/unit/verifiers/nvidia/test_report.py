@@ -208,7 +208,10 @@ def with_block(number: int, **changes: object) -> Written:
         SWITCH.but(blocks=blocks(64)),
         SWITCH.but(blocks=blocks(30)),
         FSP.but(opaque=tlv(GPU_FIELDS)),
-        FSP.but(blocks=FSP.blocks[1:2]),
+        FSP.but(blocks=(Block(1, digest(1), kind=2),)),
+        FSP.but(blocks=blocks(63)),
+        SWITCH.but(blocks=(*blocks(30), Block(31, digest(31), kind=2))),
+        SWITCH.but(blocks=(*blocks(30), Block(31, bytes(32)))),
     ],
 )
 def test_blocks_and_lengths(written: Written) -> None:

@@ -20,9 +20,11 @@ from verifiers.nvidia.evidence import NvidiaEvidence, parse_evidence_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_GET_MEASUREMENTS: Final = b"\x11\xe0"  # SPDM 1.1; no quote or report of a CPU begins so
+# A bare signature, as some evidence of CPUs has in a file of its own, may begin with anything: what a file is known by
+# is long enough that none begins so by chance.
+_GET_MEASUREMENTS: Final = bytes.fromhex("11e001ff")  # SPDM 1.1, all measurements, signed
 _PEM: Final = b"-----BEGIN CERTIFICATE-----"
-_XML: Final = re.compile(rb"\s*<[?!A-Za-z]")
+_XML: Final = re.compile(rb"\s*<[?!A-Za-z][\t\n\r -~]{14}")
 _JSON: Final = re.compile(rb"\s*[\[{]")
 _DEVICES: Final = (b'"evidence"', b'"evidence_list"')
 _RIM: Final = b'"rim"'

@@ -48,8 +48,8 @@ def test_texts_are_known_by_how_they_begin(text: bytes, space: bytes) -> None:
 
 def test_a_report_is_known_by_its_request() -> None:
     assert are_of_devices([GPU.report])
-    assert are_of_devices([GPU.report[:2]])
-    assert not are_of_devices([GPU.report[:1]])
+    assert are_of_devices([GPU.report[:4]])
+    assert not are_of_devices([GPU.report[:3]])
     assert not are_of_devices([b"\n" + GPU.report])
 
 
@@ -141,9 +141,12 @@ def test_damaged_lists(data: bytes, reason: Reason) -> None:
     assert caught.value.reason is reason
 
 
-@pytest.mark.parametrize(("report", "chain"), [(16_384, 1), (2, 16_384)])
+@pytest.mark.parametrize(("report", "chain"), [(16_384, 1), (4, 16_384)])
 def test_too_large_for_evidence(report: int, chain: int) -> None:
-    files = [b"\x11\xe0".ljust(report + 1, b"\0"), b"-----BEGIN CERTIFICATE-----".ljust(chain + 1)]
+    files = [
+        b"\x11\xe0\x01\xff".ljust(report + 1, b"\0"),
+        b"-----BEGIN CERTIFICATE-----".ljust(chain + 1),
+    ]
     with pytest.raises(VerificationError) as caught:
         read_files(files)
     assert caught.value.reason is Reason.TOO_LARGE

@@ -2,8 +2,10 @@
 """The one form of XML signature that NVIDIA's reference manifests have. Nothing else is understood.
 
 The document is UTF-8 without markup declarations, comments, CDATA and processing instructions, which is decided on its
-text before any parser sees it: no entity, no DTD, nothing that canonicalisation and a reader could see differently. Its
-last element is its only Signature, and that is to the element and attribute the one below: C14N 1.1, ECDSA with
+text before any parser sees it: no entity, no DTD, nothing that canonicalisation and a reader could see differently. Nor
+has it many namespaces: at each element canonicalisation takes time that grows with the square of their number.
+
+Its last element is its only Signature, and that is to the element and attribute the one below: C14N 1.1, ECDSA with
 SHA-384, one reference to the whole document, four certificates. Those certificates are the only keys there are; whoever
 asks decides which of them counts.
 
@@ -33,6 +35,7 @@ Element: TypeAlias = Any  # lxml has no types
 Shape: TypeAlias = "tuple[str, dict[str, str], tuple[Shape, ...]]"
 
 CERTIFICATES: Final = 4
+MAX_NAMESPACES: Final = 16  # real ones declare six
 
 _DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 _C14N_11: Final = "http://www.w3.org/2006/12/xml-c14n11"
@@ -118,6 +121,8 @@ def read_signed(document: bytes) -> SignedDocument:
     marks = _DECLARATION.sub(b"", document, count=1)
     if b"<!" in marks or b"<?" in marks:
         raise ValueError("markup declarations, comments, CDATA or processing instructions")
+    if document.count(b"xmlns") > MAX_NAMESPACES:  # in text as well, where no manifest has it
+        raise ValueError(f"more than {MAX_NAMESPACES} namespaces")
     root = _parse(document)
     signature: Element = root[-1] if len(root) else None
     if list(root.iter(f"{_DS}Signature")) != [signature]:

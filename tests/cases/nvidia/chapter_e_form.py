@@ -146,6 +146,10 @@ PATHS = [
 
 
 ENTITIES = "".join(f'<!ENTITY b{number} "{f"&b{number - 1};" * 10}">' for number in range(1, 10))
+DECLARED = "".join(f' xmlns:n{number}="urn:n"' for number in range(3000))
+NAMESPACES = (
+    f"<r{DECLARED}>{'<a/>' * 10_000}{genuine_signature()}</r>".encode()
+)  # hours, if canonicalised
 BOMB = f'<!DOCTYPE a [<!ENTITY b0 "x">{ENTITIES}]><a>&b9;</a>'.encode()
 
 
@@ -162,6 +166,7 @@ def in_encoding(encoding: str) -> bytes:
 XML = [
     given(48, "one byte too many", Reason.TOO_LARGE, lambda: b" " * (MAX_RIM_BYTES + 1)),
     given(48, "as large as may be, of nothing", MALFORMED, lambda: b" " * MAX_RIM_BYTES),
+    given(48, "namespaces that grow", MALFORMED, lambda: NAMESPACES),
     given(48, "nothing", MALFORMED, lambda: b""),
     given(48, "no XML", MALFORMED, lambda: b"manifest"),
     given(48, "cut off", MALFORMED, lambda: GENUINE.xml[:-1]),

@@ -40,7 +40,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import RimKind
 from verifiers.nvidia.device import nvidia_roots
 from verifiers.nvidia.rim import Rim, read_rim
-from verifiers.nvidia.xmlsig import SignedDocument, read_signed
+from verifiers.nvidia.xmlsig import MAX_NAMESPACES, SignedDocument, read_signed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -285,6 +285,18 @@ def signed(text: str) -> SignedDocument:
     document = GENUINE.xml.decode()
     signature = document[document.index("<ds:Signature ") : document.rindex("</SoftwareIdentity>")]
     return read_signed(text.replace("@", signature).encode())
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_namespaces_are_counted(more: int) -> None:
+    """As many as may be are canonicalised; one more is refused before that."""
+    xml = GENUINE.xml
+    declared = "".join(
+        f' xmlns:n{number}="urn:n"' for number in range(MAX_NAMESPACES - xml.count(b"xmlns") + more)
+    ).encode()
+    document = xml.replace(b"<SoftwareIdentity", b"<SoftwareIdentity" + declared, 1)
+    assert document != xml
+    assert refused(document) is (Reason.MALFORMED if more else Reason.RIM_SIGNATURE)
 
 
 def test_what_is_digested_is_the_document_without_its_signature() -> None:

@@ -24,7 +24,7 @@ from policies.floors import builtin_floors
 from policies.loader import LoadedPolicy
 from policies.names import render_names
 from policies.result import Decision as Appraised
-from policies.result import RuleResult
+from policies.result import RuleResult, log_text
 from policies.rules import RuleId
 from policies.select import select
 from verifiers import registry
@@ -193,7 +193,7 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
         raise Denied(
             "the policy refuses this machine",
             findings=result.public_findings(),
-            record=decision.result_json,
+            record=log_text(decision.result_json),
         )
     accepted = _Accepted(request, key, claims, chosen, result, decision, now)
     return await _issue(accepted, authority)
@@ -376,7 +376,7 @@ async def _refusal_of_names(error: NameRefused, accepted: _Accepted, store: Stor
     facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
     decision = replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
     await store.record_refusal(decision)
-    return Denied(error.detail, code="name-refused", record=decision.result_json)
+    return Denied(error.detail, code="name-refused", record=log_text(decision.result_json))
 
 
 def _leaf_request(

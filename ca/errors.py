@@ -48,8 +48,8 @@ class NonceUsed(RequestRefused):
 class Denied(RequestRefused):
     """Authentic evidence that was refused. The refusal is on record.
 
-    `findings`: what the attester may see of each rule that failed: rule, path, result, hint. `record`: the whole
-    decision as JSON text, for the operator's log.
+    `findings`: what the attester may see of each rule that failed: rule, path, result, hint. `record`: the decision
+    as JSON text for the operator's log, without hardware ids.
     """
 
     code = "denied"

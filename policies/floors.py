@@ -91,7 +91,10 @@ def newest(first: Floors, *others: Floors) -> Floors:
     best = first
     for one in others:
         if one.file.version == best.file.version and one.sha256 != best.sha256:
-            message = f"floors of version {one.file.version} with other content: versions only rise"
+            message = (
+                f"floors of version {one.file.version} with other content: versions only rise, so give the file that "
+                "is to win a higher one"
+            )
             raise PolicyError((Problem("version", 0, 0, message),))
         if one.file.version > best.file.version:
             best = one

@@ -16,7 +16,7 @@ from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
 from policies.names import INSTANCE_VARIABLES, variables_of
-from policies.registers import INSTANCE, MUST_PIN, SIGNERS, Register
+from policies.registers import INSTANCE, MAY_BE_ZERO, MUST_PIN, SIGNERS, Register
 from policies.rules import RuleId
 from policies.tree import locate, show
 from verifiers.evidence import Product, Provider
@@ -201,7 +201,7 @@ def _floor_warnings(tcb: SnpTcb) -> Iterator[tuple[Path, str]]:
 
 
 def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
-    must = _must_pin(document)
+    must = frozenset(_must_pin(document))
     for name, entries in document.reference_sets.items():
         if name not in document.rules.measurements:
             yield ("reference_sets", name), f"the reference set {name} is not used"
@@ -209,6 +209,6 @@ def _set_warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Pat
             if not in_force(entry, now):
                 yield ("reference_sets", name, index), f"{entry.id} has expired"
             for register, values in entry.values.items():
-                if register in must and not all(any(value) for value in values):
+                if register in must - MAY_BE_ZERO and not all(any(value) for value in values):
                     path = ("reference_sets", name, index, "values", register.value)
                     yield path, f"{register} all zero: nothing was measured into it"

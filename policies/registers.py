@@ -50,11 +50,11 @@ class Register(StrEnum):
     PCR5 = "pcr5"
     PCR6 = "pcr6"
     PCR7 = "pcr7"  # secure boot: what signs, not what runs
-    PCR8 = "pcr8"
+    PCR8 = "pcr8"  # commands of GRUB, the kernel's command line among them
     PCR9 = "pcr9"  # initial file system
     PCR10 = "pcr10"
     PCR11 = "pcr11"  # unified kernel image
-    PCR12 = "pcr12"
+    PCR12 = "pcr12"  # what a unified kernel image is given from outside: command lines, credentials
     PCR13 = "pcr13"
     PCR14 = "pcr14"
     PCR15 = "pcr15"
@@ -99,8 +99,9 @@ _OF_THE_REPORT = frozenset(
     }
 )
 
-# What a policy pins, or says why it does not: together they are the code that runs in the guest. The keys are all the
-# ways in which evidence of a technology comes.
+# What a policy pins, or says why it does not: together they are the code that runs in the guest, and what its kernel is
+# told. The boot partition of a virtual machine is its host's to write: a command line or a credential that is put there
+# shows in PCR 8 or 12 alone (UAPI Group, Linux TPM PCR Registry). The keys are all the ways in which evidence comes.
 MUST_PIN: dict[tuple[Tee, Provider], tuple[Register, ...]] = {
     (Tee.TDX, Provider.DIRECT): (
         Register.MR_TD,
@@ -112,8 +113,10 @@ MUST_PIN: dict[tuple[Tee, Provider], tuple[Register, ...]] = {
     (Tee.SNP, Provider.AZURE): (
         Register.MEASUREMENT,
         Register.PCR4,
+        Register.PCR8,
         Register.PCR9,
         Register.PCR11,
+        Register.PCR12,
     ),
 }
 
@@ -125,6 +128,9 @@ INSTANCE = frozenset(
 # Who signed the ID block, and with it the measurement: the firmware starts no guest whose own differs (ABI 56860,
 # SNP_LAUNCH_FINISH).
 SIGNERS = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
+
+# PCRs into which a boot may measure nothing, and zero says just that; firmware ends PCR 0 to 7 with a separator.
+MAY_BE_ZERO = frozenset(register for register, number in PCRS.items() if 8 <= number <= 15)
 
 
 def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:

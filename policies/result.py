@@ -73,6 +73,9 @@ class Finding:
         }
 
 
+_NAMES_A_MACHINE = frozenset({RuleId.CHIP_LIST})  # rules whose `actual` is a hardware id
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyRef:
     """Which policy judged: name, version and the SHA-256 (32 bytes) of its text."""
@@ -179,6 +182,15 @@ class AttestationResult:
     def to_json(self) -> str:
         """`as_json` as canonical text."""
         return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def log_text(record: str) -> str:
+    """The text of `to_json`, in a record, as a log may have it: hardware ids stay in the record itself."""
+    facts = json.loads(record)
+    for finding in facts["findings"]:
+        if finding["rule"] in _NAMES_A_MACHINE:
+            finding["actual"] = "a hardware id, which is in the record only"
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _policy_json(policy: PolicyRef | None) -> dict[str, object] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.case import names_of, passed
-from policies.result import Finding
+from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.snp.claims import GuestPolicyBit, PlatformBit
 
@@ -62,17 +62,23 @@ def check_migration_agent(case: SnpCase) -> Iterator[Finding]:
 
 
 def check_vmpl(case: SnpCase) -> Iterator[Finding]:
-    """`vmpl-not-zero`: the report was asked for at a level that the policy lists; 0 speaks for the whole guest."""
+    """`vmpl-not-zero`: at a level that the policy lists; any but 0, which speaks for the whole guest, is tolerated."""
     vmpl = case.claims.report.vmpl
-    good = vmpl in case.rules.vmpl
+    listed = vmpl in case.rules.vmpl
     yield Finding(
         RuleId.VMPL_NOT_ZERO,
         "report.vmpl",
-        passed(good),
+        RuleResult.WARNED if listed and vmpl else passed(listed),
         expected=f"one of {', '.join(map(str, case.rules.vmpl))}",
         actual="asked for by the host" if vmpl == _HOST_REQUEST else str(vmpl),
-        hint="" if good else "the report was asked for at another VMPL",
+        hint=_at_level(vmpl, listed=listed),
     )
+
+
+def _at_level(vmpl: int, *, listed: bool) -> str:
+    if not listed:
+        return "the report was asked for at another VMPL"
+    return "what runs at VMPL 0 is not what asked" if vmpl else ""
 
 
 def check_guest_policy(case: SnpCase) -> Iterator[Finding]:

@@ -42,14 +42,15 @@ def check_report_version(case: SnpCase) -> Iterator[Finding]:
 
 
 def check_vlek(case: SnpCase) -> Iterator[Finding]:
-    """`vlek`: signed by the key of one chip, or by that of a provider whose CSP_ID the policy lists."""
+    """`vlek`: signed by the key of one chip; by that of a provider whose CSP_ID the policy lists is tolerated."""
     vek, accepted = case.claims.vek, case.rules.vlek
     listed = accepted.csp_ids if accepted is not None else frozenset[str]()
-    good = vek.kind is SigningKey.VCEK or vek.csp_id in listed
+    good = vek.kind is SigningKey.VCEK
+    tolerated = not good and vek.csp_id in listed
     yield Finding(
         RuleId.VLEK,
         "vek.kind",
-        passed(good),
+        RuleResult.WARNED if tolerated else passed(good),
         expected=f"a VCEK, or a VLEK of {names_of(listed)}",
         actual=vek.kind.value if vek.csp_id is None else f"{vek.kind} of {vek.csp_id}",
         hint="" if good else "signed by a key that a provider's machines share, not by its chip",

@@ -247,7 +247,8 @@ class CrlSpec:
         )
 
 
-@lru_cache(maxsize=512)
+# More than a run of all tests signs, for AMD's signatures would be others the next time.
+@lru_cache(maxsize=8192)
 def _sign(spec: CertificateSpec | CrlSpec, key: Signer) -> bytes:
     tbs = spec.tbs()
     algorithm = spec.algorithm if spec.outer_algorithm is None else spec.outer_algorithm

@@ -44,8 +44,10 @@ reference_sets:
       values:
         measurement: "{measurement}"
         pcr4: "{pcr4}"
+        pcr8: "{pcr8}"
         pcr9: "{pcr9}"
         pcr11: "{pcr11}"
+        pcr12: "{pcr12}"
       source: {{kind: computed}}
 snp:
   measurements: [release]
@@ -66,5 +68,5 @@ def snp_policy() -> str:
 
 def azure_policy() -> str:
     """The document for the same machine under a paravisor."""
-    pcrs = {f"pcr{i}": boot_pcrs()[i].hex() for i in (4, 9, 11)}
+    pcrs = {f"pcr{i}": boot_pcrs()[i].hex() for i in (4, 8, 9, 11, 12)}
     return AZURE_POLICY.format(measurement=MEASUREMENT.hex(), **pcrs)

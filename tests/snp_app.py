@@ -72,7 +72,7 @@ def policy(
     """A policy for what simulated machines run. `rules`: more lines of the section `snp`; `values`: other registers."""
     registers = {"measurement": MEASUREMENT.hex()}
     if provider == "azure":
-        registers |= {f"pcr{index}": boot_pcrs()[index].hex() for index in (4, 9, 11)}
+        registers |= {f"pcr{index}": boot_pcrs()[index].hex() for index in (4, 8, 9, 11, 12)}
     said = ", ".join(f'{register}: "{value}"' for register, value in (registers | values).items())
     return POLICY.format(
         name=name,

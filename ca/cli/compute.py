@@ -58,6 +58,9 @@ AtOption = Annotated[
 ]
 
 
+_FIRMWARE_ALONE = "attestca: without --kernel the digest is the firmware's: what that boots from a disk is not in it"
+
+
 @app.callback()
 def _group() -> None:
     """Calculate reference values from an image."""
@@ -84,6 +87,8 @@ def snp_command(
         ovmf, kernel, initrd, cmdline, vcpus, vcpu_type, vmm, _hexadecimal(guest_features)
     )
     measured = launch.measure(guest)
+    if kernel is None:
+        output.say(_FIRMWARE_ALONE)
     found = _entry(measured, entry_id or f"computed-{added:%Y-%m-%d}", note, added)
     if json_:
         output.print_json(found)

@@ -35,7 +35,7 @@ from ca.ports import CachedResponse
 from verifiers.endorsements import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from ca.fetch.client import FetchClient
@@ -118,13 +118,15 @@ class CollateralCache:
         self._absent: Lru[CachedResponse] = Lru(limits.entries)
         self._back_off = BackOff(limits.entries)
         self._flights: dict[str, asyncio.Task[Response]] = {}
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End the requests in flight."""
+        """End the requests in flight, and wait for what the store is being told."""
         flights = tuple(self._flights.values())
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
+        await asyncio.gather(*self._writes)
 
     async def get(self, fetch: Fetch, *, patience: float) -> Response:
         """A fresh answer; an older one where a fresh one cannot be had within `patience` seconds.
@@ -134,7 +136,7 @@ class CollateralCache:
         response = self._in_memory(fetch) or await self._share_flight(fetch, patience)
         if (entry := self._entries.get(fetch.url)) is not None:
             entry.used_at = self._clock()
-            await self._mark_used(entry)
+            self._mark_used(entry)
         if len(response.body) > fetch.max_bytes:  # it was asked for with a wider bound before
             raise FetchFailed(f"{fetch.part}: {fetch.shown}: too large", FetchOutcome.TOO_LARGE)
         return response
@@ -203,7 +205,7 @@ class CollateralCache:
             self.counters.hits[self._label(fetch)] += 1
             return entry.response()
         response = await self._ask(fetch)
-        await self._keep(fetch, response)
+        self._keep(fetch, response)
         return response
 
     async def _stored(self, fetch: Fetch) -> _Entry | None:
@@ -241,17 +243,14 @@ class CollateralCache:
         self.counters.fetches[self._label(fetch), outcome] += 1
         return response
 
-    async def _keep(self, fetch: Fetch, response: Response) -> None:
+    def _keep(self, fetch: Fetch, response: Response) -> None:
         headers = tuple(sorted(response.headers.items()))
         answer = CachedResponse(fetch.url, response.status, response.body, headers, self._clock())
         if response.status != 200:
             self._absent.put(fetch.url, answer)
             return
         self._remember(fetch, answer)
-        try:
-            await self._store.put_cached_response(answer)
-        except Unavailable as error:
-            _log.warning("collateral.store-failed", url=fetch.shown, detail=error.detail)
+        self._write_behind(fetch, self._store.put_cached_response(answer))
 
     def _remember(self, fetch: Fetch, answer: CachedResponse) -> _Entry:
         before = self._entries.get(fetch.url)
@@ -260,15 +259,26 @@ class CollateralCache:
         self._entries.put(fetch.url, entry)
         return entry
 
-    async def _mark_used(self, entry: _Entry) -> None:
+    def _mark_used(self, entry: _Entry) -> None:
         """Tell the store of a use, if it knows of none within a day."""
         if self._clock() - entry.marked_at < _MARK_EVERY:
             return
         entry.marked_at = self._clock()
-        try:
-            await self._store.mark_response_used(entry.fetch.url, entry.marked_at)
-        except Unavailable as error:
-            _log.warning("collateral.store-failed", url=entry.fetch.shown, detail=error.detail)
+        told = self._store.mark_response_used(entry.fetch.url, entry.marked_at)
+        self._write_behind(entry.fetch, told)
+
+    def _write_behind(self, fetch: Fetch, writing: Awaitable[None]) -> None:
+        """Tell the store behind the caller's back: who waits for an answer does not wait for a disk."""
+
+        async def write() -> None:
+            try:
+                await writing
+            except Unavailable as error:
+                _log.warning("collateral.store-failed", url=fetch.shown, detail=error.detail)
+
+        task = asyncio.create_task(write())
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
 
     def _is_fresh(self, entry: _Entry, share: float) -> bool:
         if entry.distrusted:

@@ -10,7 +10,8 @@
                                                            REPORTED_TCB (8 bytes, as reported)
 
 A vector never changes its layout: revocations of a TCB outlive releases. An all-zero hardware id identifies nothing and
-gives no handle: a chip that hides itself, and every machine whose report a cloud provider's VLEK signed.
+gives no handle: a chip that hides itself. Nor does one that nobody certified: of every machine whose report a cloud
+provider's VLEK signed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from attestca_client.protocol import chip_id
 from ca.issuance.request import Platform
-from verifiers.snp.claims import SnpClaims
+from verifiers.snp.claims import SigningKey, SnpClaims
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import TdxClaims
 
@@ -63,13 +64,16 @@ def _tdx(claims: TdxClaims, chip_key: bytes | None) -> Platform:
 def _snp(claims: SnpClaims, chip_key: bytes | None, *, floors_hold: bool) -> Platform:
     cpu = claims.cpu
     model = bytes(3) if cpu is None else bytes((cpu.family, cpu.model, cpu.stepping))
+    certified = (
+        claims.vek.kind is SigningKey.VCEK
+    )  # under a VLEK any machine of the provider can name any chip
     return Platform(
         tee=claims.tee.value,
         product=claims.product.value,
         tcb_status=claims.tcb_status,
         tcb_current=floors_hold,
         tcb_vector=claims.product.encode() + b"\0" + model + claims.reported_tcb.raw,
-        chip_ids=_chip(chip_key, "chip_id", claims.report.chip_id),
+        chip_ids=_chip(chip_key, "chip_id", claims.report.chip_id if certified else b""),
         evidence_sha256=claims.evidence_sha256,
         verified_at=claims.verified_at,
         certificates_expire=claims.certificates_expire,

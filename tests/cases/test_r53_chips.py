@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,11 +13,15 @@ from hypothesis import strategies as st
 
 from ca.issuance.platform import describe
 from policies.appraise import appraise
-from policies.result import Decision
+from policies.result import Decision, log_text
 from policies.rules import RuleId
-from tests.unit.policies.claims_factory import NOW
-from tests.unit.policies.documents import faults, snp_policy, snp_text
+from tests.unit.policies.claims_factory import GOOD, NOW
+from tests.unit.policies.documents import faults, policy, snp_policy, snp_text
 from tests.unit.policies.snp_claims import GOOD_SNP, REPORT, with_report
+from verifiers.evidence import Tee
+
+if TYPE_CHECKING:
+    from verifiers.claims import Claims
 
 OURS = REPORT.chip_id
 KEY, OTHER_KEY = bytes(32), b"\x01" * 32
@@ -54,3 +60,28 @@ def test_one_handle_for_each_chip_under_a_key_that_hides_it() -> None:
     assert describe(GOOD_SNP, OTHER_KEY, floors_hold=True).chip_ids != ours
     assert OURS not in ours[0]
     assert not describe(with_report(chip_id=bytes(64)), KEY, floors_hold=True).chip_ids
+
+
+@pytest.mark.parametrize("tee", Tee)
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_log_is_not_shown_which_machine_it_was(tee: Tee, *, listed: bool) -> None:
+    """The record keeps it, for whoever has to add the machine to a list."""
+    ppid = b"\xc7" * 16
+    tdx = replace(GOOD, pck=replace(GOOD.pck, ppid=ppid))
+    claims: Claims = GOOD_SNP if tee is Tee.SNP else tdx
+    hardware_id = (OURS if tee is Tee.SNP else ppid).hex()
+    entry = hardware_id if listed else "ab" * (len(hardware_id) // 2)
+    by = (
+        snp_policy({"chips": [entry]})
+        if tee is Tee.SNP
+        else policy({"platforms": {"ppid": [entry]}})
+    )
+    record = appraise(claims, by, NOW).to_json()
+    shown = log_text(record)
+    assert hardware_id in record
+    assert hardware_id not in shown
+    everything, rest = json.loads(record), json.loads(shown)
+    for one in (*everything["findings"], *rest["findings"]):
+        if one["rule"] == "chip-list":
+            assert one.pop("actual")
+    assert everything == rest

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, chip_id, handle
 from ca.enrollment import Issuing, enroll
@@ -138,7 +139,7 @@ async def test_a_guest_under_azures_paravisor(snp: SnpApp) -> None:
     assert (info.tee, info.product) == ("snp", "Genoa")
     assert pinned["measurement"] == MEASUREMENT
     assert {name: value for name, value in pinned.items() if name.startswith("pcr")} == {
-        f"pcr{index}": cvm.tpm.pcrs[index] for index in (4, 9, 11)
+        f"pcr{index}": cvm.tpm.pcrs[index] for index in (4, 8, 9, 11, 12)
     }
     (record,) = await snp.app.service.store.certificates(CertificateQuery())
     kinds = [kind for kind, _ in record.decision.evidence]
@@ -164,6 +165,7 @@ async def test_a_cloud_providers_key(snp: SnpApp) -> None:
     await snp.accept(version=2, rules=f'  vlek: {{csp_ids: ["{CSP}"]}}')
     info = info_of(await snp.enroll(machine, signing_key="vlek", certificates=table))
     assert handles_of(info, HandleKind.CHIP) == set()
+    assert "vlek:vek.kind" in info.tolerated, "which is all that tells it from the key of one chip"
     assert "vcek" not in snp.fetched
     await snp.accept(version=3, rules='  vlek: {csp_ids: ["CN=cc-eu-west-1.amazonaws.com"]}')
     again = await snp.enroll(machine, signing_key="vlek", certificates=table)
@@ -256,9 +258,15 @@ async def test_a_fleet_can_be_named(snp: SnpApp) -> None:
     ours, theirs = snp.amd.machine("Genoa"), snp.amd.machine("Genoa")
     await snp.accept(rules=f'  chips: ["{ours.chip_id.hex()}"]')
     assert (await snp.enroll(ours)).status == 201
-    problem = problem_of(await snp.enroll(theirs), 403, "denied")
+    with capture_logs() as logs:
+        problem = problem_of(await snp.enroll(theirs), 403, "denied")
     assert [finding["rule"] for finding in problem["findings"]] == ["chip-list"]
-    assert ours.chip_id.hex() not in str(problem)
+    (record,) = await refusals(snp)
+    assert theirs.chip_id.hex() in record.result_json
+    (denied,) = [line["record"] for line in logs if line["event"] == "enrollment.denied"]
+    assert '"rule":"chip-list"' in denied
+    for machine in (ours, theirs):
+        assert machine.chip_id.hex() not in str(problem) + str(logs)
 
 
 # whose fault it is: the evidence's, of which nothing is kept

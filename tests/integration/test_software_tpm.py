@@ -54,7 +54,7 @@ def test_a_machine_with_a_software_tpm_enrolls(sqlite_stage: Stage, tmp_path: Pa
     stage = sqlite_stage
     with software_tpm.started() as tpm:
         set_up(tpm, stage)
-        pcrs = tpm.extend(4, 9, 11)
+        pcrs = tpm.extend(4, 8, 9, 11, 12)
         activate(stage, pcrs, tmp_path / "policy.yaml")
         source = AzureQuoteSource(tools=TpmTools(tcti=tpm.tcti), metadata=NOWHERE)
         root = stage.root.read_bytes()

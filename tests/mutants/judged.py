@@ -32,12 +32,37 @@ class Judgement:
         return not self.wording or old == new
 
 
-_NAMES_OF_FIELDS = r"(take|u16|u32|nothing_left|_sized|_number|_bank|_parse_yes_no|split_pem)\("
+_NAMES_OF_FIELDS = (
+    r"(take|u16|u32|nothing_left|_sized|_number|_bank|_parse_yes_no|split_pem|_body)\("
+)
 
 ANY = ""
 JUDGED: tuple[Judgement, ...] = (
     Judgement("wording: the name of a field in a refusal", ANY, _NAMES_OF_FIELDS, wording=True),
     Judgement("wording: what a refusal says", ANY, r"^(raise _odd\(|detail = )", wording=True),
+    Judgement("wording: what a refusal says", ANY, r"^raise _odd\(str\(error\)\)"),
+    Judgement(
+        "wording: what a refusal says",
+        r"tcb\.x__accepted$",
+        r"TCB_STATUS_UNKNOWN, None, tcb=report",
+    ),
+    Judgement("wording: what a refusal says", r"tcb\.x__not_supported$", r'^short = "'),
+    Judgement(
+        "wording: the name of a field in a refusal",
+        r"snp\.verify\.x__check_(binding|validity)$",
+        r"^(found, wanted, name = |\(f\"the )",
+        wording=True,
+    ),
+    Judgement(
+        "wording: the name of a field in a refusal",
+        r"snp\.verify\.x__check_validity$",
+        r"vek\.kind\.lower\(\)",
+    ),
+    Judgement(
+        "wording: the name of a field in a refusal, passed on",
+        r"vtpm\.attest\.x__(number|sized|parse_yes_no)$",
+        r"field\).* -> .*, None\)",
+    ),
     Judgement(
         "wording: the name of a field in a refusal",
         r"tdx\.verify\.x__check_(platform|qe_identity)$",
@@ -73,6 +98,61 @@ JUDGED: tuple[Judgement, ...] = (
         "equivalent: the decoder takes any padding, and what is no canonical text is refused by writing it again",
         r"vtpm\.hcl\.x__base64url$",
         r"urlsafe_b64decode",
+    ),
+    Judgement(
+        "stricter: a number whose text ends with this letter would be refused",
+        r"vtpm\.hcl\.x__base64url$",
+        r"XX=XX",
+    ),
+    Judgement(
+        "equivalent: another thing that is no algorithm either",
+        r"snp\.pss\.x_read_signed$",
+        r'^inner = .*(None\)|b"XXXX"\))$',
+    ),
+    Judgement(
+        "equivalent: names of codecs have no case",
+        ANY,
+        r'\.decode\("[a-z0-9-]+"\).* -> .*\.decode\("[A-Z0-9-]+"\)',
+    ),
+    Judgement(
+        "equivalent: equal authorities have equal hashes still",
+        r"AmdAuthorityǁ__hash__$",
+        r"hash\(None\)",
+    ),
+    Judgement(
+        "equivalent: a text that is no name of a certificate, as the empty one",
+        r"snp\.certificates\.x__subject$",
+        r'return "" -> return "XXXX"',
+    ),
+    Judgement(
+        "equivalent: the library takes no point of another length",
+        r"snp\.vek\.x__public_key$",
+        r"or True",
+    ),
+    Judgement(
+        "equivalent: twelve digits are never the bound of two or four itself",
+        r"snp\.vek\.x__time$",
+        r'digits (>=|<) b"(50|2050)"',
+    ),
+    Judgement(
+        "equivalent: neither text is an INTEGER",
+        r"snp\.vek\.x__integer$",
+        r'b"XXXX"',
+    ),
+    Judgement(
+        "what files are taken for, not what is believed: every reader looks again",
+        r"snp\.(files\.x_(revocation_list|_is_pem)|endorsements\.x_parse_bundle)$",
+        r"(strip\(\)\.startswith|fields\[:[0-9]\])",
+    ),
+    Judgement(
+        "equivalent: `cast` is for the type checker",
+        r"tdx\.statements\.x__svns$",
+        r"cast\(",
+    ),
+    Judgement(
+        "equivalent: an address that ends with this letter is none of a PCCS",
+        r"PcsSourceǁpccs$",
+        r"XX/XX",
     ),
     Judgement(
         "equivalent: what is neither true nor false was refused before",

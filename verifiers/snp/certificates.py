@@ -30,6 +30,7 @@ _DER_START: Final = b"\x30"
 _MAX_ENTRIES: Final = (
     16  # AMD and Google define seven; entries may overlap, so their number bounds the memory
 )
+_MAX_CERTIFICATE_BYTES: Final = 8 * 1024  # real ones have 1.3 to 1.7 KiB
 _NO_GUID: Final = bytes(16)
 _COMMON_NAMES: Final = {SigningKey.VCEK: "SEV-VCEK", SigningKey.VLEK: "SEV-VLEK"}
 
@@ -65,7 +66,8 @@ def parse_certificates(data: bytes) -> Certificates:
     """Take apart one piece of evidence.
 
     Raises:
-        VerificationError: `malformed` for a table whose entries do not fit, `chain` for PEM that is none.
+        VerificationError: `malformed` for a table whose entries do not fit, `chain` for PEM that is none, `too-large`
+            for a certificate of more than 8 KiB, before it is read.
     """
     if data.lstrip().startswith(_PEM_START):
         return _sorted(split_pem(data, None, "certificates"))
@@ -179,11 +181,21 @@ def _subject(data: bytes) -> str:
 
 
 def _sorted(certificates: tuple[bytes, ...]) -> Certificates:
-    names = _COMMON_NAMES.values()
-    return Certificates(
-        candidates=tuple(one for one in certificates if _subject(one) in names),
-        others=tuple(one for one in certificates if _subject(one) not in names),
-    )
+    candidates: list[bytes] = []
+    others: list[bytes] = []
+    for one in certificates:
+        named = _subject(_bounded(one)) in _COMMON_NAMES.values()
+        (candidates if named else others).append(one)
+    return Certificates(tuple(candidates), tuple(others))
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > _MAX_CERTIFICATE_BYTES:
+        raise VerificationError(
+            Reason.TOO_LARGE,
+            f"a certificate of {len(data)} bytes, at most {_MAX_CERTIFICATE_BYTES}",
+        )
+    return data
 
 
 def _table(data: bytes) -> Certificates:
@@ -210,4 +222,5 @@ def _table(data: bytes) -> Certificates:
 
 def _entry(data: bytes) -> tuple[bytes, ...]:
     """The certificate of one entry: DER, or PEM where a host was given that."""
-    return split_pem(data, 1, "certificate table") if data.startswith(_PEM_START) else (data,)
+    entries = split_pem(data, 1, "certificate table") if data.startswith(_PEM_START) else (data,)
+    return tuple(_bounded(one) for one in entries)

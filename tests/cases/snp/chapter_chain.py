@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from simulator import amd_certificates, pki
-from simulator.amd_keys import P384Key
+from simulator import amd_certificates, der, pki
+from simulator.amd_keys import PSS_SHA384, P384Key
 from simulator.pki import Key, pem
 from tests.cases.snp import case, vectors
 from tests.cases.snp.case import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 UNTRUSTED = Reason.UNTRUSTED_ROOT
 CRL_INVALID = Reason.CRL_INVALID
 STRANGER = P384Key.derive(b"chapter of chains", "stranger")
+NUMBER = der.sequence(der.sequence(der.integer(0)), PSS_SHA384, der.bit_string(bytes(512)))
 SIGNED_FIELDS = {  # a byte of every kind of field that nothing but the signature protects
     "GUEST_SVN": 0x04,
     "FAMILY_ID": 0x10,
@@ -365,6 +366,8 @@ PARAMETERS = (
         SIGNATURE,
         lambda lab: lab.vek.alter(spki=STRANGER.spki),
     ),
+    Case(21, "a VCEK of a number alone", CHAIN, lambda lab: lab.edit(vek=NUMBER)),
+    Case(21, "a CRL of a number alone", CRL_INVALID, lambda lab: lab.edit(crl=NUMBER)),
     *(
         Case(22, f"leaf named {name!r}", CHAIN, named(name))
         for name in ("SEV-VCEK-Genoa", "sev-vcek", "SEV", "SEV-Genoa", "VCEK", "ARK-Genoa", "")

@@ -155,6 +155,10 @@ LISTS = (
         CRL_INVALID,
         lambda lab: lab.edit(crl=turned(60)),
     ),
+    *(
+        Case(19, f"a list of version {version}", CRL_INVALID, crl(version=version))
+        for version in (1, 3)
+    ),
     Case(19, "no bytes", CRL_INVALID, lambda lab: lab.edit(crl=b"")),
     Case(19, "a certificate in its place", CRL_INVALID, lambda lab: lab.edit(crl=lab.line.ark.der)),
     Case(

@@ -241,7 +241,7 @@ def test_a_refused_attester_learns_no_allowed_value() -> None:
 
 
 def azure_entry(**values: bytes) -> dict[str, Any]:
-    pcrs = {f"pcr{index}": bytes([index]) * 32 for index in (4, 9, 11)}
+    pcrs = {f"pcr{index}": bytes([index]) * 32 for index in (4, 8, 9, 11, 12)}
     return snp_entry("a1", **(pcrs | values))
 
 
@@ -276,7 +276,7 @@ def test_a_register_that_was_not_quoted_does_not_match() -> None:
     assert denying(GOOD_SNP, azure()) == {RuleId.MEASUREMENT: FAIL}
 
 
-@pytest.mark.parametrize("left_out", ["measurement", "pcr4", "pcr9", "pcr11"])
+@pytest.mark.parametrize("left_out", ["measurement", "pcr4", "pcr8", "pcr9", "pcr11", "pcr12"])
 def test_what_evidence_of_a_paravisor_must_be_pinned_by(left_out: str) -> None:
     """The measurement is the paravisor's alone there: what the guest boots is in the PCRs."""
     entry = azure_entry()
@@ -299,7 +299,7 @@ def test_a_policy_about_any_provider_asks_by_the_evidence() -> None:
     """What pins enough for the CPU's own report leaves a paravisor's guest open, which denies."""
     assert denying(GOOD_SNP, snp_policy()) == {}
     found = [one.path for one in appraise(AZURE, snp_policy(), NOW).denying]
-    assert found == ["tpm.pcr4", "tpm.pcr9", "tpm.pcr11"]
+    assert found == ["tpm.pcr4", "tpm.pcr8", "tpm.pcr9", "tpm.pcr11", "tpm.pcr12"]
     assert appraise(AZURE, azure(), NOW).all_pinned
 
 

@@ -53,8 +53,8 @@ def test_report_versions(version: int, result: RuleResult) -> None:
     ("csp_ids", "csp_id", "result"),
     [
         (None, CSP, FAIL),
-        ([CSP], CSP, PASS),
-        (["CN=cc-us-east-2.amazonaws.com", CSP], CSP, PASS),
+        ([CSP], CSP, WARNED),
+        (["CN=cc-us-east-2.amazonaws.com", CSP], CSP, WARNED),
         (["CN=cc-us-east-2.amazonaws.com"], CSP, FAIL),
         ([CSP.lower()], CSP, FAIL),
         ([CSP[:-1]], CSP, FAIL),
@@ -70,7 +70,8 @@ def test_a_vlek_is_accepted_by_its_whole_csp_id(
     found = finding(claims, RuleId.VLEK, by)
     assert found.result is result
     assert found.actual == (f"vlek of {csp_id}" if csp_id else "vlek")
-    assert (denying(claims, by) == {}) is (result is PASS)
+    assert (denying(claims, by) == {}) is (result is WARNED)
+    assert found.hint
     assert finding(GOOD_SNP, RuleId.VLEK, by).result is PASS
 
 

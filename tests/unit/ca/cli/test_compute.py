@@ -125,6 +125,12 @@ def test_what_the_hardware_signed(
     assert said["values"]["measurement"] == report[0x90:0xC0].hex()
 
 
+def test_a_firmware_alone_is_said_to_be_one(cli: Cli, ovmf: Path, boot: tuple[str, ...]) -> None:
+    """Whoever pins its digest pins no system; with direct boot there is nothing to say."""
+    assert "boots from a disk is not in it" in cli.good(*on(ovmf)).err
+    assert cli.good(*on(ovmf), *boot).err == ""
+
+
 def test_the_entry_loads_and_names_every_input(cli: Cli, ovmf: Path, boot: tuple[str, ...]) -> None:
     options = ("--guest-features", "21", "--id", "web-7", "--note", "rack 12: nginx")
     printed = cli.good(*on(ovmf), *boot, *options, "--at", "2026-11-25T13:00:00Z").out

@@ -271,7 +271,24 @@ async def test_the_store_is_told_once_a_day_what_is_in_use(
     for _ in range(49):
         await bench.body("/vcek", part="vcek")
         bench.clock.advance(hours=1)
+    await bench.cache.close()
     assert store.used == [(url, START + 24 * HOUR), (url, START + 48 * HOUR)]
+
+
+async def test_who_waits_for_an_answer_waits_for_no_disk(bench: Bench, store: MemoryStore) -> None:
+    """A store that is slow is told later; closing waits for it."""
+    on, put = asyncio.Event(), store.put_cached_response
+
+    async def slow(response: CachedResponse) -> None:
+        await on.wait()
+        await put(response)
+
+    store.put_cached_response = slow  # type: ignore[method-assign]
+    assert await bench.body() == "answer 1"
+    assert not store.rows
+    on.set()
+    await bench.cache.close()
+    assert store.rows
 
 
 async def test_a_store_that_cannot_be_told_costs_nothing(bench: Bench, store: MemoryStore) -> None:

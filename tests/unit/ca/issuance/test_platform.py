@@ -149,9 +149,12 @@ def test_reported_tcb_alone_is_in_the_vector() -> None:
     assert claims.committed_tcb.raw not in vector
 
 
-def test_a_providers_machines_have_no_chip() -> None:
+@pytest.mark.parametrize("named", [bytes(64), b"\xc1" * 64])
+def test_a_providers_machines_have_no_chip(named: bytes) -> None:
+    """Not even where one is named: the key is shared, so the name is anyone's of that provider."""
     lab = SnpLab.create("Milan")
-    lab.report(signing_key="vlek")
+    lab.report(signing_key="vlek", chip_id=named)
+    assert lab.exhibit().verify().report.chip_id == named
     assert platform.describe(lab.exhibit().verify(), KEY, floors_hold=False).chip_ids == ()
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,26 @@ def test_a_table_of_pem() -> None:
     assert parse_certificates(certificate_table(items)) == Certificates((VEK,), (ASK_DER, ARK_DER))
     two = certificate_table(((VCEK, pem(VEK, VEK).encode()),))
     assert refusal(lambda: parse_certificates(two)) is Reason.CHAIN
+
+
+@pytest.mark.parametrize("role", [VCEK, VLEK, ASK, ARK])
+@pytest.mark.parametrize("size", [8192, 8193, 60_000])
+def test_a_certificate_is_small_in_every_form(role: uuid.UUID, size: int) -> None:
+    """So that overlapping entries of a table, each as long as it, are refused before anything reads them."""
+    large = b"\x30\x82" + (size - 4).to_bytes(2, "big") + bytes(size - 4)
+    for data in (
+        large,
+        pem(large).encode(),
+        certificate_table(((role, large),)),
+        certificate_table(((role, pem(large).encode()),)),
+    ):
+        if size > 8192:
+            assert refusal(partial(parse_certificates, data)) is Reason.TOO_LARGE
+        else:
+            found = parse_certificates(data)
+            assert found.candidates + found.others == (large,)
+    unknown = certificate_table(((GCE, large), (VCEK, VEK)))
+    assert parse_certificates(unknown) == Certificates((VEK,), ())
 
 
 def test_the_place_in_the_table_says_nothing_of_the_kind() -> None:

@@ -159,6 +159,16 @@ def test_addresses_of_genoa() -> None:
     )
 
 
+@pytest.mark.parametrize("product", ["Genoa", "Turin"])
+def test_an_address_is_shown_without_the_chip(product: str) -> None:
+    bench = SnpLab.create(product)
+    vcek, crl = asked(bench)
+    chip = bench.machine.hwid.hex()
+    assert chip in vcek.url
+    assert vcek.shown == vcek.url.replace(chip, "…")
+    assert crl.shown == crl.url
+
+
 def test_addresses_of_turin() -> None:
     bench = SnpLab.create("Turin", tcb=Tcb(bootloader=1, tee=2, snp=3, microcode=81, fmc=4))
     chip = bench.machine.chip_id[:8].hex()

@@ -118,7 +118,9 @@ class RimClaims:
     """One reference manifest that the report was compared with.
 
     Attributes:
-        rim_id: the name under which NVIDIA's service keeps it, from signed fields of the report.
+        rim_id: the name under which NVIDIA's service keeps what the report needs, from signed fields of the report. It
+            names a board, which the manifest itself does not: documents of other boards have the same product and
+            version, and only their golden values tell them apart.
         tag_id: its own. NVIDIA has issued differing manifests under one tag; `sha256` (32 bytes) names the document.
         product, version: as the manifest says; equal to the report's.
         signer_not_after: end of its signer's certificate.

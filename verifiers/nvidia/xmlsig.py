@@ -3,7 +3,7 @@
 
 The document is UTF-8 without markup declarations, comments, CDATA and processing instructions, which is decided on its
 text before any parser sees it: no entity, no DTD, nothing that canonicalisation and a reader could see differently. Nor
-has it many namespaces: at each element canonicalisation takes time that grows with the square of their number.
+has it many namespaces, nor long prefixes: at each element canonicalisation compares those in force with one another.
 
 Its last element is its only Signature, and that is to the element and attribute the one below: C14N 1.1, ECDSA with
 SHA-384, one reference to the whole document, four certificates. Those certificates are the only keys there are; whoever
@@ -35,7 +35,8 @@ Element: TypeAlias = Any  # lxml has no types
 Shape: TypeAlias = "tuple[str, dict[str, str], tuple[Shape, ...]]"
 
 CERTIFICATES: Final = 4
-MAX_NAMESPACES: Final = 16  # real ones declare six
+MAX_NAMESPACES: Final = 16  # real ones declare six, with prefixes of three letters at most
+MAX_PREFIX_BYTES: Final = 16
 
 _DS: Final = "{http://www.w3.org/2000/09/xmldsig#}"
 _C14N_11: Final = "http://www.w3.org/2006/12/xml-c14n11"
@@ -45,6 +46,7 @@ _ECDSA_SHA384: Final = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384"
 _DECLARATION: Final = re.compile(
     rb"""\A<\?xml version=["']1\.0["'](?: encoding=["'][Uu][Tt][Ff]-8["'])?\s*\?>"""
 )
+_LONG_PREFIX: Final = re.compile(rb"xmlns:[^\s=]{%d}" % (MAX_PREFIX_BYTES + 1))
 _NUMBER_BYTES: Final = 48  # r and s of P-384
 
 
@@ -121,8 +123,11 @@ def read_signed(document: bytes) -> SignedDocument:
     marks = _DECLARATION.sub(b"", document, count=1)
     if b"<!" in marks or b"<?" in marks:
         raise ValueError("markup declarations, comments, CDATA or processing instructions")
-    if document.count(b"xmlns") > MAX_NAMESPACES:  # in text as well, where no manifest has it
-        raise ValueError(f"more than {MAX_NAMESPACES} namespaces")
+    # "xmlns" is counted in text as well, where no manifest has it
+    if document.count(b"xmlns") > MAX_NAMESPACES or _LONG_PREFIX.search(document):
+        raise ValueError(
+            f"more than {MAX_NAMESPACES} namespaces, or a prefix of more than {MAX_PREFIX_BYTES} bytes"
+        )
     root = _parse(document)
     signature: Element = root[-1] if len(root) else None
     if list(root.iter(f"{_DS}Signature")) != [signature]:

@@ -149,7 +149,9 @@ ENTITIES = "".join(f'<!ENTITY b{number} "{f"&b{number - 1};" * 10}">' for number
 DECLARED = "".join(f' xmlns:n{number}="urn:n"' for number in range(3000))
 NAMESPACES = (
     f"<r{DECLARED}>{'<a/>' * 10_000}{genuine_signature()}</r>".encode()
-)  # hours, if canonicalised
+)  # an hour, if canonicalised
+LONG = "".join(f' xmlns:{"n" * 4000}{number}="urn:n"' for number in range(10))
+PREFIXES = f"<r{LONG}>{'<a/>' * 15_000}{genuine_signature()}</r>".encode()  # many seconds
 BOMB = f'<!DOCTYPE a [<!ENTITY b0 "x">{ENTITIES}]><a>&b9;</a>'.encode()
 
 
@@ -167,6 +169,7 @@ XML = [
     given(48, "one byte too many", Reason.TOO_LARGE, lambda: b" " * (MAX_RIM_BYTES + 1)),
     given(48, "as large as may be, of nothing", MALFORMED, lambda: b" " * MAX_RIM_BYTES),
     given(48, "namespaces that grow", MALFORMED, lambda: NAMESPACES),
+    given(48, "namespaces with long prefixes", MALFORMED, lambda: PREFIXES),
     given(48, "nothing", MALFORMED, lambda: b""),
     given(48, "no XML", MALFORMED, lambda: b"manifest"),
     given(48, "cut off", MALFORMED, lambda: GENUINE.xml[:-1]),

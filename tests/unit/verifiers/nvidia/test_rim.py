@@ -40,7 +40,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import RimKind
 from verifiers.nvidia.device import nvidia_roots
 from verifiers.nvidia.rim import Rim, read_rim
-from verifiers.nvidia.xmlsig import MAX_NAMESPACES, SignedDocument, read_signed
+from verifiers.nvidia.xmlsig import MAX_NAMESPACES, MAX_PREFIX_BYTES, SignedDocument, read_signed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -294,6 +294,15 @@ def test_namespaces_are_counted(more: int) -> None:
     declared = "".join(
         f' xmlns:n{number}="urn:n"' for number in range(MAX_NAMESPACES - xml.count(b"xmlns") + more)
     ).encode()
+    document = xml.replace(b"<SoftwareIdentity", b"<SoftwareIdentity" + declared, 1)
+    assert document != xml
+    assert refused(document) is (Reason.MALFORMED if more else Reason.RIM_SIGNATURE)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_prefixes_are_short(more: int) -> None:
+    xml = GENUINE.xml
+    declared = f' xmlns:{"n" * (MAX_PREFIX_BYTES + more)}="urn:n"'.encode()
     document = xml.replace(b"<SoftwareIdentity", b"<SoftwareIdentity" + declared, 1)
     assert document != xml
     assert refused(document) is (Reason.MALFORMED if more else Reason.RIM_SIGNATURE)

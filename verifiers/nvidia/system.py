@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from verifiers.errors import Reason, VerificationError
+from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.nvidia.claims import DeviceKind, Mode, NvidiaSetClaims, Topology
 from verifiers.nvidia.device import authenticate
 from verifiers.nvidia.evidence import MAX_DEVICES
@@ -45,7 +45,8 @@ def verify_set(
     Raises:
         VerificationError: `evidence` for no device, `too-large` for more than 16, `duplicate-device`,
             `binding-mismatch` for differing nonces, `topology` for differing modes or devices that do not belong
-            together; what `verify` raises, the device's place in the list before its detail.
+            together; what `verify` raises, the device's place in the list before its detail: of the first device that
+            is refused, else of the first whose manifests are missing.
     """
     if not evidence:
         raise VerificationError(Reason.EVIDENCE, "no device")
@@ -111,8 +112,19 @@ def _check_ppcie(gpus: Sequence[Device], switches: Sequence[Device]) -> None:
 
 
 def _each(items: Sequence[T], judge: Callable[[T], R]) -> tuple[R, ...]:
-    """What `judge` says of each; a refusal names the place."""
-    return tuple(_placed(index, item, judge) for index, item in enumerate(items))
+    """What `judge` says of each; a refusal names the place. One that is `undetermined` waits for those of the rest."""
+    said: list[R] = []
+    undetermined: list[VerificationError] = []
+    for index, item in enumerate(items):
+        try:
+            said.append(_placed(index, item, judge))
+        except VerificationError as error:
+            if error.reason.verdict is not Verdict.UNDETERMINED:
+                raise
+            undetermined.append(error)
+    if undetermined:
+        raise undetermined[0]
+    return tuple(said)
 
 
 def _placed(index: int, item: T, judge: Callable[[T], R]) -> R:

@@ -175,6 +175,22 @@ def test_a_refusal_of_one_names_its_place() -> None:
     assert error.detail.startswith("device 2: measurements 0, 1, 2")
 
 
+def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
+    """Whoever is undetermined may be asked for more; a set with a device that is refused is refused at once."""
+    system = gpus(3)
+    of_no_manifest = system.exhibits[0].having({3: b"551.1"})
+    for place in (0, 1):
+        system = system.having(place, of_no_manifest.but(device=lab.device(place)))
+    error = refused(system)
+    assert (error.reason, error.authentic) == (Reason.INCOMPLETE, True)
+    assert error.detail.startswith("device 0: missing: driver manifest")
+    blocks = tuple(replace(block, value=b"x" * 48) for block in GPU.blocks)
+    differing = system.exhibits[2].but(written=system.exhibits[2].written.but(blocks=blocks))
+    error = refused(system.having(2, differing))
+    assert (error.reason, error.authentic) == (Reason.MEASUREMENT_MISMATCH, True)
+    assert error.detail.startswith("device 2: ")
+
+
 def test_the_second_responder_of_a_gpu_is_no_device_that_is_verified() -> None:
     transcript = Exhibit(device=lab.fsp(), written=FSP)
     assert refused(System((transcript,))).reason is Reason.INCOMPLETE

@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from bench import enrollment, snp, verification
+from bench import enrollment, nvidia, snp, verification
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
     as_json = parser.parse_args().json
     origin, rate = verification.measure()
     snp_origin, snp_rate = snp.measure()
+    nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
     enrolled = enrollment.measure()
     ratios = {
         "warm / dcap-qvl verify": rate["warm"] / rate["dcap-qvl verify"],
@@ -26,17 +27,26 @@ def main() -> None:
         "cold / dcap-qvl from_json + verify": rate["cold"] / rate["dcap-qvl from_json + verify"],
         "P-384 verification / SNP warm": snp_rate["P-384 verify"] / snp_rate["SNP warm"],
         "SNP warm / SNP cold": snp_rate["SNP warm"] / snp_rate["SNP cold"],
+        "P-384 verifications that it needs / H100 first seen": nvidia_rate[
+            "P-384 verify of a report"
+        ]
+        / nvidia_numbers["P-384 verifications of an H100 first seen"]
+        / nvidia_rate["H100 first seen, manifests known"],
     }
     machine = f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    rate |= snp_rate
-    subject = f"{origin}, {snp_origin}"
+    rate |= snp_rate | nvidia_rate
+    subject = f"{origin}, {snp_origin}, {nvidia_origin}"
     if as_json:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}
+        facts["numbers"] = nvidia_numbers
         print(json.dumps(facts | {"enrollments_per_second": enrolled}, indent=2))
         return
     print(f"{machine}; {subject}\n")
     print("| what | per second |\n|---|---|")
     for name, value in (rate | enrolled).items():
+        print(f"| {name} | {value:,.0f} |")
+    print("\n| number | |\n|---|---|")
+    for name, value in nvidia_numbers.items():
         print(f"| {name} | {value:,.0f} |")
     print("\n| ratio in this run | |\n|---|---|")
     for name, value in ratios.items():

@@ -43,11 +43,13 @@ _SNP = (
     "tests/cases/test_snp_corpus.py",
     "tests/cases/test_snp_kds.py",
 )
+_NVIDIA = ("tests/unit/verifiers/nvidia", "tests/cases/test_nvidia_corpus.py")
 JUDGES = {  # by the longest name that a file's begins with: quick tests first, for the first failure ends the run
     "verifiers/tdx": _TDX,
     "verifiers/snp": _SNP,
+    "verifiers/nvidia": _NVIDIA,
     "verifiers/vtpm": _SNP,
-    "verifiers": ("tests/unit/verifiers", *_TDX[1:], *_SNP[2:]),
+    "verifiers": ("tests/unit/verifiers", *_TDX[1:], *_SNP[2:], *_NVIDIA[1:]),
     "policies": ("tests/unit/policies",),
 }
 SHIFTED: dict[type[ast.cmpop], str] = {

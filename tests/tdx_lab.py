@@ -19,6 +19,7 @@ from tests.tdx_vectors import load
 from verifiers import chain, signatures
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia import ocsp, rim
 from verifiers.snp import crl, vek
 from verifiers.tdx import collateral, pck
 from verifiers.tdx import verify as judge
@@ -53,6 +54,10 @@ CACHES = (
     signatures.p256_point,
     crl.verify_crl,
     vek.verify_vek,
+    ocsp._authenticated,
+    ocsp.certificate_ids,
+    ocsp.read_answers,
+    rim.read_rim,
 )
 
 

@@ -3,7 +3,7 @@
 
 Anchors are arguments of every verifier. Production uses `builtin()` and nothing else; a simulated authority builds its
 own with `Anchors(...)`, and its certificates say so. Keys are compared, not certificates: Intel has issued two
-production root certificates for one key.
+production root certificates for one key. Of NVIDIA's two roots the very certificates are demanded.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifiers.amd import AmdHierarchy, builtin_hierarchies
-from verifiers.certificate import Certificate, parse_certificate
+from verifiers.certificate import P256, P384, Certificate, Suite, parse_certificate
 from verifiers.errors import Reason, VerificationError
-from verifiers.signatures import p256_signed
 
 if TYPE_CHECKING:
     from verifiers.evidence import Product
@@ -29,6 +28,12 @@ INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cb
 INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
     "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5"
     "67918e2edc88e40d860bd0cc4ee26aacc988e505a953558c453f6b0904ae7394"
+)
+NVIDIA_DEVICE_IDENTITY_CA_SHA256 = (
+    "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"
+)
+NVIDIA_RIM_SIGNING_ROOT_CA_SHA256 = (
+    "12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1"
 )
 
 
@@ -39,26 +44,39 @@ class Anchor:
     certificate: Certificate
 
     @classmethod
-    def from_der(cls, certificate_der: bytes) -> Anchor:
-        """Pin the key of a self-signed certificate. Raises VerificationError (`chain`) if it is none."""
-        root = parse_certificate(certificate_der)
-        if root.issuer != root.subject or not p256_signed(
-            root.public_key, root.signature, root.tbs
-        ):
+    def from_der(cls, certificate_der: bytes, suite: Suite = P256) -> Anchor:
+        """Pin the key of a self-signed certificate. Raises VerificationError (`chain`) if it is none of this suite."""
+        root = parse_certificate(certificate_der, suite)
+        if root.issuer != root.subject or not root.has_signed(root.signature, root.tbs):
             raise VerificationError(Reason.CHAIN, f"{root.common_name} is not self-signed")
         return cls(root)
+
+
+@dataclass(frozen=True, slots=True)
+class NvidiaRoots:
+    """NVIDIA's two roots: of device chains, and of the signers of reference manifests; neither stands for the other."""
+
+    device: Anchor
+    rim: Anchor
+
+    @classmethod
+    def from_ders(cls, device_der: bytes, rim_der: bytes) -> NvidiaRoots:
+        """Pin two self-signed certificates of P-384. Raises VerificationError (`chain`) if one is none."""
+        return cls(Anchor.from_der(device_der, P384), Anchor.from_der(rim_der, P384))
 
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
     """Every root that evidence may chain to. `simulated` is true for any set but the built-in one.
 
-    `amd`: at most one hierarchy of each product line; evidence of any other line is refused.
+    `amd`: at most one hierarchy of each product line; evidence of any other line is refused. `nvidia`: None refuses all
+    of NVIDIA's.
     """
 
     intel_sgx_root: Anchor
     amd: tuple[AmdHierarchy, ...] = ()
     simulated: bool = True
+    nvidia: NvidiaRoots | None = None
 
     def amd_hierarchy(self, product: Product) -> AmdHierarchy | None:
         """The authorities of one product line, if they are pinned."""
@@ -70,6 +88,8 @@ class Anchors:
         keys = [self.intel_sgx_root.certificate.spki]
         for one in self.amd:
             keys += (one.ark.spki, one.ask.spki, one.asvk.spki)
+        if self.nvidia is not None:
+            keys += (self.nvidia.device.certificate.spki, self.nvidia.rim.certificate.spki)
         return hashlib.sha256(b"".join(hashlib.sha256(key).digest() for key in keys)).digest()
 
 
@@ -77,7 +97,15 @@ class Anchors:
 def builtin() -> Anchors:
     """The production roots. Raises RuntimeError if a file is not the one that this module names."""
     pem = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
-    return Anchors(intel_sgx_root=_pinned(pem), amd=builtin_hierarchies(), simulated=False)
+    return Anchors(
+        intel_sgx_root=_pinned(pem),
+        amd=builtin_hierarchies(),
+        simulated=False,
+        nvidia=NvidiaRoots.from_ders(
+            _nvidia("device-identity-ca.pem", NVIDIA_DEVICE_IDENTITY_CA_SHA256),
+            _nvidia("rim-signing-root-ca.pem", NVIDIA_RIM_SIGNING_ROOT_CA_SHA256),
+        ),
+    )
 
 
 def _pinned(pem: bytes) -> Anchor:
@@ -92,3 +120,12 @@ def _pinned(pem: bytes) -> Anchor:
             "the packaged Intel SGX Root CA is not the pinned one: reinstall attestca"
         )
     return anchor
+
+
+def _nvidia(name: str, sha256: str) -> bytes:
+    """The DER of one of NVIDIA's roots, if it is the very one."""
+    pem = (files("verifiers.nvidia") / "anchors" / name).read_bytes()
+    certificate = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    if hashlib.sha256(certificate).hexdigest() != sha256:
+        raise RuntimeError(f"the packaged {name} is not NVIDIA's pinned one: reinstall attestca")
+    return certificate

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One certificate, parsed, for PKIs that are all P-256 with SHA-256; trusted by nobody yet.
+"""One certificate, parsed, for PKIs that are all of one suite: P-256 with SHA-256, or P-384 with SHA-384.
+
+Trusted by nobody yet.
 
 The library checks the structure and reads the dates; names, key, serial number and extensions are exact slices of the
 DER, so that what is compared and checked is what stands there. Of the extensions only those are read that a chain is
@@ -16,9 +18,10 @@ from cryptography import x509
 
 from verifiers import der
 from verifiers.errors import Reason, VerificationError
-from verifiers.signatures import p256_point
+from verifiers.signatures import p256_point, p256_signed, p384_point, p384_signed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,14 +32,54 @@ FOREIGN: Final = (ValueError, x509.InvalidVersion)  # what the library and `der`
 SUBJECT_KEY_IDENTIFIER: Final = bytes.fromhex("551d0e")
 KEY_USAGE: Final = bytes.fromhex("551d0f")
 BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
+EXTENDED_KEY_USAGE: Final = bytes.fromhex("551d25")
 _UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
 
-# SubjectPublicKeyInfo content of a P-256 key (RFC 5480) up to its 64-byte point x || y, which is uncompressed.
-_P256_SPKI: Final = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d03010703420004")
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # the whole element
 _TRUE: Final = (der.BOOLEAN, b"\xff")
 _KEY_CERT_SIGN: Final = 0x04  # bits 5 and 6 of KeyUsage, counted from the most significant
 _CRL_SIGN: Final = 0x02
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A curve with its hash, the only one that a vendor's PKI uses.
+
+    Attributes:
+        curve, algorithm_name: as specifications call them.
+        algorithm: content of the AlgorithmIdentifier of its signatures.
+        spki: content of a SubjectPublicKeyInfo (RFC 5480) up to the point x || y, which is uncompressed.
+        point_bytes: length of x || y. point: the key at these bytes, or None if they are not on the curve.
+        signed: whether a DER signature is one of a key over a message.
+    """
+
+    curve: str
+    algorithm_name: str
+    algorithm: bytes
+    spki: bytes
+    point_bytes: int
+    point: Callable[[bytes], ec.EllipticCurvePublicKey | None]
+    signed: Callable[[ec.EllipticCurvePublicKey, bytes, bytes], bool]
+
+
+P256: Final = Suite(
+    "P-256",
+    "ecdsa-with-SHA256",
+    der.ECDSA_WITH_SHA256,
+    bytes.fromhex("301306072a8648ce3d020106082a8648ce3d03010703420004"),
+    64,
+    p256_point,
+    p256_signed,
+)
+P384: Final = Suite(
+    "P-384",
+    "ecdsa-with-SHA384",
+    der.ECDSA_WITH_SHA384,
+    bytes.fromhex("301006072a8648ce3d020106052b8104002203620004"),
+    96,
+    p384_point,
+    p384_signed,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +91,7 @@ class Certificate:
     bytes are the same certificate.
     """
 
+    suite: Suite
     der: bytes
     tbs: bytes
     signature: bytes
@@ -65,6 +109,10 @@ class Certificate:
     may_sign_certificates: bool
     may_sign_crls: bool
 
+    def has_signed(self, signature: bytes, signed: bytes) -> bool:
+        """Whether the DER ECDSA-Sig-Value `signature` is one of this certificate's key over `signed`."""
+        return self.suite.signed(self.public_key, signature, signed)
+
     @property
     def subject_key_id(self) -> bytes | None:
         """The key identifier that CRLs of this certificate must name."""
@@ -78,16 +126,21 @@ class Certificate:
         return hash(self.der)
 
 
-def parse_certificate(data: bytes) -> Certificate:
-    """Parse one certificate. Raises `chain` for anything that is not P-256, SHA-256 and plain RFC 5280."""
+def parse_certificate(
+    data: bytes, suite: Suite = P256, *, understood: frozenset[bytes] = frozenset()
+) -> Certificate:
+    """Parse one certificate. Raises `chain` for anything that is not of this suite and plain RFC 5280.
+
+    `understood`: extensions that the caller judges, so that they may be critical.
+    """
     try:
-        return _parse_certificate(data)
+        return _parse_certificate(data, suite, _UNDERSTOOD | understood)
     except FOREIGN as error:
         raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
 
 
-def _parse_certificate(data: bytes) -> Certificate:
-    tbs, signature, fields = signed_fields(data)
+def _parse_certificate(data: bytes, suite: Suite, understood: frozenset[bytes]) -> Certificate:
+    tbs, signature, fields = signed_fields(data, suite)
     if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:
         raise ValueError("not a version 3 certificate with extensions and no unique identifiers")
     _, serial, _, issuer, _, subject, spki, extensions = [content for _, content in fields]
@@ -95,17 +148,18 @@ def _parse_certificate(data: bytes) -> Certificate:
     if not serial_number:
         raise ValueError("serial number is not positive")
     certificate = x509.load_der_x509_certificate(data)
-    found = parse_extensions(extensions, understood=_UNDERSTOOD)
+    found = parse_extensions(extensions, understood=understood)
     is_ca, path_length = _basic_constraints(found.get(BASIC_CONSTRAINTS))
     usage = _key_usage(found.get(KEY_USAGE))
     return Certificate(
+        suite=suite,
         der=data,
         tbs=tbs,
         signature=signature,
         issuer=issuer,
         subject=subject,
         spki=spki,
-        public_key=_public_key(spki),
+        public_key=_public_key(spki, suite),
         common_name=common_name(subject),
         serial_number=serial_number,
         not_before=certificate.not_valid_before_utc,
@@ -118,16 +172,18 @@ def _parse_certificate(data: bytes) -> Certificate:
     )
 
 
-def signed_fields(data: bytes) -> tuple[bytes, bytes, tuple[tuple[int, bytes], ...]]:
-    """(TBS, signature, elements of the TBS) of a certificate or CRL whose two algorithm fields are ecdsa-with-SHA256.
+def signed_fields(
+    data: bytes, suite: Suite = P256
+) -> tuple[bytes, bytes, tuple[tuple[int, bytes], ...]]:
+    """(TBS, signature, elements of the TBS) of a certificate or CRL whose two algorithm fields are the suite's.
 
     RFC 5280 4.1.1.2 and 5.1.1.2: the inner field must be the same as the outer one.
     """
     tbs, algorithm, signature = der.signed(data)
     fields = der.elements(der.only(tbs, der.SEQUENCE))
     inner = next((content for tag, content in fields if tag == der.SEQUENCE), b"")
-    if algorithm != der.ECDSA_WITH_SHA256 or inner != algorithm:
-        raise ValueError("signature algorithm is not ecdsa-with-SHA256, inside and outside")
+    if algorithm != suite.algorithm or inner != algorithm:
+        raise ValueError(f"signature algorithm is not {suite.algorithm_name}, inside and outside")
     return tbs, signature, fields
 
 
@@ -167,11 +223,11 @@ def _key_usage(value: bytes | None) -> int:
     return bits[1]
 
 
-def _public_key(spki: bytes) -> ec.EllipticCurvePublicKey:
-    point = spki.removeprefix(_P256_SPKI)
-    key = p256_point(point) if len(point) == 64 else None
+def _public_key(spki: bytes, suite: Suite) -> ec.EllipticCurvePublicKey:
+    point = spki.removeprefix(suite.spki)
+    key = suite.point(point) if len(point) == suite.point_bytes else None
     if key is None:
-        raise ValueError("key is not P-256")
+        raise ValueError(f"key is not {suite.curve}")
     return key
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificate chains and CRLs of vendors whose whole PKI is P-256 with SHA-256.
+"""Certificate chains of vendors whose whole PKI is of one suite, and CRLs of P-256 with SHA-256.
 
 Chains are judged from the pinned root down, so that nothing below a certificate is read as signed before that
 certificate is authentic. What was authenticated is remembered (`lru_cache`: the exact bytes are the key, only successes
@@ -26,7 +26,6 @@ from verifiers.certificate import (
     signed_fields,
 )
 from verifiers.errors import Reason, VerificationError
-from verifiers.signatures import p256_signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +86,7 @@ def _pem_body(block: bytes) -> bytes:
 
 def verify_chain(
     ders: tuple[bytes, ...],
-    names: tuple[frozenset[str], ...],
+    names: tuple[frozenset[str], ...] | None,
     anchor: Anchor,
     *,
     first_is_ca: bool = False,
@@ -96,29 +95,29 @@ def verify_chain(
 
     Args:
         ders: the certificates, each issued by the next; the last is self-signed.
-        names: for each the common names that it may have.
+        names: for each the common names that it may have; None if the caller judges them.
         anchor: the pinned root.
         first_is_ca: whether the chain is a CA's own (the issuer of a CRL) or an end entity's.
 
     Raises:
         VerificationError: `untrusted-root`, or `chain` for any other fault.
     """
-    chain = [_root(ders[-1], names[-1], anchor)]
+    chain = [_root(ders[-1], None if names is None else names[-1], anchor)]
     for below in reversed(range(len(ders) - 1)):
         _check_may_issue(chain[-1], intermediates_below=below)
         chain.append(_issued(ders[below], chain[-1]))
-        _check_name(chain[-1], names[below])
+        _check_name(chain[-1], None if names is None else names[below])
     if chain[-1].is_ca is not first_is_ca:
         kind = "no CA" if first_is_ca else "a CA"
         raise VerificationError(Reason.CHAIN, f"{chain[-1].common_name} is {kind}")
     return tuple(reversed(chain))
 
 
-def _root(data: bytes, names: frozenset[str], anchor: Anchor) -> Certificate:
+def _root(data: bytes, names: frozenset[str] | None, anchor: Anchor) -> Certificate:
     """The anchor, or another self-signed certificate of its name and key."""
     if data == anchor.certificate.der:
         return anchor.certificate
-    root = parse_certificate(data)
+    root = parse_certificate(data, anchor.certificate.suite)
     _check_name(root, names)
     if root.spki != anchor.certificate.spki:
         raise VerificationError(
@@ -131,21 +130,21 @@ def _root(data: bytes, names: frozenset[str], anchor: Anchor) -> Certificate:
 @lru_cache(maxsize=4096)
 def _issued(data: bytes, issuer: Certificate) -> Certificate:
     """Parse a certificate and check that `issuer`, which is authentic, is named by it and has signed it."""
-    certificate = parse_certificate(data)
+    certificate = parse_certificate(data, issuer.suite)
     if certificate.issuer != issuer.subject:
         raise VerificationError(
             Reason.CHAIN,
             f"{certificate.common_name} names another issuer than {issuer.common_name}",
         )
-    if not p256_signed(issuer.public_key, certificate.signature, certificate.tbs):
+    if not issuer.has_signed(certificate.signature, certificate.tbs):
         raise VerificationError(
             Reason.CHAIN, f"{certificate.common_name} is not signed by {issuer.common_name}"
         )
     return certificate
 
 
-def _check_name(certificate: Certificate, allowed: frozenset[str]) -> None:
-    if certificate.common_name not in allowed:
+def _check_name(certificate: Certificate, allowed: frozenset[str] | None) -> None:
+    if allowed is not None and certificate.common_name not in allowed:
         raise VerificationError(
             Reason.CHAIN,
             f"subject is {certificate.common_name!r}, not {' or '.join(sorted(allowed))}",
@@ -194,7 +193,7 @@ def _verify_crl(data: bytes, issuer: Certificate) -> Crl:
         raise ValueError(f"not a version 2 CRL issued by {issuer.common_name}")
     if not issuer.may_sign_crls:
         raise ValueError(f"{issuer.common_name} may not sign CRLs")
-    if not p256_signed(issuer.public_key, signature, tbs):
+    if not issuer.has_signed(signature, tbs):
         raise ValueError(f"not signed by {issuer.common_name}")
     crl = x509.load_der_x509_crl(data)
     number = _crl_number(fields[-1], issuer)

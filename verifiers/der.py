@@ -17,8 +17,10 @@ SEQUENCE = 0x30
 CONTEXT_0 = 0xA0
 CONTEXT_3 = 0xA3
 
-# AlgorithmIdentifier content of ecdsa-with-SHA256: the OID 1.2.840.10045.4.3.2 and no parameters (RFC 5758, 3.2).
+# AlgorithmIdentifier content of ecdsa-with-SHA256 and -SHA384: the OIDs 1.2.840.10045.4.3.2 and .3, and no parameters
+# (RFC 5758, 3.2).
 ECDSA_WITH_SHA256 = bytes.fromhex("06082a8648ce3d040302")
+ECDSA_WITH_SHA384 = bytes.fromhex("06082a8648ce3d040303")
 
 
 def signed(data: bytes) -> tuple[bytes, bytes, bytes]:

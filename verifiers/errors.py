@@ -48,7 +48,9 @@ class Reason(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_NOT_YET_VALID = "certificate-not-yet-valid"
     CERTIFICATE_REVOKED = "certificate-revoked"
+    CERTIFICATE_STATUS_UNKNOWN = "certificate-status-unknown"  # the responder's own word
     CRL_INVALID = "crl-invalid"
+    OCSP_INVALID = "ocsp-invalid"
     # the vendor's signed statements about the platform
     INCOMPLETE = "incomplete"
     COLLATERAL_MALFORMED = "collateral-malformed"
@@ -56,6 +58,7 @@ class Reason(StrEnum):
     COLLATERAL_NOT_YET_VALID = "collateral-not-yet-valid"
     COLLATERAL_EXPIRED = "collateral-expired"
     ENDORSEMENT_MISMATCH = "endorsement-mismatch"
+    RIM_SIGNATURE = "rim-signature"  # or the root of its signer
     PLATFORM_UNKNOWN = "platform-unknown"
     PRODUCT_UNKNOWN = "product-unknown"
     # what those statements say of this platform
@@ -65,6 +68,10 @@ class Reason(StrEnum):
     TCB_REVOKED = "tcb-revoked"
     TCB_STATUS_UNKNOWN = "tcb-status-unknown"
     TCB_INCONSISTENT = "tcb-inconsistent"  # a report that no firmware of the vendor makes
+    MEASUREMENT_MISMATCH = "measurement-mismatch"  # a genuine report, a genuine manifest
+    # several devices of one system
+    DUPLICATE_DEVICE = "duplicate-device"
+    TOPOLOGY = "topology"
 
     @property
     def verdict(self) -> Verdict:

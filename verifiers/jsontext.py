@@ -29,12 +29,22 @@ def parse_signed(text: bytes) -> dict[str, Json]:
     return _parse(text, _PLAIN_DECODER)
 
 
-def _parse(text: bytes, decoder: json.JSONDecoder) -> dict[str, Json]:
+def parse_any(text: bytes) -> Json:
+    """The JSON value in `text`, of any type, which nobody vouches for."""
+    return _decode(text, _DECODER)
+
+
+def _decode(text: bytes, decoder: json.JSONDecoder) -> Json:
     source = text.decode("utf-8")
     try:
         value: Json = decoder.decode(source)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    return value
+
+
+def _parse(text: bytes, decoder: json.JSONDecoder) -> dict[str, Json]:
+    value = _decode(text, decoder)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - one exception type for bad text
     return value

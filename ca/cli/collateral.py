@@ -43,7 +43,7 @@ def collateral_command(evidence: EvidenceArgument, config: options.ConfigOption 
     settings, anchors = _settings(config)
     data = [read_input(name) for name in evidence]
     try:
-        parsed = inspect.parse(registry.identify(data))
+        parsed = inspect.parse(inspect.identify(data))
         gather = registry.gather(parsed, settings.sources, anchors)
         endorsements = asyncio.run(_ask(gather, settings))
     except VerificationError as error:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ca.cli.exits import UnreadableError
+from verifiers.errors import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
 MAX_INPUT = 4 * 1024 * 1024
@@ -42,6 +44,16 @@ def read_input(name: str | Path) -> bytes:
     if len(data) > MAX_INPUT:
         raise UnreadableError(f"{name}: larger than {MAX_INPUT} bytes")
     return data
+
+
+def text_hint(files: Sequence[bytes], reason: Reason) -> str:
+    """Evidence pasted as text is the commonest mistake; how to mend it, to be said behind the reason."""
+    if reason not in {Reason.UNSUPPORTED_FORMAT, Reason.MALFORMED, Reason.UNSUPPORTED_TEE}:
+        return ""
+    heads = [data[:64].strip() for data in files]
+    if not any(head.isascii() and head.isalnum() for head in heads):
+        return ""
+    return "; this looks like text: give the raw bytes (`xxd -r -p` for hexadecimal, `base64 -d`)"
 
 
 def parse_instant(text: str | None) -> datetime:

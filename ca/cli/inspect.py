@@ -3,7 +3,8 @@
 
 Nothing here is weaker than the service: the same verifier, the built-in anchors. Only the binding is not compared, for
 no nonce was given out; for SEV-SNP a revocation list may be absent, which is then said. Collateral past its next update
-is a refusal here, since no policy is asked. Which file is what is found by content, never by an option.
+is a refusal here, since no policy is asked. Which file is what is found by content, never by an option. Devices of
+NVIDIA are verified by themselves (`ca.cli.devices`), all else here is of CPUs.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
-from ca.cli import inspect_view, output
+from ca.cli import devices, inspect_view, output
 from ca.cli.exits import VERDICT_EXITS
-from ca.cli.inputs import parse_instant, read_input
+from ca.cli.inputs import parse_instant, read_input, text_hint
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.evidence import EvidenceKind, Tee
+from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
@@ -39,6 +41,15 @@ FilesArgument = Annotated[
         metavar="FILE…",
         help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
         " TPM's quote) with its certificates and AMD's revocation list, in any order.",
+    ),
+]
+VerifiedArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE…",
+        help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
+        " TPM's quote) with its certificates and AMD's revocation list, in any order. Or NVIDIA devices of one"
+        " machine: reports with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
     ),
 ]
 CollateralOption = Annotated[
@@ -70,27 +81,44 @@ class Inspection:
 
 
 def verify_command(
-    files: FilesArgument,
+    files: VerifiedArgument,
     collateral: CollateralOption = None,
+    rim: devices.RimOption = None,
+    ocsp: devices.OcspOption = None,
+    nonce: devices.NonceOption = None,
     at: AtOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
-    found = inspect(files, collateral, at)
-    if json_:
+    now = parse_instant(at)
+    data = [read_input(name) for name in files]
+    given = devices.Given(tuple(rim or ()), ocsp, nonce)
+    if are_of_devices(data):
+        if collateral is not None:
+            raise typer.BadParameter("--collateral is for CPUs; for NVIDIA there are --rim, --ocsp")
+        verdict = devices.verify_and_print(data, given, now, as_json=json_)
+    else:
+        if given != devices.Given():
+            raise typer.BadParameter("--rim, --ocsp and --nonce are for evidence of NVIDIA devices")
+        verdict = _verify_and_print(data, collateral, now, as_json=json_)
+    raise typer.Exit(VERDICT_EXITS[verdict])
+
+
+def _verify_and_print(
+    data: Sequence[bytes], collateral: str | None, now: datetime, *, as_json: bool
+) -> Verdict:
+    """A CPU's evidence, to the end or to the first fault. Collateral past its dates is one."""
+    bundle = None if collateral is None else read_input(collateral)
+    found = judge_dates(verify_bytes(data, bundle, now))
+    if as_json:
         output.print_json(inspection_json(found))
     else:
         inspect_view.show(found)
-    raise typer.Exit(VERDICT_EXITS[found.verdict])
-
-
-def inspect(files: list[str], collateral: str | None, at: str | None) -> Inspection:
-    """Read the files and verify, to the end or to the first fault. Collateral past its dates is one."""
-    return judge_dates(verify_files(files, collateral, at))
+    return found.verdict
 
 
 def verify_files(files: list[str], collateral: str | None, at: str | None) -> Inspection:
-    """As `inspect`, but collateral past its next update is left to whoever asks a policy."""
+    """Read the files and verify; collateral past its next update is left to whoever asks a policy."""
     now = parse_instant(at)
     data = [read_input(name) for name in files]
     return verify_bytes(data, None if collateral is None else read_input(collateral), now)
@@ -100,17 +128,26 @@ def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> 
     """As `verify_files`, of files that are read. Raises BadParameter for a set that is no one machine's evidence."""
     tee: Tee | None = None
     try:
-        identified = registry.identify(data)
+        identified = identify(data)
         tee = _tee_by_kind(identified)
         parsed = parse(identified)
         tee = registry.tee_of(parsed)
         endorsements = _endorsements(parsed, identified, bundle)
         claims = registry.verify(parsed, endorsements, builtin(), None, now)
     except VerificationError as error:
-        detail = error.detail + _text_hint(data, error.reason)
+        detail = error.detail + text_hint(data, error.reason)
         return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
     tcb = claims.tcb if isinstance(claims, TdxClaims) else None
     return Inspection(Verdict.VERIFIED, tee, None, "", claims, tcb, now)
+
+
+def identify(data: Sequence[bytes]) -> Identified:
+    """What files of a CPU's evidence hold. Raises VerificationError; BadParameter for evidence of devices."""
+    if are_of_devices(data):
+        raise typer.BadParameter(
+            "evidence of NVIDIA devices: so far only `attestca verify` takes it; there are no policies over devices yet"
+        )
+    return registry.identify(data)
 
 
 def parse(identified: Identified) -> ParsedEvidence:
@@ -150,16 +187,6 @@ def judge_dates(found: Inspection) -> Inspection:
     )
     reason = Reason.COLLATERAL_EXPIRED
     return replace(found, verdict=reason.verdict, reason=reason, detail=detail)
-
-
-def _text_hint(files: Sequence[bytes], reason: Reason) -> str:
-    """A quote pasted as text is the commonest mistake; say how to mend it."""
-    if reason not in {Reason.UNSUPPORTED_FORMAT, Reason.MALFORMED, Reason.UNSUPPORTED_TEE}:
-        return ""
-    heads = [data[:64].strip() for data in files]
-    if not any(head.isascii() and head.isalnum() for head in heads):
-        return ""
-    return "; this looks like text: give the raw bytes (`xxd -r -p` for hexadecimal, `base64 -d`)"
 
 
 def inspection_json(found: Inspection) -> dict[str, JsonValue]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.cases.nvidia.index import CORPUS as NVIDIA_CORPUS
 from tests.cases.snp.index import CORPUS as SNP_CORPUS
 from tests.cases.tdx.index import CORPUS
 from tests.tdx_lab import Lab
@@ -32,8 +33,9 @@ def of_gather() -> Reason:
 
 
 def test_every_reason_is_produced() -> None:
-    """`test_tdx_corpus` and `test_snp_corpus` show that each case really ends with the reason it names."""
-    expected = [case.expect for case in CORPUS] + [case.expect for case in SNP_CORPUS]
+    """`test_tdx_corpus` and its like show that each case really ends with the reason it names."""
+    corpora = (CORPUS, SNP_CORPUS, NVIDIA_CORPUS)
+    expected: list[object] = [case.expect for corpus in corpora for case in corpus]
     produced = {expect for expect in expected if isinstance(expect, Reason)}
     missing = set(Reason) - produced - OF_THE_COMMAND_LINE - {of_gather(), _unknown_status()}
     assert not missing

@@ -7,6 +7,7 @@
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
     snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
                  for an image
+    nvidia evidence  offline, with report, chain, manifests and OCSP answers of a real GPU likewise
     new          offline, in an empty folder
 
 The documents' addresses and folders are led to those of the test, and `attestca` and `attestca-client` to this
@@ -36,10 +37,14 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.documents import Block
 
-OFFLINE = ("evidence", "snp evidence", "new")
+OFFLINE = ("evidence", "snp evidence", "nvidia evidence", "new")
 REAL = {  # folder of each situation with real evidence, and the files from it
     "evidence": ("tdx/tdx4-b0c06f-uptodate", ("quote.bin", "collateral.json")),
     "snp evidence": ("snp/milan-v2-author-key-crl", ("report.bin", "vcek.der", "crl.der")),
+    "nvidia evidence": (
+        "nvidia/h100-550.90.07",
+        ("report.bin", "chain.pem", "driver_rim.xml", "vbios_rim.xml", "ocsp"),
+    ),
 }
 FIRMWARE = ROOT / "refvalues" / "sev-snp-measure" / "ovmf_AmdSev_suffix.bin"
 _MARK = "\x1e"
@@ -106,7 +111,8 @@ def offline(situation: str, folder: Path) -> Session:
         expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
         environment["DOCS_AT"] = expected["at"]
         for name in names:
-            shutil.copy(case / name, folder)
+            copy = shutil.copytree if (case / name).is_dir() else shutil.copy
+            copy(case / name, folder / name)
         shutil.copy(FIRMWARE, folder / "OVMF.fd")
         for name in ("vmlinuz", "initrd.img"):
             (folder / name).touch()

@@ -50,6 +50,15 @@ IN_THE_LOG = {
     Reason.COLLATERAL_NOT_YET_VALID,
     Reason.COLLATERAL_EXPIRED,
 }
+# What is said of NVIDIA devices alone, which the service takes no evidence of.
+OF_DEVICES = {
+    Reason.RIM_SIGNATURE,
+    Reason.OCSP_INVALID,
+    Reason.CERTIFICATE_STATUS_UNKNOWN,
+    Reason.MEASUREMENT_MISMATCH,
+    Reason.DUPLICATE_DEVICE,
+    Reason.TOPOLOGY,
+}
 KIB = 1024
 
 
@@ -98,7 +107,9 @@ def test_every_code_stands_in_one_table_with_its_status() -> None:
     }
     assert len(tables) == len(dict(tables))
     assert logged == {*IN_THE_LOG, "client-left"}
-    assert {*dict(tables), *admin, *logged} == problems.CODES
+    devices = codes(section(ENROLLMENT, "### NVIDIA devices"))
+    assert sorted(devices) == sorted(OF_DEVICES)
+    assert {*dict(tables), *admin, *logged, *devices} == problems.CODES
     for code, status in [*tables, *admin.items()]:
         assert status == _status(code), code
 

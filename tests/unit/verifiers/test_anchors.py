@@ -15,7 +15,7 @@ from simulator.pki import Key, pem
 from tests.snp_lab import SnpLab, hierarchy
 from tests.tdx_lab import Lab
 from verifiers import anchors
-from verifiers.anchors import Anchor, Anchors, builtin
+from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Product
 
@@ -90,6 +90,38 @@ def test_a_changed_package_file_stops_the_program() -> None:
         anchors._pinned(pem_text)
     shipped = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
     assert anchors._pinned(shipped) == builtin().intel_sgx_root
+
+
+def test_builtin_roots_of_nvidia() -> None:
+    roots = builtin().nvidia
+    assert roots is not None
+    device, rim = roots.device.certificate, roots.rim.certificate
+    assert device.common_name == "NVIDIA Device Identity CA"
+    assert rim.common_name == "NVIDIA CoRIM signing Root CA"
+    assert hashlib.sha256(device.der).hexdigest() == anchors.NVIDIA_DEVICE_IDENTITY_CA_SHA256
+    assert hashlib.sha256(rim.der).hexdigest() == anchors.NVIDIA_RIM_SIGNING_ROOT_CA_SHA256
+
+
+def test_roots_of_nvidia_are_part_of_the_name_of_a_set() -> None:
+    without = replace(builtin(), nvidia=None)
+    roots = builtin().nvidia
+    assert roots is not None
+    swapped = replace(builtin(), nvidia=NvidiaRoots(device=roots.rim, rim=roots.device))
+    assert len({one.sha256 for one in (without, builtin(), swapped)}) == 3
+
+
+def test_a_changed_root_of_nvidia_stops_the_program() -> None:
+    with pytest.raises(RuntimeError, match=r"device-identity-ca.pem is not NVIDIA's pinned one"):
+        anchors._nvidia("device-identity-ca.pem", anchors.NVIDIA_RIM_SIGNING_ROOT_CA_SHA256)
+
+
+def test_roots_of_nvidia_are_of_p384() -> None:
+    roots = builtin().nvidia
+    assert roots is not None
+    with pytest.raises(VerificationError, match="ecdsa-with-SHA384"):
+        NvidiaRoots.from_ders(roots.device.certificate.der, Lab.create().intel.root_der)
+    with pytest.raises(VerificationError, match="ecdsa-with-SHA256"):
+        Anchor.from_der(roots.device.certificate.der)
 
 
 def by_a_stranger(root: Entity) -> None:

@@ -75,6 +75,17 @@ def test_refused(text: bytes) -> None:
             read(text)
 
 
+@given(VALUES)
+def test_any_value(value: object) -> None:
+    assert jsontext.parse_any(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", [b"", b"[1", b"NaN", b"[] []", b'[{"a": 1, "a": 1}]', b"[" * 9999])
+def test_no_value(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - its text is the library's
+        jsontext.parse_any(text)
+
+
 def test_signed_text_may_repeat_a_key() -> None:
     """All of it is the signer's; everything else is as strict."""
     assert jsontext.parse_signed(b'{"a": 1, "a": 2}') == {"a": 2}

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`attestca verify` for the NVIDIA devices of one machine: GPUs and NVSwitches, offline and without a policy.
+
+The verifier is the library's, with the built-in anchors. Manifests and OCSP answers are what the caller has; without a
+manifest that a report needs no device is verified, without answers revocation is `not-checked`. A nonce is compared if
+one is given. Collateral past its next update is a refusal, since no policy is asked. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - a dataclass field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ca.cli import nvidia_view, output
+from ca.cli.exits import UnreadableError
+from ca.cli.inputs import read_input, text_hint
+from verifiers.anchors import builtin
+from verifiers.claims import to_json
+from verifiers.endorsements import Revocation
+from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.nvidia.claims import NvidiaSetClaims, Topology  # noqa: TC001 - dataclass fields
+from verifiers.nvidia.device import Device, authenticate
+from verifiers.nvidia.endorsements import NvidiaEndorsements
+from verifiers.nvidia.files import read_files
+from verifiers.nvidia.system import check_set, verify_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from verifiers.claims import JsonValue
+    from verifiers.nvidia.evidence import NvidiaEvidence
+
+TECHNOLOGY: Final = "nvidia"
+NONCE_BYTES: Final = 32
+_DER_START: Final = b"\x30"  # a SEQUENCE, which every OCSP answer is
+
+RimOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rim",
+        metavar="FILE",
+        help="NVIDIA: a reference manifest, XML or as its RIM service answers; give one for each.",
+    ),
+]
+OcspOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ocsp", metavar="DIR", help="NVIDIA: a folder of OCSP answers in DER, of any names."
+    ),
+]
+NonceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--nonce", metavar="HEX", help="NVIDIA: the 32 bytes that every report must answer."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the options name: files of manifests, the folder of answers, the nonce in hexadecimal."""
+
+    rims: tuple[str, ...] = ()
+    ocsp: str | None = None
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInspection:
+    """One verification, whatever came of it. Claims beside a reason: only dates of the collateral failed.
+
+    `authentic`: the devices, if all are genuine and answer what they must, though they were not verified. `topology`:
+    what these prove of each other, if they belong together.
+    """
+
+    verdict: Verdict
+    reason: Reason | None
+    detail: str
+    claims: NvidiaSetClaims | None
+    authentic: tuple[Device, ...]
+    topology: Topology | None
+    checked_at: datetime
+
+
+def verify_and_print(
+    data: Sequence[bytes], given: Given, now: datetime, *, as_json: bool
+) -> Verdict:
+    """Verify what files hold and print what came of it.
+
+    Raises:
+        BadParameter: files that make no devices' evidence, a nonce that is none.
+        UnreadableError: a manifest or an answer that cannot be read.
+    """
+    found = judge_dates(inspect_devices(data, given, now))
+    if as_json:
+        output.print_json(inspection_json(found))
+    else:
+        nvidia_view.show(found)
+    return found.verdict
+
+
+def inspect_devices(data: Sequence[bytes], given: Given, now: datetime) -> DeviceInspection:
+    """To the end or to the first fault; collateral past its next update is none yet."""
+    nonce = _nonce(given.nonce)
+    manifests = [read_input(name) for name in given.rims]
+    answers = () if given.ocsp is None else tuple(_answers(Path(given.ocsp)))
+    evidence: tuple[NvidiaEvidence, ...] = ()
+    try:
+        files = read_files(data)
+        evidence = files.evidence
+        endorsements = NvidiaEndorsements(_unique([*files.rims, *manifests]), _unique(answers))
+        claims = verify_set(evidence, endorsements, builtin(), nonce, now)
+    except VerificationError as error:
+        if error.reason is Reason.EVIDENCE:
+            raise typer.BadParameter(error.detail) from error
+        known = evidence if error.authentic else ()
+        authentic = tuple(authenticate(one, builtin(), nonce, now) for one in known)
+        return DeviceInspection(
+            error.reason.verdict,
+            error.reason,
+            error.detail + text_hint(data, error.reason),
+            None,
+            authentic,
+            _topology(authentic),
+            now,
+        )
+    return DeviceInspection(Verdict.VERIFIED, None, "", claims, (), claims.topology, now)
+
+
+def _topology(authentic: Sequence[Device]) -> Topology | None:
+    try:
+        return check_set(authentic)[1] if authentic else None
+    except VerificationError:  # which has been said, or what these devices say is not known
+        return None
+
+
+def _unique(documents: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Each once, in order: a manifest may stand in the folder and be named as well."""
+    return tuple(dict.fromkeys(documents))
+
+
+def _nonce(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        nonce = bytes.fromhex(text)
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_BYTES:
+        raise typer.BadParameter(f"--nonce: {NONCE_BYTES} bytes in hexadecimal are wanted")
+    return nonce
+
+
+def _answers(folder: Path) -> Iterable[bytes]:
+    """Every file of a folder, in the order of their names. Raises UnreadableError for one that is no DER."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise UnreadableError(f"{folder}: {error.strerror}") from error
+    for path in paths:
+        data = read_input(path)
+        if not data.startswith(_DER_START):
+            raise UnreadableError(f"{path}: no OCSP answer in DER")
+        yield data
+
+
+def judge_dates(found: DeviceInspection) -> DeviceInspection:
+    """No policy is asked here, so nobody tolerates collateral past its next update."""
+    if found.claims is None:
+        return found
+    expired = {
+        f"{part.part} since {part.next_update.isoformat()}": None
+        for device in found.claims.devices
+        for part in device.expired_parts
+    }
+    if not expired:
+        return found
+    reason = Reason.COLLATERAL_EXPIRED
+    detail = f"expired: {', '.join(expired)}"
+    return replace(found, verdict=reason.verdict, reason=reason, detail=detail)
+
+
+def inspection_json(found: DeviceInspection) -> dict[str, JsonValue]:
+    """The object that `--json` prints, with the members of every technology. Names and shapes are stable."""
+    reason: JsonValue = None
+    if found.reason is not None:
+        reason = {"code": str(found.reason), "detail": found.detail}
+    return {
+        "verdict": str(found.verdict),
+        "reason": reason,
+        "tee": TECHNOLOGY,
+        "tcb": None,
+        "revocation": revocation_json(found),
+        "claims": None if found.claims is None else claims_json(found.claims),
+        "checked_at": to_json(found.checked_at),
+    }
+
+
+def revocation_json(found: DeviceInspection) -> dict[str, JsonValue]:
+    """State of the devices' chains and of the manifests': good if all of them are; each one's stands in the claims."""
+    if found.claims is None:
+        revoked = found.reason is Reason.CERTIFICATE_REVOKED
+        state = Revocation.REVOKED if revoked else Revocation.NOT_CHECKED
+        return {"device_chains": str(state), "rim_chains": str(state)}
+    devices = found.claims.devices
+    return {
+        "device_chains": _all_of(one.revocation for one in devices),
+        "rim_chains": _all_of(rim.revocation for one in devices for rim in one.rims),
+    }
+
+
+def _all_of(states: Iterable[Revocation]) -> str:
+    good = all(state is Revocation.GOOD for state in states)
+    return str(Revocation.GOOD if good else Revocation.NOT_CHECKED)
+
+
+def claims_json(claims: NvidiaSetClaims) -> dict[str, JsonValue]:
+    """The claims: what holds for all devices, then each."""
+    return {
+        "tee": TECHNOLOGY,
+        "mode": to_json(claims.mode),
+        "topology": str(claims.topology),
+        "nonce": claims.nonce.hex(),
+        "bound": claims.bound,
+        "devices": [to_json(device) for device in claims.devices],
+    }

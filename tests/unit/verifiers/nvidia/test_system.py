@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices of one system: none twice, one nonce, one mode; in PPCIE lists that equal what is certified, both ways."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests import nvidia_devices as lab
+from tests.nvidia_devices import Exhibit, System
+from tests.nvidia_reports import FSP, GPU, NONCE
+from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.claims import Mode, Topology
+from verifiers.nvidia.evidence import MAX_DEVICES
+
+WHOLE = lab.ppcie()
+TOPOLOGY = Reason.TOPOLOGY
+
+
+def gpus(count: int, mode: int = 0) -> System:
+    written = GPU.having({21: None, 34: b"\1\0", 36: bytes([mode, 0])})
+    return System(tuple(Exhibit(device=lab.device(n), written=written) for n in range(count)))
+
+
+def refused(system: System) -> VerificationError:
+    with pytest.raises(VerificationError) as caught:
+        system.verify()
+    return caught.value
+
+
+def test_a_whole_system() -> None:
+    claims = WHOLE.verify()
+    assert (claims.mode, claims.topology) == (Mode.PPCIE, Topology.PPCIE)
+    assert (len(claims.gpus), len(claims.switches)) == (8, 4)
+    assert [one.device_serial for one in claims.devices] == [
+        one.device.levels[1].serial_name for one in WHOLE.exhibits
+    ]
+    assert (claims.nonce, claims.bound) == (NONCE, True)
+    assert not replace(WHOLE, nonce=None).verify().bound
+
+
+@pytest.mark.parametrize(("mode", "name"), [(0, Mode.SPT), (1, Mode.MPT)])
+@pytest.mark.parametrize("count", [1, 2, 8, MAX_DEVICES])
+def test_independent_gpus(count: int, mode: int, name: Mode) -> None:
+    claims = gpus(count, mode).verify()
+    assert (claims.mode, claims.topology) == (name, Topology.INDEPENDENT)
+    assert (len(claims.gpus), claims.switches) == (count, ())
+
+
+def test_switches_alone() -> None:
+    claims = System((lab.a_switch(0), lab.a_switch(1))).verify()
+    assert (claims.mode, claims.topology) == (None, Topology.INDEPENDENT)
+
+
+def test_how_many() -> None:
+    assert refused(System(())).reason is Reason.EVIDENCE
+    assert refused(gpus(MAX_DEVICES + 1)).reason is Reason.TOO_LARGE
+
+
+def test_a_device_twice() -> None:
+    one = gpus(2).exhibits
+    error = refused(System((*one, one[0])))
+    serial = one[0].device.levels[1].serial_name
+    assert (error.reason, error.authentic) == (Reason.DUPLICATE_DEVICE, True)
+    assert error.detail == f"{serial} stands for 2 devices"
+
+
+def test_a_device_twice_with_different_reports_and_keys() -> None:
+    """The board counts: its attestation key is another after an update, and so is the leaf's serial number."""
+    one = gpus(1).exhibits[0]
+    leaf = one.device.levels[0]
+    updated = one.device.having(0, terms=replace(leaf.terms, key="after an update"), number=5)
+    assert refused(System((one, one.but(device=updated)))).reason is Reason.DUPLICATE_DEVICE
+
+
+def test_an_older_nonce() -> None:
+    system = gpus(3)
+    request = bytes.fromhex("11e001ff") + bytes(32) + b"\0"
+    old = system.exhibits[2].but(written=system.exhibits[2].written.but(request=request))
+    error = refused(system.having(2, old))
+    assert (error.reason, error.authentic) == (Reason.BINDING_MISMATCH, False)
+    assert error.detail.startswith("device 2: ")
+    unasked = refused(replace(system.having(2, old), nonce=None))
+    assert (unasked.reason, unasked.authentic) == (Reason.BINDING_MISMATCH, True)
+
+
+def test_modes_that_differ() -> None:
+    system = gpus(2)
+    for other in (gpus(2, 1), WHOLE):
+        assert refused(system.having(1, other.exhibits[1])).reason is TOPOLOGY
+    silent = system.exhibits[1].having({34: None, 36: None})
+    error = refused(system.having(1, silent))
+    assert (error.reason, error.detail) == (TOPOLOGY, "GPUs in different modes: None, spt")
+
+
+def test_switches_beside_gpus_in_another_mode() -> None:
+    assert refused(System((*gpus(1).exhibits, lab.a_switch()))).reason is TOPOLOGY
+
+
+@pytest.mark.parametrize(
+    "missing", [(0,), (8,), (0, 8), (8, 9, 10, 11), tuple(range(1, 12)), (4, 5, 6, 7)]
+)
+def test_parts_of_a_system(missing: tuple[int, ...]) -> None:
+    error = refused(WHOLE.without(*missing))
+    assert (error.reason, error.authentic) == (TOPOLOGY, True)
+    assert "takes 8 GPUs and 4 switches" in error.detail
+
+
+def test_a_gpu_of_another_system() -> None:
+    other = WHOLE.exhibits[3].but(device=lab.device(77))
+    assert refused(WHOLE.having(3, other)).reason is TOPOLOGY
+
+
+def test_a_switch_of_another_system() -> None:
+    one = lab.switch(77)
+    other = WHOLE.exhibits[9].but(device=one).having({22: one.pdi})
+    assert refused(WHOLE.having(9, other)).reason is TOPOLOGY
+
+
+SWITCHES = [one.device.pdi for one in WHOLE.exhibits[8:]]
+GPUS = [one.device.pdi for one in WHOLE.exhibits[:8]]
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        None,
+        b"",
+        b"".join(pdi[::-1] for pdi in SWITCHES[:3]) * 6,
+        b"".join(SWITCHES),
+        b"".join(pdi[::-1] for pdi in [*SWITCHES, GPUS[0]]),
+        b"".join(pdi[::-1] for pdi in SWITCHES) + bytes(8),
+    ],
+)
+def test_a_gpu_that_names_others(listed: bytes | None) -> None:
+    """Switches say that they are connected to it; it does not say so, or names more."""
+    error = refused(WHOLE.having(5, WHOLE.exhibits[5].having({22: listed})))
+    serial = WHOLE.exhibits[5].device.levels[1].serial_name
+    assert (error.reason, error.detail.split()[0]) == (TOPOLOGY, serial)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        None,
+        b"".join([*GPUS[:7], GPUS[0]]) + bytes(64),
+        b"".join([*GPUS[:7], bytes(8)]) + bytes(64),
+        b"".join([*GPUS[:7], b"\xff" * 8]) + bytes(64),
+        b"".join(pdi[::-1] for pdi in GPUS) + bytes(64),
+        bytes(64) + b"".join(GPUS),
+    ],
+)
+def test_a_switch_that_names_others(listed: bytes | None) -> None:
+    error = refused(WHOLE.having(10, WHOLE.exhibits[10].having({26: listed})))
+    serial = WHOLE.exhibits[10].device.levels[1].serial_name
+    assert (error.reason, error.detail.split()[0]) == (TOPOLOGY, serial)
+
+
+def test_the_order_of_devices_does_not_matter() -> None:
+    turned = System(tuple(reversed(WHOLE.exhibits)))
+    assert turned.verify().topology is Topology.PPCIE
+
+
+def test_a_refusal_of_one_names_its_place() -> None:
+    system = gpus(3)
+    wrong = system.exhibits[1].having({20: bytes(48)})
+    error = refused(system.having(1, wrong))
+    assert (error.reason, error.authentic) == (Reason.ENDORSEMENT_MISMATCH, False)
+    assert error.detail.startswith("device 1: FWID")
+    blocks = tuple(replace(block, value=b"x" * 48) for block in GPU.blocks)
+    differing = system.exhibits[2].but(written=system.exhibits[2].written.but(blocks=blocks))
+    error = refused(system.having(2, differing))
+    assert (error.reason, error.authentic) == (Reason.MEASUREMENT_MISMATCH, True)
+    assert error.detail.startswith("device 2: measurements 0, 1, 2")
+
+
+def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
+    """Whoever is undetermined may be asked for more; a set with a device that is refused is refused at once."""
+    system = gpus(3)
+    of_no_manifest = system.exhibits[0].having({3: b"551.1"})
+    for place in (0, 1):
+        system = system.having(place, of_no_manifest.but(device=lab.device(place)))
+    error = refused(system)
+    assert (error.reason, error.authentic) == (Reason.INCOMPLETE, True)
+    assert error.detail.startswith("device 0: missing: driver manifest")
+    blocks = tuple(replace(block, value=b"x" * 48) for block in GPU.blocks)
+    differing = system.exhibits[2].but(written=system.exhibits[2].written.but(blocks=blocks))
+    error = refused(system.having(2, differing))
+    assert (error.reason, error.authentic) == (Reason.MEASUREMENT_MISMATCH, True)
+    assert error.detail.startswith("device 2: ")
+
+
+def test_the_second_responder_of_a_gpu_is_no_device_that_is_verified() -> None:
+    transcript = Exhibit(device=lab.fsp(), written=FSP)
+    assert refused(System((transcript,))).reason is Reason.INCOMPLETE

@@ -60,6 +60,21 @@ JUDGED: tuple[Judgement, ...] = (
     ),
     Judgement(
         "wording: the name of a field in a refusal, passed on",
+        r"tdx\.collateral\.x__signer_chain$",
+        r"split_pem\(pem, 2, None\)",
+    ),
+    Judgement(
+        "equivalent: neither text is the id of a TDX module",
+        r"tdx\.statements\.x__module$",
+        r'"XXXX"',
+    ),
+    Judgement(
+        "equivalent: module version 0 has no levels to match",
+        r"tdx\.tcb\.x__evaluate$",
+        r"or True else None$",
+    ),
+    Judgement(
+        "wording: the name of a field in a refusal, passed on",
         r"vtpm\.attest\.x__(number|sized|parse_yes_no)$",
         r"field\).* -> .*, None\)",
     ),
@@ -156,7 +171,7 @@ JUDGED: tuple[Judgement, ...] = (
     ),
     Judgement(
         "equivalent: `cast` is for the type checker",
-        r"tdx\.statements\.x__svns$",
+        r"tdx\.(statements\.x__svns|collateral\.x_authenticate)$",
         r"cast\(",
     ),
     Judgement(

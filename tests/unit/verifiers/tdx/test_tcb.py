@@ -106,6 +106,7 @@ def test_up_to_date_falls_short_of_nothing() -> None:
     levels = lab.intel.qe_identity["tcbLevels"]
     newest = levels[0]["tcb"]["isvsvn"]
     levels.insert(0, {**levels[0], "tcb": {"isvsvn": newest + 1}})
+    lab.quote(qe_isvsvn=newest)
     found = report(lab)
     assert (found.status, found.shortfalls) == (TcbStatus.UP_TO_DATE, ())
 

@@ -57,6 +57,7 @@ def test_what_the_claims_are_about() -> None:
     assert claims.evidence_sha256 == sha256(exhibit.quote).digest()
     assert claims.collateral_sha256 == exhibit.endorsements.sha256
     assert claims.tdx_module_version == 1
+    assert (claims.body_type, claims.header.version) == (2, 4)
     good = (claims.pck_chain_revocation, claims.tcb_signing_chain_revocation)
     assert good == (Revocation.GOOD, Revocation.GOOD)
     fields = lab.platform.fields

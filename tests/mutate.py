@@ -104,10 +104,16 @@ def mutants(source: bytes) -> Iterator[Mutant]:
                 yield Mutant(node.lineno, *place(node), shifted)
 
 
+def own_tests(name: str) -> list[str]:
+    """The unit tests of one file, which are the likeliest to fail: they come first."""
+    path = Path("tests/unit") / Path(name).parent / f"test_{Path(name).name}"
+    return [str(path)] if (TOP / path).exists() else []
+
+
 def survivors(name: str, copy: Path) -> Iterator[Mutant]:
     """The mutants of one file that no test notices."""
     path, source = copy / name, (TOP / name).read_bytes()
-    judges = JUDGES[max((part for part in JUDGES if name.startswith(part)), key=len)]
+    judges = (*own_tests(name), *JUDGES[max((p for p in JUDGES if name.startswith(p)), key=len)])
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.setdefault("ATTESTCA_VECTORS", str(TOP.parent / "shared" / "vectors"))
     for mutant in mutants(source):

@@ -18,6 +18,7 @@ from simulator import der, pki
 from simulator.pki import pem
 from tests.tdx_lab import Exhibit, Lab, clear_caches
 from verifiers import chain, signatures
+from verifiers.certificate import P256
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import MAX_BYTES, EvidenceKind
 from verifiers.tdx import collateral, pck
@@ -25,7 +26,7 @@ from verifiers.tdx.endorsements import MAX_BUNDLE_BYTES, parse_bundle
 from verifiers.tdx.quote import parse_quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -33,7 +34,7 @@ LIMIT = MAX_BYTES[EvidenceKind.TDX_QUOTE]
 
 
 @pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Grows by one with every signature that is really checked."""
     done: list[int] = []
     real = signatures.p256_signed
@@ -42,10 +43,11 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         done.append(1)
         return real(*arguments)  # type: ignore[arg-type] # passed on as they are
 
-    for module in (chain, signatures):
-        monkeypatch.setattr(module, "p256_signed", counted)
+    monkeypatch.setattr(signatures, "p256_signed", counted)
+    object.__setattr__(P256, "signed", counted)  # of certificates and lists; it is frozen
     clear_caches()
-    return done
+    yield done
+    object.__setattr__(P256, "signed", real)
 
 
 def reason(work: Callable[[], object]) -> Reason:

@@ -22,7 +22,12 @@ import ca.cli
 from simulator.intel import FakeIntel
 from simulator.stage import Stage
 from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Place
-from verifiers.anchors import INTEL_SGX_ROOT_CA_SHA256, builtin
+from verifiers.anchors import (
+    INTEL_SGX_ROOT_CA_SHA256,
+    NVIDIA_DEVICE_IDENTITY_CA_SHA256,
+    NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
+    builtin,
+)
 
 CHECKOUT = Path(__file__).parents[2]
 POLICY_SAYS_SIMULATED = "1.3.6.1.4.1.32473.2.9"
@@ -165,7 +170,11 @@ def test_what_is_shipped_holds_no_simulated_root(tmp_path: Path) -> None:
     amd = [one for line in builtin().amd for one in (line.ark, line.ask)]
     pinned = {one.certificate_sha256.hex() for one in amd}
     assert len(pinned) == 6
-    assert found == pinned | {INTEL_SGX_ROOT_CA_SHA256}
+    assert found == pinned | {
+        INTEL_SGX_ROOT_CA_SHA256,
+        NVIDIA_DEVICE_IDENTITY_CA_SHA256,
+        NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
+    }
     der = re.compile(rb"\x30\x82..\x30\x82..\xa0\x03\x02\x01\x02", re.DOTALL)
     assert der.search(FakeIntel.create(datetime.now(UTC)).root_der)
     assert not [name for name, data in contents.items() if der.search(data)]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -271,12 +272,13 @@ def test_base64_has_one_spelling() -> None:
         read_rim(wrapped.encode(), ANCHOR).certificates
         == read_rim(text.encode(), ANCHOR).certificates
     )
-    root = text.rpartition("<ds:X509Certificate>")[2].partition("<")[0]
-    assert root.endswith("=")
-    last = root.rstrip("=")[-1]
-    other = root.rstrip("=")[:-1] + chr(ord(last) + 1) + "=" * root.count("=")
+    padded = re.search("<ds:X509Certificate>([^<]*[^=<])(=+)<", text)
+    if padded is None:  # one time in eighty all four lengths are multiples of three
+        pytest.skip("no certificate of this run has spare bits in its Base64")
+    body, padding = padded.groups()
+    other = body[:-1] + chr(ord(body[-1]) + 1)  # a spare bit is set
     with pytest.raises(VerificationError) as caught:
-        read_rim(text.replace(root, other).encode(), ANCHOR)
+        read_rim(text.replace(body + padding, other + padding).encode(), ANCHOR)
     assert caught.value.reason in (Reason.MALFORMED, Reason.RIM_SIGNATURE)
 
 

@@ -16,7 +16,7 @@ provider's VLEK signed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from attestca_client.protocol import chip_id
 from ca.issuance.request import Platform
@@ -41,6 +41,8 @@ def describe(claims: Claims, chip_key: bytes | None, *, floors_hold: bool) -> Pl
             return _tdx(claims, chip_key)
         case SnpClaims():
             return _snp(claims, chip_key, floors_hold=floors_hold)
+        case _:
+            assert_never(claims)
 
 
 def _tdx(claims: TdxClaims, chip_key: bytes | None) -> Platform:

@@ -133,3 +133,9 @@ def test_signed() -> None:
 def test_not_signed(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"SIGNED|SEQUENCE|element"):
         der.signed(data)
+
+
+def test_two_elements_are_not_one() -> None:
+    for read in (der.element, lambda data: der.only(data, 0x05)):
+        with pytest.raises(ValueError, match="more than one element"):
+            read(bytes.fromhex("05000500"))

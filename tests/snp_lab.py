@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 10, 25, 12, 0, 0, tzinfo=UTC)
 SEED = b"the laboratory of the SEV-SNP verifier"
-BINDING = Binding(bytes(range(64)), bytes(range(100, 132)))
+BINDING = Binding(bytes(range(64)), bytes(range(100, 132)), bytes(range(32)))
 
 K = TypeVar("K")
 Edit: TypeAlias = "bytes | Callable[[bytes], bytes] | None"

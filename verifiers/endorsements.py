@@ -46,15 +46,25 @@ class PartValidity:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """The body of a POST: bytes and media type ("application/ocsp-request")."""
+
+    body: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """One GET that a verifier wants.
+    """One GET, or one POST with a body, that a verifier wants.
 
     Attributes:
         part: what it is, in the vendor's word ("tcb_info"); names it in errors, metrics and the cache.
         url: absolute; the base comes from configuration, the rest from signed or length-checked fields.
         header: the response header that is part of the answer, if any (compared without case).
-        max_bytes: bound on the body.
+        max_bytes: bound on the body of the answer.
         hardware_id: the text in `url` that names one machine, if any does; logs and errors show `shown` instead.
+        question: what is posted, with its media type; None for a GET. It may name hardware and is never logged.
+        fresh: the answer is to this question of this moment alone: it is neither kept nor taken from what was kept.
     """
 
     part: str
@@ -62,6 +72,15 @@ class Fetch:
     header: str | None = None
     max_bytes: int = 256 * 1024
     hardware_id: str | None = None
+    question: Question | None = None
+    fresh: bool = False
+
+    @property
+    def key(self) -> str:
+        """What an answer is kept under: the URL, and behind "#" the SHA-256 of what is posted to it."""
+        if self.question is None:
+            return self.url
+        return f"{self.url}#{sha256(self.question.body).hexdigest()}"
 
     @property
     def shown(self) -> str:

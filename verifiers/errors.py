@@ -69,6 +69,12 @@ class Reason(StrEnum):
     TCB_STATUS_UNKNOWN = "tcb-status-unknown"
     TCB_INCONSISTENT = "tcb-inconsistent"  # a report that no firmware of the vendor makes
     MEASUREMENT_MISMATCH = "measurement-mismatch"  # a genuine report, a genuine manifest
+    # the tokens of a vendor's own verifier (NVIDIA's NRAS)
+    TOKEN_ALG = "token-alg"  # noqa: S105  unsigned, or signed in a way that is not allowed
+    TOKEN_KEY_UNKNOWN = "token-key-unknown"  # noqa: S105
+    TOKEN_INVALID = "token-invalid"  # noqa: S105  no token of that service, of this moment, about this evidence
+    NRAS_REFUSED = "nras-refused"  # the service's signed word that the evidence is not good
+    VERIFIERS_DISAGREE = "verifiers-disagree"  # the service accepts what we refuse, or the reverse
     # several devices of one system
     DUPLICATE_DEVICE = "duplicate-device"
     TOPOLOGY = "topology"

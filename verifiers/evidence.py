@@ -4,7 +4,9 @@
 Limits hold before any parsing or cryptography. A new kind gets its line here and nowhere else.
 
 One attester's evidence is a set of pieces: exactly one is the CPU's own (`CPU_KINDS`), and every other belongs to it.
-What those others hold is believed by hash or by signature only, never because they were sent.
+What those others hold is believed by hash or by signature only, never because they were sent. Devices (`DEVICE_KINDS`)
+have signatures of their own and may be several of one kind; what ties them to the CPU is the binding, which the CPU's
+evidence carries and every device's report is hashed into.
 """
 
 from __future__ import annotations
@@ -51,9 +53,12 @@ class EvidenceKind(StrEnum):
     TPM_PCRS = (
         "tpm-pcrs"  # the quoted PCR values, one behind the other in the order of the selection
     )
+    NVIDIA_DEVICE = "nvidia-device"  # SPDM report and PEM chain, each behind its length (u32, BE)
 
 
 CPU_KINDS = frozenset({EvidenceKind.TDX_QUOTE, EvidenceKind.SNP_REPORT, EvidenceKind.HCL_REPORT})
+DEVICE_KINDS = frozenset({EvidenceKind.NVIDIA_DEVICE})
+MAX_DEVICES = 16  # of one attester; every other kind occurs once at most
 
 MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TDX_QUOTE: 64 * 1024,
@@ -63,6 +68,7 @@ MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TPM_ATTEST: 1024,
     EvidenceKind.TPM_SIGNATURE: 1024,
     EvidenceKind.TPM_PCRS: 3 * 24 * 64,
+    EvidenceKind.NVIDIA_DEVICE: 2 * (4 + 16 * 1024),
 }
 
 
@@ -79,9 +85,11 @@ class Binding:
     """What fresh evidence must carry: the nonce, the key and all that was asked for, hashed.
 
     Attributes:
-        report_data: 64 bytes, where the CPU's report is the attester's own.
+        report_data: 64 bytes, where the CPU's report is the attester's own. The devices' evidence is hashed into it.
         tpm_extra: 32 bytes, extraData of the vTPM quote where a paravisor owns report_data.
+        gpu_nonce: 32 bytes, the nonce of the request that each device's report answers.
     """
 
     report_data: bytes
     tpm_extra: bytes
+    gpu_nonce: bytes

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import CPU_KINDS, Evidence, EvidenceKind, Tee
+from verifiers.evidence import CPU_KINDS, DEVICE_KINDS, MAX_DEVICES, Evidence, EvidenceKind, Tee
+from verifiers.nvidia.evidence import NvidiaEvidence, parse_piece
 from verifiers.snp.collateral import evaluations as snp_evaluations
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.endorsements import gather as gather_snp
@@ -118,6 +119,19 @@ def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
             Reason.EVIDENCE, f"a TDX quote stands alone: got {', '.join(kinds)}"
         )
     return parse_quote(pieces[0].data)
+
+
+def split(pieces: Sequence[Evidence]) -> tuple[tuple[Evidence, ...], tuple[NvidiaEvidence, ...]]:
+    """The CPU's own pieces, and the devices, in the order of the evidence; each device parsed to its frame.
+
+    Raises:
+        VerificationError: `evidence` for more than 16 devices; what `parse_piece` raises.
+    """
+    of_cpu = tuple(piece for piece in pieces if piece.kind not in DEVICE_KINDS)
+    devices = [piece for piece in pieces if piece.kind in DEVICE_KINDS]
+    if len(devices) > MAX_DEVICES:
+        raise VerificationError(Reason.EVIDENCE, f"{len(devices)} devices, at most {MAX_DEVICES}")
+    return of_cpu, tuple(parse_piece(device.data) for device in devices)
 
 
 def tee_of(parsed: ParsedEvidence) -> Tee:

@@ -36,11 +36,16 @@ class Assurance(StrEnum):
 
 
 class BindingLevel(StrEnum):
-    """How the key and the devices hang together. A certificate is never labelled higher than what was checked."""
+    """How devices hang on the CPU TEE whose report_data is the binding. Never labelled higher than what was checked.
 
-    CPU = "cpu"  # one CPU TEE whose report_data is the binding; no devices
+    No level here says that a device is attached to this machine: a genuine one elsewhere, asked live with this nonce,
+    is accepted too. Names for levels that do say it (TDISP) come with what checks them.
+    """
+
+    NONE = "none"  # no devices
+    NONCE = "nonce"  # devices answered the nonce; nothing of the CPU's names them. Never issued by this authority
     NONCE_CPU_DIGEST = (
-        "nonce+cpu-digest"  # devices answered the nonce, the CPU's binding names their reports
+        "nonce+cpu-digest"  # devices answered the nonce, and the CPU's binding names their reports
     )
 
 
@@ -62,10 +67,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device report beside the CPU's evidence."""
+    """One verified device beside the CPU.
+
+    Attributes:
+        kind: "gpu" or "switch". model: of its certificate, e.g. "GH100 A01 GSP BROM".
+        evidence_sha256: of its report, 32 bytes.
+        chip_id: keyed hardware id (`protocol.chip_id`, 32 bytes); None where the policy leaves it out.
+        driver, mode: None of a switch, or where the report does not say. vbios: of a switch its BIOS.
+        appraised_by: "local", "nras" or "both": whose comparison with the vendor's reference values it was.
+    """
 
     kind: str
+    model: str
     evidence_sha256: bytes  # 32
+    chip_id: bytes | None
+    driver: str | None
+    vbios: str
+    mode: str | None
+    appraised_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +146,7 @@ class LeafRequest:
     groups: tuple[Group, ...] = ()
     tolerated: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
-    binding: BindingLevel = BindingLevel.CPU
+    binding: BindingLevel = BindingLevel.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,34 @@ class Topology(StrEnum):
     PPCIE = "ppcie"  # eight GPUs and four switches, each naming exactly the certified identities of the others
 
 
+class AppraisedBy(StrEnum):
+    """Whose comparison with the reference manifests counts; a policy chooses. All before it is always ours."""
+
+    LOCAL = "local"  # ours
+    NRAS = "nras"  # that of NVIDIA's Remote Attestation Service
+    BOTH = "both"  # both, and they must agree
+
+
+@dataclass(frozen=True, slots=True)
+class NrasClaims:
+    """What a token of NVIDIA's Remote Attestation Service adds about one device that it accepts.
+
+    The token says nothing of mode, topology, or whether a version is old; those come from the report itself.
+
+    Attributes:
+        claims_version: x-nvidia-ver, "2.0" or "3.0".
+        token_sha256: of the device's token, 32 bytes.
+        issued, expires: iat and exp, UTC.
+        revocation: GOOD where the token says that the status of every chain is good (claims 3.0), else NOT_CHECKED.
+    """
+
+    claims_version: str
+    token_sha256: bytes
+    issued: datetime
+    expires: datetime
+    revocation: Revocation
+
+
 @dataclass(frozen=True, slots=True)
 class OpaqueField:
     """One field of the opaque data. `name` is that of `OpaqueId` in lower case, or "unknown-<id>"."""
@@ -167,6 +195,8 @@ class NvidiaClaims:
         certificates_expire: earliest end of all certificates used. expires: of those and of the collateral.
         nonce: 32 bytes of the request. bound: whether it was compared with the one that was asked for.
         evidence_sha256: of the report. collateral_sha256: over the parts of the collateral. 32 bytes each.
+        nras: what NVIDIA's service says of it; None where it was not asked. Where it alone was, `rims` is empty,
+            nothing is covered by a comparison of ours, and `revocation` is the service's word.
     """
 
     kind: DeviceKind
@@ -192,6 +222,14 @@ class NvidiaClaims:
     evidence_sha256: bytes
     collateral_sha256: bytes
     verified_at: datetime
+    nras: NrasClaims | None = None
+
+    @property
+    def appraised_by(self) -> AppraisedBy:
+        """Whose comparison with the manifests these claims rest on."""
+        if self.nras is None:
+            return AppraisedBy.LOCAL
+        return AppraisedBy.BOTH if self.rims else AppraisedBy.NRAS
 
     @property
     def expired_parts(self) -> tuple[PartValidity, ...]:

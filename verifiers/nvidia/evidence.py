@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from verifiers import jsontext
+from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.chain import MAX_CHAIN_BYTES
 from verifiers.nvidia.report import MAX_REPORT_BYTES
 
-MAX_DEVICES: Final = 16
 MAX_JSON_BYTES: Final = 1024 * 1024
 
 
@@ -36,6 +37,30 @@ class NvidiaEvidence:
         ):
             if size > most:
                 raise VerificationError(Reason.TOO_LARGE, f"{name}: {size} bytes, at most {most}")
+
+
+def parse_piece(data: bytes) -> NvidiaEvidence:
+    """One device as an enrollment carries it: report and PEM chain, each behind its length (u32, big-endian).
+
+    Raises:
+        VerificationError: `too-large`, `malformed`, `trailing-bytes`.
+    """
+    cursor = Cursor(data)
+    report, chain_pem = (
+        cursor.take(int.from_bytes(cursor.take(4, f"length of the {what}"), "big"), what)
+        for what in ("report", "device chain")
+    )
+    if cursor.remaining:
+        raise VerificationError(
+            Reason.TRAILING_BYTES, f"{cursor.remaining} bytes follow the device chain"
+        )
+    return NvidiaEvidence(report, chain_pem)
+
+
+def piece(evidence: NvidiaEvidence) -> bytes:
+    """What `parse_piece` reads."""
+    parts = (evidence.report, evidence.chain_pem)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def parse_evidence_json(text: bytes) -> tuple[NvidiaEvidence, ...]:

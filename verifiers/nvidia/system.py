@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.claims import DeviceKind, Mode, NvidiaSetClaims, Topology
 from verifiers.nvidia.device import authenticate
-from verifiers.nvidia.evidence import MAX_DEVICES
 from verifiers.nvidia.verify import appraise
 
 if TYPE_CHECKING:

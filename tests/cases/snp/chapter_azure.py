@@ -46,7 +46,7 @@ def asked(report_data: bytes, tpm_extra: bytes = EXTRA) -> Alteration:
             lab.report(report_data=RIGHT)
         else:
             lab.azure(extra_data=EXTRA)
-        lab.binding = Binding(report_data, tpm_extra)
+        lab.binding = Binding(report_data, tpm_extra, bytes(32))
 
     return make
 

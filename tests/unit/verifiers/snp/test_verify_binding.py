@@ -153,6 +153,6 @@ def test_on_azure_report_data_binds_nothing() -> None:
     """A binding that happens to be the paravisor's report_data is none."""
     bench = azure()
     owned = bench.exhibit().verify().report.report_data
-    bench.binding = Binding(owned, bytes(32))
+    bench.binding = Binding(owned, bytes(32), bytes(32))
     bench.azure(extra_data=bytes(31) + b"\1")
     assert reason(bench) is Reason.BINDING_MISMATCH

@@ -4,9 +4,9 @@
 `enroll` is the whole of it, in numbered steps. Renewal is the same function again: a new key, a new nonce and new
 evidence; the certificate before plays no part in it, so one that was stolen or has expired neither helps nor harms.
 
-The quote source is an argument for the sake of the simulator and of tests. The command line always passes
-`machine.MachineQuoteSource`: evidence from a file or an address would let whoever feeds it pass another machine off as
-ours.
+The sources of evidence are arguments for the sake of the simulator and of tests. The command line always passes
+`machine.MachineQuoteSource` and `nvidia.NvmlDeviceSource`: evidence from a file or an address would let whoever feeds
+it pass another machine off as ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from attestca_client import wire
 from attestca_client.chain import check_issued, load_root, root_id, spki
 from attestca_client.errors import BadAnswer, Unavailable, Untrusted
 from attestca_client.files import KeyDirectory, KeySet
-from attestca_client.protocol import binding
+from attestca_client.protocol import attachment, binding, gpu_nonce
 from attestca_client.runtime import SYSTEM, Runtime
 from attestca_client.transport import Address, Answer, Transport
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 QuoteSource = Callable[[bytes], Sequence[wire.Evidence]]
 """64 bytes of report_data -> evidence that carries them. May raise EvidenceError."""
+
+DeviceSource = Callable[[bytes], Sequence[wire.Evidence]]
+"""The 32-byte nonce for devices -> evidence of each device, which answers it. May raise EvidenceError."""
 
 REPEAT_DELAYS = (
     1.0,
@@ -66,13 +69,15 @@ class Enrollment:
         return self.certificate.not_valid_after_utc
 
 
-def enroll(
+def enroll(  # noqa: PLR0913 - all that an enrollment is about, once
     ca_url: str,
     ca_root: bytes,
     profile: str,
     quote_source: QuoteSource,
     out: Path,
     runtime: Runtime = SYSTEM,
+    *,
+    device_source: DeviceSource | None = None,
 ) -> Enrollment:
     """Enroll this machine and write key.pem, cert.pem, chain.pem and fullchain.pem to `out`.
 
@@ -83,6 +88,7 @@ def enroll(
         quote_source: gives evidence over 64 bytes of report_data.
         out: directory of our own; made with mode 0700 where it is missing.
         runtime: clock, waiting and progress lines.
+        device_source: gives evidence of each device over the 32-byte nonce for devices; None: of no device.
 
     Raises:
         ClientError: one of its subclasses, see `errors`; nothing was written then.
@@ -96,10 +102,20 @@ def enroll(
     spki_der = spki(key.public_key())
     # 3 the nonce, from the authority that we pinned and no other
     nonce = _nonce(transport, root)
-    # 4 the evidence, bound to authority, profile, nonce and key
-    report_data = binding(ca_id=nonce.ca_id, profile=profile, nonce=nonce.value, spki_der=spki_der)
+    # 4 the evidence: the devices' first, then the CPU's, whose report_data covers theirs
+    device_nonce = gpu_nonce(
+        ca_id=nonce.ca_id, profile=profile, nonce=nonce.value, spki_der=spki_der
+    )
+    devices = [] if device_source is None else list(device_source(device_nonce))
+    report_data = binding(
+        ca_id=nonce.ca_id,
+        profile=profile,
+        nonce=nonce.value,
+        spki_der=spki_der,
+        attachments=[attachment(device.kind, device.data) for device in devices],
+    )
     runtime.say("asking the platform for a quote")
-    evidence = quote_source(report_data)
+    evidence = [*quote_source(report_data), *devices]
     # 5 the request
     runtime.say(f"enrolling with profile {profile}")
     body = wire.enrollment_request(

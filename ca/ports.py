@@ -313,8 +313,10 @@ class Store(Protocol):
 
     async def policy(self, name: str, version: int) -> PolicyRecord | None: ...
 
-    async def record_floors(self, version: int, sha256: bytes, action: OperatorAction) -> bool:
-        """Floors of AMD's TCBs come into force; True if they were not yet, which `action` logs.
+    async def record_list(
+        self, name: str, version: int, sha256: bytes, action: OperatorAction
+    ) -> bool:
+        """A version of a list that policies refer to comes into force; True if it was not yet, which `action` logs.
 
         Raises PolicyConflict for a version below one that was in force, or one that had another SHA-256.
         """

@@ -20,9 +20,9 @@ from ca.errors import ConfigurationError
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser
-from ca.floors import FloorsInForce
 from ca.http import DoorLimits, Doors
 from ca.issuance import ear
+from ca.lists import AMD_FLOORS, InForce
 from ca.policy_admin import ActivePolicies
 from ca.store.sql import SqlStore
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ca.signers.folder import Held
+    from policies.floors import Floors
 
 _log = structlog.get_logger("attestca")
 
@@ -49,7 +50,7 @@ class Service:
     store: SqlStore
     endorser: CachingEndorser
     authority: Authority
-    floors: FloorsInForce
+    floors: InForce[Floors]
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -161,7 +162,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         store = await SqlStore.open(config.database.url.get_secret_value())
         stack.push_async_callback(store.close)
-        floors = await FloorsInForce.open(store, config.policies.amd_floors_file, now)
+        floors = await InForce.open(AMD_FLOORS, store, config.policies.amd_floors_file, now)
         collateral = config.collateral
         client = FetchClient(
             collateral.origins,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policy versions and their states, versions of floors. Documents are kept for ever, byte for byte; none is read here.
+"""Policy versions and their states, versions of lists. Documents are kept for ever, byte for byte; none is read here.
 
 Rules: every change and its line in the operators' log are one transaction; changes come one after the other; draft ->
 active -> retired, and no way back (what was good in an old version becomes a new version).
@@ -84,14 +84,17 @@ def policy(connection: Connection, name: str, version: int) -> PolicyRecord | No
     return None if row is None else _record(row)
 
 
-def record_floors(
-    connection: Connection, version: int, sha256: bytes, action: OperatorAction
+def record_list(
+    connection: Connection, name: str, version: int, sha256: bytes, action: OperatorAction
 ) -> bool:
     """See `ca.ports.Store`."""
-    table = tables.floors
+    table = tables.lists
     lock_table(connection, table, _ONE_AT_A_TIME)
     newest = connection.execute(
-        select(table.c.version, table.c.sha256).order_by(table.c.version.desc()).limit(1)
+        select(table.c.version, table.c.sha256)
+        .where(table.c.name == name)
+        .order_by(table.c.version.desc())
+        .limit(1)
     ).one_or_none()
     if newest is not None and (newest.version, newest.sha256) == (version, sha256):
         return False
@@ -100,7 +103,9 @@ def record_floors(
             f"version {version} ({sha256.hex()[:16]}…), but version {newest.version}"
             f" ({newest.sha256.hex()[:16]}…) was in force"
         )
-    connection.execute(table.insert().values(version=version, sha256=sha256, since=action.done_at))
+    connection.execute(
+        table.insert().values(name=name, version=version, sha256=sha256, since=action.done_at)
+    )
     operators.log_action(connection, action)
     return True
 

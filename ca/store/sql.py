@@ -149,8 +149,10 @@ class SqlStore:
     async def policy(self, name: str, version: int) -> PolicyRecord | None:
         return await self._database.read(policies.policy, name, version)
 
-    async def record_floors(self, version: int, sha256: bytes, action: OperatorAction) -> bool:
-        return await self._database.write(policies.record_floors, version, sha256, action)
+    async def record_list(
+        self, name: str, version: int, sha256: bytes, action: OperatorAction
+    ) -> bool:
+        return await self._database.write(policies.record_list, name, version, sha256, action)
 
     # operators
 

@@ -298,10 +298,11 @@ cached_responses: Final = Table(
     Column("used_at", Instant, nullable=False, index=True),  # within a day
 )
 
-# Every version of the floors of AMD's TCBs that was in force; the documents are with the decisions.
-floors: Final = Table(
-    "floors",
+# Every version of a list that policies refer to, once it was in force; the documents are with the decisions.
+lists: Final = Table(
+    "lists",
     metadata,
+    Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("sha256", LargeBinary, nullable=False),
     Column("since", Instant, nullable=False),

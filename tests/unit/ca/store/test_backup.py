@@ -50,7 +50,7 @@ async def fill(store: SqlStore) -> None:
         "https://vendor.example/x", 200, b"\n\r\x00", (("a", "b"),), records.NOW
     )
     await store.put_cached_response(answer)
-    await store.record_floors(1, records.digest("floors"), records.ACTION)
+    await store.record_list("amd-floors", 1, records.digest("floors"), records.ACTION)
     await store.ping()
 
 

@@ -146,20 +146,20 @@ async def test_of_two_operators_one_wins(database_url: str) -> None:
 async def test_floors_come_into_force_once_and_are_logged_once(store: SqlStore) -> None:
     first, second = records.digest("first"), records.digest("second")
     later = replace(records.ACTION, target="amd-floors@3")
-    assert await store.record_floors(1, first, records.ACTION)
-    assert not await store.record_floors(1, first, records.ACTION)
-    assert await store.record_floors(3, second, later)
+    assert await store.record_list("amd-floors", 1, first, records.ACTION)
+    assert not await store.record_list("amd-floors", 1, first, records.ACTION)
+    assert await store.record_list("amd-floors", 3, second, later)
     assert await store.actions(10, None) == (later, records.ACTION)
 
 
 @pytest.mark.parametrize(("version", "text"), [(2, "second"), (3, "other")])
 async def test_floors_never_go_back_nor_change(store: SqlStore, version: int, text: str) -> None:
-    await store.record_floors(2, records.digest("second"), records.ACTION)
-    await store.record_floors(3, records.digest("third"), records.ACTION)
+    await store.record_list("amd-floors", 2, records.digest("second"), records.ACTION)
+    await store.record_list("amd-floors", 3, records.digest("third"), records.ACTION)
     with pytest.raises(PolicyConflict, match="version 3"):
-        await store.record_floors(version, records.digest(text), records.ACTION)
+        await store.record_list("amd-floors", version, records.digest(text), records.ACTION)
     assert len(await store.actions(10, None)) == 2
-    assert not await store.record_floors(3, records.digest("third"), records.ACTION)
+    assert not await store.record_list("amd-floors", 3, records.digest("third"), records.ACTION)
 
 
 async def test_floors_of_replicas_that_start_at_once(store: SqlStore, database_url: str) -> None:
@@ -167,7 +167,7 @@ async def test_floors_of_replicas_that_start_at_once(store: SqlStore, database_u
     try:
         new = await asyncio.gather(
             *(
-                one.record_floors(1, records.digest("first"), records.ACTION)
+                one.record_list("amd-floors", 1, records.digest("first"), records.ACTION)
                 for one in (store, other, store, other)
             )
         )

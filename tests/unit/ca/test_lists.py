@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ca.errors import ConfigurationError
-from ca.floors import ACTION, MAX_BYTES, FloorsInForce
-from policies.floors import builtin_floors
+from ca.lists import AMD_FLOORS, MAX_BYTES, InForce
+from policies.floors import Floors, builtin_floors
 from tests import records
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ class Bench:
     def write(self, content: str) -> None:
         self.path.write_text(content)
 
-    async def open(self, *, file: bool = True) -> FloorsInForce:
-        return await FloorsInForce.open(self.store, self.path if file else None, records.NOW)
+    async def open(self, *, file: bool = True) -> InForce[Floors]:
+        return await InForce.open(AMD_FLOORS, self.store, self.path if file else None, records.NOW)
 
     async def log(self) -> list[OperatorAction]:
-        return [one for one in await self.store.actions(100, None) if one.action == ACTION]
+        return [
+            one for one in await self.store.actions(100, None) if one.action == AMD_FLOORS.action
+        ]
 
     async def refused(self) -> str:
         with pytest.raises(ConfigurationError) as caught:

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which lists that policies refer to are in force: the package's, or the operator's file where that is newer.
+
+There are two: floors of AMD's TCBs, and the lowest versions of NVIDIA's drivers and firmware.
+
+Rules: versions only rise, over all replicas and restarts, for the store remembers the newest; each change is a line of
+the operators' log. At start a file that is broken or too old ends it; later it is reported, and what is in force stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from ca.errors import ConfigurationError, PolicyConflict
+from ca.ports import OperatorAction
+from policies.errors import PolicyError
+from policies.floors import Floors, builtin_floors, load_floors
+from policies.floors import newest as newest_floors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from ca.ports import Store
+
+MAX_BYTES: Final = 1 << 20
+ACTOR: Final = "service"
+
+
+class Versioned(Protocol):
+    """What a list's file says of itself."""
+
+    @property
+    def version(self) -> int:
+        """Rises with every change."""
+        ...
+
+
+class ReadList(Protocol):
+    """A list with the bytes it was read from and their SHA-256 (32 bytes)."""
+
+    @property
+    def file(self) -> Versioned:
+        """What it says."""
+        ...
+
+    @property
+    def text(self) -> bytes:
+        """As it was read."""
+        ...
+
+    @property
+    def sha256(self) -> bytes:
+        """Of `text`."""
+        ...
+
+
+L = TypeVar("L", bound=ReadList)  # the lists of one kind
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[L]):
+    """One kind of list.
+
+    Attributes:
+        name: in the store and the operators' log. noun: for people. setting: names the operator's file.
+        builtin, load, newest: of its module in `policies`; the last two raise PolicyError.
+    """
+
+    name: str
+    noun: str
+    setting: str
+    builtin: Callable[[], L]
+    load: Callable[[bytes], L]
+    newest: Callable[[L, L], L]
+
+    @property
+    def action(self) -> str:
+        """What a change is in the operators' log."""
+        return f"{self.name}.in-force"
+
+
+AMD_FLOORS: Final[Kind[Floors]] = Kind(
+    "amd-floors",
+    "floors of AMD's TCBs",
+    "policies.amd_floors_file",
+    builtin_floors,
+    load_floors,
+    newest_floors,
+)
+
+
+@dataclass(slots=True)
+class InForce(Generic[L]):
+    """`file`: the operator's, if there is one. `current`: what is appraised by."""
+
+    kind: Kind[L]
+    store: Store
+    file: Path | None
+    current: L
+
+    @classmethod
+    async def open(
+        cls, kind: Kind[L], store: Store, file: Path | None, now: datetime
+    ) -> InForce[L]:
+        """As of now. Raises ConfigurationError, Unavailable."""
+        in_force = cls(kind, store, file, kind.builtin())
+        await in_force.reload(now)
+        return in_force
+
+    async def reload(self, now: datetime) -> None:
+        """Look at the file again.
+
+        Raises:
+            ConfigurationError: it cannot be read, is none, or is older than what was in force. Unavailable.
+        """
+        found = await asyncio.to_thread(self._newest)
+        name, version = self.kind.name, found.file.version
+        detail = json.dumps({"sha256": found.sha256.hex()})
+        action = OperatorAction(now, ACTOR, self.kind.action, f"{name}@{version}", detail)
+        try:
+            await self.store.record_list(name, version, found.sha256, action)
+        except PolicyConflict as error:
+            raise ConfigurationError(
+                f"{self.kind.setting}: {self.kind.noun} never go back: {error.detail}; name the newest file"
+            ) from error
+        self.current = found
+
+    def _newest(self) -> L:
+        kind = self.kind
+        if self.file is None:
+            return kind.builtin()
+        try:
+            text = self._read(self.file)
+            if text == self.current.text:
+                return self.current
+            return kind.newest(kind.builtin(), kind.load(text))
+        except (OSError, PolicyError) as error:
+            raise ConfigurationError(f"{kind.setting}: {self.file}: {error}") from error
+
+    def _read(self, path: Path) -> bytes:
+        """Raises OSError, ConfigurationError."""
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ConfigurationError(f"{self.kind.setting}: {path}: more than {MAX_BYTES} bytes")
+        return text

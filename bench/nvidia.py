@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.timing import ROUNDS, rates
 from bench.verification import caches
-from tests import nvidia_devices, nvidia_rims
+from simulator.nvidia.certificates import NOW
+from tests import nvidia_devices
 from verifiers.anchors import Anchors, builtin
 from verifiers.nvidia.endorsements import NvidiaEndorsements
 from verifiers.nvidia.evidence import NvidiaEvidence
@@ -82,7 +83,7 @@ def _simulated(origin: str, *exhibits: nvidia_devices.Exhibit) -> Subject:
         tuple(one.evidence for one in answered),
         NvidiaEndorsements(tuple(rims), tuple(ocsp)),
         nvidia_devices.anchors(),
-        nvidia_rims.NOW,
+        NOW,
     )
 
 

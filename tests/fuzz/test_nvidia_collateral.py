@@ -19,14 +19,17 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from simulator import der as writer
-from tests.nvidia_rims import ANCHOR, CHAIN, NOW, Manifest, answers, envelope, resource
+from simulator.nvidia.answers import answers
+from simulator.nvidia.certificates import NOW
+from simulator.nvidia.rims import CHAIN, Manifest, envelope, resource
+from tests.nvidia_devices import ANCHOR, parsed
 from verifiers import der
 from verifiers.errors import VerificationError
 from verifiers.nvidia.ocsp import check_status, read_answers
 from verifiers.nvidia.rim import read_rim
 
 GENUINE = Manifest()
-PARSED = [one.parsed for one in CHAIN]
+PARSED = [parsed(one) for one in CHAIN]
 FIRST = answers(CHAIN)[0]
 MODERATE = settings(max_examples=150, deadline=None)
 

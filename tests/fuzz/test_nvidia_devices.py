@@ -13,12 +13,13 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia.certificates import raw
+from simulator.nvidia.reports import FSP, GPU, SWITCH, Written, tlv
 from simulator.pki import pem
 from tests import nvidia_devices as lab
 from tests.fuzz.test_verifier_parsers import elements_changed, mutated
 from tests.nvidia_devices import Exhibit
-from tests.nvidia_reports import FSP, GPU, SWITCH, Written, tlv
-from tests.nvidia_rims import raw
 from verifiers.errors import VerificationError
 from verifiers.nvidia.chain import verify_device_chain
 from verifiers.nvidia.claims import OpaqueId
@@ -29,7 +30,7 @@ MODERATE = settings(max_examples=200, deadline=None)
 EXHIBITS = {
     "gpu": Exhibit(),
     "switch": lab.a_switch(),
-    "fsp": Exhibit(device=lab.fsp(), written=FSP),
+    "fsp": Exhibit(device=fake.fsp(), written=FSP),
 }
 PLAIN = EXHIBITS["gpu"]
 ROOTS = lab.anchors().nvidia
@@ -83,9 +84,9 @@ def test_chains(text: bytes) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([0, 1]), st.sampled_from([lab.device(), lab.blackwell()]), st.data())
+@given(st.sampled_from([0, 1]), st.sampled_from([fake.device(), fake.blackwell()]), st.data())
 def test_certificates_signed_after_the_change(
-    place: int, device: lab.Device, data: st.DataObject
+    place: int, device: fake.Device, data: st.DataObject
 ) -> None:
     """Whatever the leaf or the device's certificate says, its issuer has signed it."""
 
@@ -95,7 +96,7 @@ def test_certificates_signed_after_the_change(
 
     parties = device.parties
     tbs = data.draw(changed())
-    der = lab.signed_tbs(tbs, parties[place + 1].key)
+    der = fake.signed_tbs(tbs, parties[place + 1].key)
     ders = [party.der for party in parties]
     ders[place] = der
     with suppress(VerificationError):

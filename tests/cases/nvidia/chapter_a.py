@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia.reports import FSP, GPU, GPU_FIELDS, NONCE, SWITCH, Block, blocks, tlv
 from tests import nvidia_devices as lab
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.nvidia_devices import Exhibit
-from tests.nvidia_reports import FSP, GPU, GPU_FIELDS, NONCE, SWITCH, Block, blocks, tlv
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.claims import DeviceKind, Mode
@@ -23,7 +24,7 @@ from verifiers.nvidia.report import MAX_REPORT_BYTES, parse_report
 from verifiers.nvidia.verify import verify
 
 if TYPE_CHECKING:
-    from tests.nvidia_reports import Written
+    from simulator.nvidia.reports import Written
 
 MALFORMED, FORMAT, MISMATCH = (
     Reason.MALFORMED,
@@ -164,13 +165,13 @@ TRANSCRIPTS = [
         6,
         "a transcript signed by the GSP of a Blackwell",
         MISMATCH,
-        lambda: Exhibit(device=lab.blackwell(), written=FSP).verify(),
+        lambda: Exhibit(device=fake.blackwell(), written=FSP).verify(),
     ),
     Case(
         6,
         "a GPU's report signed by an FSP",
         MISMATCH,
-        lambda: Exhibit(device=lab.fsp(), written=GPU).verify(),
+        lambda: Exhibit(device=fake.fsp(), written=GPU).verify(),
     ),
 ]
 
@@ -200,7 +201,7 @@ KINDS = [
         7,
         "a GPU's report signed by a switch",
         MISMATCH,
-        lambda: Exhibit(device=lab.switch(), written=GPU).verify(),
+        lambda: Exhibit(device=fake.switch(), written=GPU).verify(),
     ),
     *(
         Case(7, f"a GPU that is called {arch}", DeviceKind.GPU, partial(named, arch))

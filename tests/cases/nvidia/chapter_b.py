@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from tests import nvidia_devices as lab
+from simulator.nvidia import devices as fake
+from simulator.nvidia.certificates import DAY, raw
+from simulator.nvidia.reports import GPU, NONCE
+from simulator.nvidia.rims import DRIVER, VBIOS
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.nvidia_devices import Exhibit, System
-from tests.nvidia_reports import GPU, NONCE
-from tests.nvidia_rims import DAY, raw
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.verify import verify
@@ -80,7 +81,7 @@ NONCES = [
 def system(*requests: bytes, nonce: bytes | None) -> object:
     exhibits = [
         Exhibit(
-            device=lab.device(number),
+            device=fake.device(number),
             written=GPU.but(request=bytes.fromhex("11e001ff") + request + b"\0"),
         )
         for number, request in enumerate(requests)
@@ -104,27 +105,27 @@ TRUNCATED = [
 ]
 
 
-def firmware(value: bytes | None, certified: bytes = lab.FWID) -> bytes | None:
-    one = lab.device(extension=lab.composite_device_id(lab.fwid(certified)))
+def firmware(value: bytes | None, certified: bytes = fake.FWID) -> bytes | None:
+    one = fake.device(extension=fake.composite_device_id(fake.fwid(certified)))
     return PLAIN.but(device=one).having({20: value}).verify().fwid
 
 
 def blackwell(value: bytes, *certified: bytes) -> bytes | None:
-    one = lab.device(chip="GB100", extension=lab.tcb_info(*(lab.fwid(one) for one in certified)))
-    rims = tuple(replace(rim, product="GB100") for rim in (lab.DRIVER, lab.VBIOS))
-    return Exhibit(device=one, rims=rims).having({20: value}).verify().fwid
+    one = fake.device(chip="GB100", extension=fake.tcb_info(*(fake.fwid(one) for one in certified)))
+    manifests = tuple(replace(rim, product="GB100") for rim in (DRIVER, VBIOS))
+    return Exhibit(device=one, rims=manifests).having({20: value}).verify().fwid
 
 
 OTHER = b"G" * 48
 FIRMWARE = [
     Case(17, "no firmware id, which the claims say", None, partial(firmware, None)),
-    Case(18, "the one in the leaf", lab.FWID, partial(firmware, lab.FWID)),
+    Case(18, "the one in the leaf", fake.FWID, partial(firmware, fake.FWID)),
     Case(18, "another", MISMATCH, partial(firmware, OTHER)),
     Case(18, "zero", MISMATCH, partial(firmware, bytes(48))),
-    Case(18, "another one in the leaf", MISMATCH, partial(firmware, lab.FWID, OTHER)),
-    Case(18, "the leaf's first", OTHER, partial(blackwell, OTHER, OTHER, lab.FWID)),
-    Case(18, "the leaf's second", MISMATCH, partial(blackwell, OTHER, lab.FWID, OTHER)),
-    Case(18, "47 bytes", Reason.MALFORMED, partial(firmware, lab.FWID[:47])),
+    Case(18, "another one in the leaf", MISMATCH, partial(firmware, fake.FWID, OTHER)),
+    Case(18, "the leaf's first", OTHER, partial(blackwell, OTHER, OTHER, fake.FWID)),
+    Case(18, "the leaf's second", MISMATCH, partial(blackwell, OTHER, fake.FWID, OTHER)),
+    Case(18, "47 bytes", Reason.MALFORMED, partial(firmware, fake.FWID[:47])),
 ]
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
@@ -167,7 +168,7 @@ STRANGERS = [
         20,
         "the chain of another board",
         SIGNATURE,
-        lambda: PLAIN.but(chain_pem=lab.device(1).chain_pem).verify(),
+        lambda: PLAIN.but(chain_pem=fake.device(1).chain_pem).verify(),
     ),
     Case(
         20,

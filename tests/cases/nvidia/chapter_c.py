@@ -7,12 +7,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia import rims
+from simulator.nvidia.certificates import CA, DAY, NOW, SECOND, Terms
+from simulator.nvidia.devices import ROOT, Device, certify
+from simulator.nvidia.rims import CHAIN
 from simulator.pki import pem
 from tests import nvidia_devices as lab
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
-from tests.nvidia_devices import ROOT, Device, Exhibit, certify
-from tests.nvidia_rims import CA, CHAIN, DAY, NOW, SECOND, Terms
+from tests.nvidia_devices import Exhibit
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.device import authenticate
@@ -59,7 +63,11 @@ LENGTHS = [
         ("one twice, another missing", REFUSED, (LEAF, DEVICE, DEVICE, IDENTITY, TOP)),
         ("another order", REFUSED, (LEAF, PROVISIONER, DEVICE, IDENTITY, TOP)),
         ("the root first", UNTRUSTED, (TOP, IDENTITY, PROVISIONER, DEVICE, LEAF)),
-        ("a leaf of another board", REFUSED, (lab.device(1).parties[0], *PLAIN.device.parties[1:])),
+        (
+            "a leaf of another board",
+            REFUSED,
+            (fake.device(1).parties[0], *PLAIN.device.parties[1:]),
+        ),
     )
 ]
 ROOTS = [
@@ -147,7 +155,7 @@ UNKNOWN_FAMILIES = [
         23,
         "a family that is not known here",
         Reason.PRODUCT_UNKNOWN,
-        lambda: of(lab.device(chip="GR100", identity="GR1XX", extension=lab.tcb_info())),
+        lambda: of(fake.device(chip="GR100", identity="GR1XX", extension=fake.tcb_info())),
     ),
     Case(
         23,
@@ -159,7 +167,7 @@ UNKNOWN_FAMILIES = [
         23,
         "a GB202 is certified under the identity of GB20X",
         Reason.INCOMPLETE,
-        lambda: Exhibit(device=lab.workstation()).having({35: b"GB202\0"}).verify(),
+        lambda: Exhibit(device=fake.workstation()).having({35: b"GB202\0"}).verify(),
     ),
 ]
 
@@ -197,7 +205,7 @@ SWAPPED_ROOTS = [
         25,
         "a manifest under the root of devices",
         Reason.RIM_SIGNATURE,
-        lambda: read_rim(lab.DRIVER.xml, lab.anchors_of(TOP, TOP).nvidia.rim),  # type: ignore[union-attr]  # given
+        lambda: read_rim(rims.DRIVER.xml, lab.anchors_of(TOP, TOP).nvidia.rim),  # type: ignore[union-attr]  # given
     ),
 ]
 

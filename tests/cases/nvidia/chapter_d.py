@@ -11,28 +11,23 @@ from cryptography import x509
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests import nvidia_vectors as vectors
-from tests.cases.nvidia.case import Case
-from tests.nvidia_rims import (
+from simulator.nvidia.answers import Answer, answers, responder
+from simulator.nvidia.certificates import (
     CA,
-    CHAIN,
     DAY,
     NO_CHECK,
     NOW,
     OCSP_SIGNING,
     RESPONDER,
-    RIM_L2,
-    RIM_L3,
-    RIM_ROOT,
     SECOND,
-    SIGNER,
-    Answer,
     Terms,
-    answers,
     issue,
     key,
-    responder,
 )
+from simulator.nvidia.rims import CHAIN, RIM_L2, RIM_L3, RIM_ROOT, SIGNER
+from tests import nvidia_vectors as vectors
+from tests.cases.nvidia.case import Case
+from tests.nvidia_devices import parsed
 from verifiers.anchors import builtin
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason
@@ -52,13 +47,13 @@ H100 = "h100-550.90.07"
 
 
 def judged(given: Sequence[Answer], now: datetime = NOW) -> Revocation:
-    chain = [one.parsed for one in CHAIN]
+    chain = [parsed(one) for one in CHAIN]
     return check_status("ocsp", chain, read_answers(tuple(one.der for one in given)), now)[0]
 
 
 def expired(given: Sequence[Answer], now: datetime) -> int:
     """How many windows are past."""
-    chain = [one.parsed for one in CHAIN]
+    chain = [parsed(one) for one in CHAIN]
     windows = check_status("ocsp", chain, read_answers(tuple(one.der for one in given)), now)[1]
     return sum(one.expired_since is not None for one in windows)
 
@@ -170,7 +165,7 @@ NAMES = [
         28,
         "taken for an answer about another certificate",
         INVALID,
-        lambda: verify_answer(answers(CHAIN)[0].der, OTHER.parsed, RIM_L3.parsed),
+        lambda: verify_answer(answers(CHAIN)[0].der, parsed(OTHER), parsed(RIM_L3)),
     ),
     *(case(28, f"named by {name}", GOOD, algorithm=name) for name in ("sha1", "sha256", "sha384")),
     case(28, "named by a hash that nobody asks by", UNCHECKED, algorithm="sha512"),

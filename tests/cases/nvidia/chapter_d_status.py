@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509 import ocsp
 
+from simulator.nvidia.answers import Answer, answers
+from simulator.nvidia.certificates import DAY, NOW, YEAR, Party
+from simulator.nvidia.rims import CHAIN, RIM_L3, SIGNER
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.chapter_d import (
     GOOD,
@@ -21,7 +24,7 @@ from tests.cases.nvidia.chapter_d import (
     expired,
     judged,
 )
-from tests.nvidia_rims import CHAIN, DAY, NOW, RIM_L3, SIGNER, YEAR, Answer, Party, answers
+from tests.nvidia_devices import parsed
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.ocsp import check_status, read_answers, verify_answer
 
@@ -44,7 +47,7 @@ def detail(run: Callable[[], object]) -> str:
 
 
 def asked(answer: Answer, nonce: bytes | None) -> ocsp.OCSPCertStatus:
-    found = verify_answer(answer.der, SIGNER.parsed, RIM_L3.parsed, nonce)
+    found = verify_answer(answer.der, parsed(SIGNER), parsed(RIM_L3), nonce)
     return found.status
 
 
@@ -109,7 +112,7 @@ def several(*told: tuple[ocsp.OCSPCertStatus, x509.ReasonFlags | None]) -> list[
 def told_at(place: int) -> list[bool]:
     """Whether the refusal names the certificate whose key was compromised, and says so."""
     said = detail(lambda: judged(mixed(place)))
-    return [COMPROMISE.value in said, CHAIN[place].parsed.common_name in said]
+    return [COMPROMISE.value in said, parsed(CHAIN[place]).common_name in said]
 
 
 WORST = [
@@ -167,7 +170,7 @@ CACHED = [
 
 def status_of(chain: Sequence[Party], given: Sequence[Answer]) -> Revocation:
     found = read_answers(tuple(one.der for one in given))
-    return check_status("ocsp", [one.parsed for one in chain], found, NOW)[0]
+    return check_status("ocsp", [parsed(one) for one in chain], found, NOW)[0]
 
 
 SIGNERS = [

@@ -7,25 +7,13 @@ from base64 import b64decode
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simulator.nvidia.answers import responder
+from simulator.nvidia.certificates import CA, NOW, OCSP_SIGNING, YEAR, Terms, issue
+from simulator.nvidia.rims import CHAIN, DS, RIM_L2, RIM_L3, RIM_ROOT, SIGNER, b64
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.manifests import GENUINE, STRANGER, case, given, read, swapped
-from tests.nvidia_rims import (
-    CA,
-    CHAIN,
-    DS,
-    NOW,
-    OCSP_SIGNING,
-    RIM_L2,
-    RIM_L3,
-    RIM_ROOT,
-    SIGNER,
-    YEAR,
-    Terms,
-    b64,
-    issue,
-    responder,
-)
+from tests.nvidia_devices import parsed
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.device import nvidia_roots
@@ -35,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIGNATURE = Reason.RIM_SIGNATURE
-POINT = b64(b"\x04" + STRANGER.parsed.spki[-96:])
+POINT = b64(b"\x04" + parsed(STRANGER).spki[-96:])
 KEY_VALUE = (
     '<ds:KeyValue><ECKeyValue xmlns="http://www.w3.org/2009/xmldsig11#">'
     f'<NamedCurve URI="urn:oid:1.3.132.0.34"/><PublicKey>{POINT}</PublicKey></ECKeyValue></ds:KeyValue>'
@@ -199,7 +187,7 @@ COLLECTED = [
     Case(
         39,
         "certificates of a stranger elsewhere in the document are not looked at",
-        CHAIN[0].parsed,
+        parsed(CHAIN[0]),
         lambda: read(replace(GENUINE, body=GENUINE.content + FOREIGN).xml).certificates[0],
     ),
     case(

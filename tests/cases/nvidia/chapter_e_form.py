@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 
+from simulator.nvidia.rims import DS, envelope, resource
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.manifests import GENUINE, STRANGER, case, given, read
-from tests.nvidia_rims import DS, envelope, resource
 from verifiers.errors import Reason
 from verifiers.nvidia.rim import MAX_ENVELOPE_BYTES, MAX_RIM_BYTES
 

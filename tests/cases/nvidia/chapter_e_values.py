@@ -6,10 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from simulator.nvidia.certificates import SECOND
+from simulator.nvidia.rims import SIGNER, resource
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.manifests import GENUINE, case, read
-from tests.nvidia_rims import SECOND, SIGNER, resource
+from tests.nvidia_devices import parsed
 from verifiers.anchors import builtin
 from verifiers.chain import check_validity
 from verifiers.errors import Reason
@@ -44,8 +46,8 @@ def with_rims(*names: str, now: str | None = None) -> str:
     return str(verify(vector.devices[0], endorsements, builtin(), None, instant).revocation)
 
 
-ENDS = SIGNER.parsed.not_after
-BEGINS = SIGNER.parsed.not_before
+ENDS = parsed(SIGNER).not_after
+BEGINS = parsed(SIGNER).not_before
 DRIVER, VBIOS = f"{H100}/driver_rim.xml", f"{H100}/vbios_rim.xml"
 ISSUES = "vbios-96005E0001-three-issues/issue_"
 DATES = [

@@ -6,11 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia.reports import GPU, blocks
 from tests import nvidia_devices as lab
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.nvidia_devices import Exhibit, System
-from tests.nvidia_reports import GPU, blocks
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.claims import Topology
@@ -24,7 +25,7 @@ HGX = "hgx-h100x8-ls10x4-590.12-ppcie"
 
 def gpu(number: int, mode: int = 0) -> Exhibit:
     written = GPU.having({21: None, 34: b"\1\0", 36: bytes([mode, 0])})
-    return Exhibit(device=lab.device(number), written=written)
+    return Exhibit(device=fake.device(number), written=written)
 
 
 def judged(*exhibits: Exhibit) -> Topology:
@@ -43,7 +44,7 @@ def four_times() -> object:
     return verify_set(vector.devices, vector.endorsements, builtin(), vector.nonce, vector.at)
 
 
-UPDATED = gpu(0).but(device=lab.device(0).on_terms(0, key="after an update"))
+UPDATED = gpu(0).but(device=fake.device(0).on_terms(0, key="after an update"))
 TWICE = [
     Case(65, "two devices", Topology.INDEPENDENT, lambda: judged(gpu(0), gpu(1))),
     Case(65, "one device twice", DUPLICATE, lambda: judged(gpu(0), gpu(0))),
@@ -81,7 +82,7 @@ COUNTS = [
 def stranger(place: int) -> object:
     """A device of another system in the place of one."""
     old = WHOLE.exhibits[place]
-    one = lab.switch(90) if place >= 8 else lab.device(90)
+    one = fake.switch(90) if place >= 8 else fake.device(90)
     fields: dict[int, bytes | None] = {22: one.pdi} if place >= 8 else {}
     return WHOLE.having(place, old.but(device=one).having(fields)).verify().topology
 

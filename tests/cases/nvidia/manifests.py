@@ -6,8 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from simulator.nvidia.certificates import Terms, issue
+from simulator.nvidia.rims import Manifest
 from tests.cases.nvidia.case import Case
-from tests.nvidia_rims import ANCHOR, Manifest, Terms, issue
+from tests.nvidia_devices import ANCHOR
 from verifiers.nvidia.rim import Rim, read_rim
 
 if TYPE_CHECKING:

@@ -11,11 +11,13 @@ import pytest
 from cryptography.x509 import ocsp
 
 from ca.cli import devices
+from simulator.nvidia import devices as fake
+from simulator.nvidia.answers import answers as answers_about
+from simulator.nvidia.certificates import NOW
+from simulator.nvidia.reports import NONCE
+from simulator.nvidia.rims import CHAIN
 from tests import nvidia_devices
 from tests.nvidia_devices import Exhibit, System
-from tests.nvidia_reports import NONCE
-from tests.nvidia_rims import CHAIN, NOW
-from tests.nvidia_rims import answers as answers_about
 from tests.unit.ca.cli.nvidia_cases import EXITS
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def test_good_answers_about_everything(cli: Cli, desk: Desk) -> None:
 def test_one_device_without_answers(cli: Cli, desk: Desk) -> None:
     """The set is as good as its worst."""
     first = Exhibit().answered()
-    second = Exhibit(device=nvidia_devices.device(1))
+    second = Exhibit(device=fake.device(1))
     files = desk.lay(first, second)
     said = cli.good("verify", *files, *desk.answer(first), *AT, "--json").json()
     assert said["revocation"] == {"device_chains": "not-checked", "rim_chains": "good"}
@@ -201,7 +203,7 @@ def test_commands_that_do_not_take_devices(cli: Cli, desk: Desk, command: str) -
 
 
 def test_sixteen_devices_are_enough(cli: Cli, desk: Desk) -> None:
-    system = System(tuple(Exhibit(device=nvidia_devices.device(number)) for number in range(17)))
+    system = System(tuple(Exhibit(device=fake.device(number)) for number in range(17)))
     listed = [
         {"evidence": one.evidence.report.hex(), "certificate": "AA=="} for one in system.exhibits
     ]

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from simulator import der
+from simulator.nvidia import devices as fake
+from simulator.nvidia.certificates import CA, Terms
+from simulator.nvidia.devices import ROOT, Device, Level, certify
+from simulator.nvidia.rims import CHAIN
 from simulator.pki import pem
-from tests import nvidia_devices as lab
-from tests.nvidia_devices import ROOT, Device, Level, certify
-from tests.nvidia_rims import CA, CHAIN, Terms
 from verifiers.anchors import Anchor
 from verifiers.certificate import P384
 from verifiers.errors import Reason, VerificationError
@@ -21,7 +22,7 @@ from verifiers.nvidia.report import Shape
 
 CHAIN_REASON, UNKNOWN = Reason.CHAIN, Reason.PRODUCT_UNKNOWN
 ANCHOR = Anchor.from_der(certify(ROOT, None).der, P384)
-HOPPER = lab.device()
+HOPPER = fake.device()
 
 
 def verified(device: Device) -> DeviceChain:
@@ -38,11 +39,11 @@ def refusal(device: Device | bytes) -> Reason:
 @pytest.mark.parametrize(
     ("device", "family", "shape", "kind"),
     [
-        (lab.device(), Family.GH100, Shape.GPU, DeviceKind.GPU),
-        (lab.blackwell(), Family.GB100, Shape.GPU, DeviceKind.GPU),
-        (lab.fsp(), Family.GB100, Shape.FSP, DeviceKind.GPU),
-        (lab.workstation(), Family.GB202, Shape.GPU, DeviceKind.GPU),
-        (lab.switch(), Family.LS10, Shape.SWITCH, DeviceKind.SWITCH),
+        (fake.device(), Family.GH100, Shape.GPU, DeviceKind.GPU),
+        (fake.blackwell(), Family.GB100, Shape.GPU, DeviceKind.GPU),
+        (fake.fsp(), Family.GB100, Shape.FSP, DeviceKind.GPU),
+        (fake.workstation(), Family.GB202, Shape.GPU, DeviceKind.GPU),
+        (fake.switch(), Family.LS10, Shape.SWITCH, DeviceKind.SWITCH),
     ],
     ids=["GH100", "GB100", "FSP", "GB202", "LS10"],
 )
@@ -53,7 +54,7 @@ def test_families(device: Device, family: Family, shape: Shape, kind: DeviceKind
     assert chain.leaf == chain.certificates[0]
     assert chain.model == device.levels[1].common_name
     assert (chain.serial, chain.pdi) == (device.levels[1].serial_name, device.pdi)
-    assert (chain.fwid, len(chain.pdi)) == (lab.FWID, 8)
+    assert (chain.fwid, len(chain.pdi)) == (fake.FWID, 8)
 
 
 def blocks(*places: int) -> bytes:
@@ -185,9 +186,9 @@ def test_names(place: int, name: str, reason: Reason) -> None:
 @pytest.mark.parametrize(
     "device",
     [
-        lab.device(chip="LS_10", engine="FSP"),  # a switch is certified under Hopper's identity
-        lab.device(chip="GB20X", extension=lab.tcb_info()),
-        lab.device(chip="GB100", identity="GB20X", extension=lab.tcb_info()),
+        fake.device(chip="LS_10", engine="FSP"),  # a switch is certified under Hopper's identity
+        fake.device(chip="GB20X", extension=fake.tcb_info()),
+        fake.device(chip="GB100", identity="GB20X", extension=fake.tcb_info()),
     ],
     ids=["LS10", "GB20X", "GB100"],
 )
@@ -198,10 +199,10 @@ def test_names_of_other_families(device: Device) -> None:
 @pytest.mark.parametrize(
     "device",
     [
-        lab.device(chip="GR100", identity="GR1XX", extension=lab.tcb_info()),
-        lab.device(engine="FSP"),
-        lab.device(chip="LS_10", engine="GSP", identity="GH100"),
-        lab.device(chip="GB20X", engine="FSP", provisioner="GB202", extension=lab.tcb_info()),
+        fake.device(chip="GR100", identity="GR1XX", extension=fake.tcb_info()),
+        fake.device(engine="FSP"),
+        fake.device(chip="LS_10", engine="GSP", identity="GH100"),
+        fake.device(chip="GB20X", engine="FSP", provisioner="GB202", extension=fake.tcb_info()),
     ],
     ids=["GR100", "FSP of Hopper", "GSP of a switch", "FSP of GB202"],
 )
@@ -223,24 +224,24 @@ OTHER_HASH = "2.16.840.1.101.3.4.2.1"
     "extensions",
     [
         (),
-        (lab.composite_device_id(), lab.tcb_info()),
-        ((lab.COMPOSITE_DEVICE_ID, b""),),
-        ((lab.COMPOSITE_DEVICE_ID, lab.FWID),),
-        ((lab.COMPOSITE_DEVICE_ID, der.sequence()),),
-        (lab.composite_device_id(version=2),),
-        (lab.composite_device_id(lab.fwid(), lab.fwid()),),
-        (lab.composite_device_id(der.octet_string(lab.FWID)),),
-        (lab.composite_device_id(lab.fwid(lab.FWID[:47])),),
-        (lab.composite_device_id(lab.fwid(algorithm=OTHER_HASH)),),
-        (lab.composite_device_id(der.sequence(der.octet_string(lab.FWID))),),
-        (lab.composite_device_id(lab.fwid() + b"\0"),),
-        (lab.tcb_info(b""),),
-        (lab.tcb_info(der.octet_string(lab.FWID)),),
-        (lab.tcb_info(lab.fwid(lab.FWID * 2)),),
-        (lab.tcb_info(lab.fwid(algorithm=OTHER_HASH)),),
-        ((lab.DICE_TCB_INFO, der.sequence(der.implicit(0, b"NVIDIA"))),),
-        ((lab.DICE_TCB_INFO, der.sequence(*[der.tlv(0xA6, lab.fwid())] * 2)),),
-        ((lab.DICE_TCB_INFO, der.sequence(der.tlv(0xA6, b""))),),
+        (fake.composite_device_id(), fake.tcb_info()),
+        ((fake.COMPOSITE_DEVICE_ID, b""),),
+        ((fake.COMPOSITE_DEVICE_ID, fake.FWID),),
+        ((fake.COMPOSITE_DEVICE_ID, der.sequence()),),
+        (fake.composite_device_id(version=2),),
+        (fake.composite_device_id(fake.fwid(), fake.fwid()),),
+        (fake.composite_device_id(der.octet_string(fake.FWID)),),
+        (fake.composite_device_id(fake.fwid(fake.FWID[:47])),),
+        (fake.composite_device_id(fake.fwid(algorithm=OTHER_HASH)),),
+        (fake.composite_device_id(der.sequence(der.octet_string(fake.FWID))),),
+        (fake.composite_device_id(fake.fwid() + b"\0"),),
+        (fake.tcb_info(b""),),
+        (fake.tcb_info(der.octet_string(fake.FWID)),),
+        (fake.tcb_info(fake.fwid(fake.FWID * 2)),),
+        (fake.tcb_info(fake.fwid(algorithm=OTHER_HASH)),),
+        ((fake.DICE_TCB_INFO, der.sequence(der.implicit(0, b"NVIDIA"))),),
+        ((fake.DICE_TCB_INFO, der.sequence(*[der.tlv(0xA6, fake.fwid())] * 2)),),
+        ((fake.DICE_TCB_INFO, der.sequence(der.tlv(0xA6, b""))),),
     ],
 )
 def test_no_firmware_id(extensions: tuple[tuple[str, bytes], ...]) -> None:
@@ -248,5 +249,5 @@ def test_no_firmware_id(extensions: tuple[tuple[str, bytes], ...]) -> None:
 
 
 def test_the_first_firmware_id_counts() -> None:
-    device = HOPPER.having(0, extensions=(lab.tcb_info(lab.fwid(b"1" * 48), lab.fwid()),))
+    device = HOPPER.having(0, extensions=(fake.tcb_info(fake.fwid(b"1" * 48), fake.fwid()),))
     assert verified(device).fwid == b"1" * 48

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia.certificates import DAY, NOW, SECOND, Terms, raw
+from simulator.nvidia.devices import device
+from simulator.nvidia.reports import FSP, GPU, NONCE, SWITCH, Written
 from tests import nvidia_devices as lab
-from tests.nvidia_devices import Exhibit, device
-from tests.nvidia_reports import FSP, GPU, NONCE, SWITCH, Written
-from tests.nvidia_rims import DAY, NOW, SECOND, Terms, raw
+from tests.nvidia_devices import Exhibit
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.device import Device, authenticate
 
@@ -97,21 +99,21 @@ def test_the_signature_comes_before_what_the_report_says() -> None:
 @pytest.mark.parametrize(
     ("one", "written"),
     [
-        (lab.device(), SWITCH),
-        (lab.device(), FSP),
-        (lab.blackwell(), FSP),
-        (lab.fsp(), GPU),
-        (lab.fsp(), SWITCH),
-        (lab.switch(), GPU),
-        (lab.switch(), FSP),
+        (fake.device(), SWITCH),
+        (fake.device(), FSP),
+        (fake.blackwell(), FSP),
+        (fake.fsp(), GPU),
+        (fake.fsp(), SWITCH),
+        (fake.switch(), GPU),
+        (fake.switch(), FSP),
     ],
 )
-def test_a_report_of_another_kind_of_device(one: lab.Device, written: Written) -> None:
+def test_a_report_of_another_kind_of_device(one: fake.Device, written: Written) -> None:
     assert refusal(Exhibit(device=one, written=written)) is MISMATCH
 
 
 def test_a_transcript_of_an_fsp_is_authentic_and_says_nothing() -> None:
-    found = authentic(Exhibit(device=lab.fsp(), written=FSP))
+    found = authentic(Exhibit(device=fake.fsp(), written=FSP))
     with pytest.raises(VerificationError, match="transcript of an FSP") as caught:
         _ = found.fields
     assert caught.value.reason is Reason.INCOMPLETE
@@ -119,13 +121,13 @@ def test_a_transcript_of_an_fsp_is_authentic_and_says_nothing() -> None:
 
 def test_the_chip_of_another_family() -> None:
     assert refusal(PLAIN.having({35: b"GB100\0"})) is Reason.PRODUCT_UNKNOWN
-    assert refusal(Exhibit(device=lab.workstation())) is Reason.PRODUCT_UNKNOWN
+    assert refusal(Exhibit(device=fake.workstation())) is Reason.PRODUCT_UNKNOWN
 
 
 def test_a_switch_names_itself_as_it_is_certified() -> None:
     exhibit = lab.a_switch()
     assert authentic(exhibit).chain.pdi == exhibit.device.pdi
-    assert refusal(exhibit.having({22: lab.switch(1).pdi})) is MISMATCH
+    assert refusal(exhibit.having({22: fake.switch(1).pdi})) is MISMATCH
     assert refusal(exhibit.having({22: exhibit.device.pdi[::-1]})) is MISMATCH
 
 
@@ -151,15 +153,15 @@ def test_dates(place: int) -> None:
 
 
 def test_dates_of_the_root() -> None:
-    root = replace(lab.ROOT, terms=replace(lab.ROOT.terms, not_after=NOW - DAY))
-    one = lab.Device((*PLAIN.device.levels[:4], root))
+    root = replace(fake.ROOT, terms=replace(fake.ROOT.terms, not_after=NOW - DAY))
+    one = fake.Device((*PLAIN.device.levels[:4], root))
     assert refusal(PLAIN.but(device=one, anchors=lab.anchors(root))) is Reason.CERTIFICATE_EXPIRED
 
 
 def test_the_firmware_of_the_leaf() -> None:
     assert refusal(PLAIN.having({20: b"F" * 47 + b"G"})) is MISMATCH
     assert refusal(PLAIN.having({20: bytes(48)})) is MISMATCH
-    one = device(extension=lab.composite_device_id(lab.fwid(b"G" * 48)))
+    one = device(extension=fake.composite_device_id(fake.fwid(b"G" * 48)))
     assert refusal(PLAIN.but(device=one)) is MISMATCH
     assert authentic(PLAIN.but(device=one).having({20: b"G" * 48})).chain.fwid == b"G" * 48
 

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.intel import FakeIntel
+from simulator.nvidia import rims
+from simulator.nvidia.certificates import NOW
 from simulator.pki import pem
-from tests import nvidia_devices, nvidia_rims
+from tests import nvidia_devices
 from tests.nvidia_devices import Exhibit
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.evidence import NvidiaEvidence
@@ -21,9 +23,9 @@ from verifiers.nvidia.files import are_of_devices, read_files
 
 GPU = Exhibit().evidence
 OTHER = nvidia_devices.a_switch().evidence
-XML = nvidia_devices.document(nvidia_devices.DRIVER)
-ENVELOPE = nvidia_rims.envelope(XML)
-FOREIGN = pem(FakeIntel.create(nvidia_rims.NOW).root_der).encode()
+XML = rims.document(rims.DRIVER)
+ENVELOPE = rims.envelope(XML)
+FOREIGN = pem(FakeIntel.create(NOW).root_der).encode()
 
 
 def listed(*devices: NvidiaEvidence) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.nvidia_reports import GPU, SWITCH
+from simulator.nvidia.reports import GPU, SWITCH
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import Coverage, Family, RimKind
 from verifiers.nvidia.measurements import Reference, check_chip, compare, references, union

@@ -14,19 +14,11 @@ from cryptography.x509 import ocsp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator.nvidia.answers import Answer, answers, responder
+from simulator.nvidia.certificates import DAY, NOW, RESPONDER
+from simulator.nvidia.rims import CHAIN, RIM_L3, SIGNER
 from tests import nvidia_vectors as vectors
-from tests.nvidia_rims import (
-    CHAIN,
-    DAY,
-    NOW,
-    RESPONDER,
-    RIM_L3,
-    SIGNER,
-    Answer,
-    answers,
-    resigned,
-    responder,
-)
+from tests.nvidia_devices import parsed, resigned
 from verifiers.anchors import builtin
 from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
@@ -48,8 +40,8 @@ if TYPE_CHECKING:
 
 H100 = "h100-550.90.07"
 FIRST = answers(CHAIN)[0]
-LEAF, ISSUER = SIGNER.parsed, RIM_L3.parsed
-PARSED = [one.parsed for one in CHAIN]
+LEAF, ISSUER = parsed(SIGNER), parsed(RIM_L3)
+PARSED = [parsed(one) for one in CHAIN]
 
 
 def chains() -> dict[str, tuple[Certificate, ...]]:

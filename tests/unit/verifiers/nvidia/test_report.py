@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.nvidia_reports import (
+from simulator.nvidia.reports import (
     FSP,
     GPU,
     GPU_FIELDS,
@@ -33,7 +33,7 @@ from verifiers.nvidia.report import (
 )
 
 if TYPE_CHECKING:
-    from tests.nvidia_reports import Written
+    from simulator.nvidia.reports import Written
 
 MALFORMED, FORMAT = Reason.MALFORMED, Reason.UNSUPPORTED_FORMAT
 

@@ -22,9 +22,7 @@ from signxml.algorithms import DigestAlgorithm, SignatureMethod
 from signxml.exceptions import InvalidInput, InvalidSignature
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
-from tests import nvidia_vectors as vectors
-from tests.nvidia_rims import (
-    ANCHOR,
+from simulator.nvidia.rims import (
     CHAIN,
     RIM_ROOT,
     SIGNER,
@@ -34,6 +32,8 @@ from tests.nvidia_rims import (
     envelope,
     resource,
 )
+from tests import nvidia_vectors as vectors
+from tests.nvidia_devices import ANCHOR
 from tests.tdx_vectors import NOTICE
 from verifiers.anchors import builtin
 from verifiers.chain import check_validity

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from simulator.nvidia import devices as fake
+from simulator.nvidia.reports import FSP, GPU, NONCE
 from tests import nvidia_devices as lab
 from tests.nvidia_devices import Exhibit, System
-from tests.nvidia_reports import FSP, GPU, NONCE
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import Mode, Topology
 from verifiers.nvidia.evidence import MAX_DEVICES
@@ -20,7 +21,7 @@ TOPOLOGY = Reason.TOPOLOGY
 
 def gpus(count: int, mode: int = 0) -> System:
     written = GPU.having({21: None, 34: b"\1\0", 36: bytes([mode, 0])})
-    return System(tuple(Exhibit(device=lab.device(n), written=written) for n in range(count)))
+    return System(tuple(Exhibit(device=fake.device(n), written=written) for n in range(count)))
 
 
 def refused(system: System) -> VerificationError:
@@ -108,12 +109,12 @@ def test_parts_of_a_system(missing: tuple[int, ...]) -> None:
 
 
 def test_a_gpu_of_another_system() -> None:
-    other = WHOLE.exhibits[3].but(device=lab.device(77))
+    other = WHOLE.exhibits[3].but(device=fake.device(77))
     assert refused(WHOLE.having(3, other)).reason is TOPOLOGY
 
 
 def test_a_switch_of_another_system() -> None:
-    one = lab.switch(77)
+    one = fake.switch(77)
     other = WHOLE.exhibits[9].but(device=one).having({22: one.pdi})
     assert refused(WHOLE.having(9, other)).reason is TOPOLOGY
 
@@ -180,7 +181,7 @@ def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
     system = gpus(3)
     of_no_manifest = system.exhibits[0].having({3: b"551.1"})
     for place in (0, 1):
-        system = system.having(place, of_no_manifest.but(device=lab.device(place)))
+        system = system.having(place, of_no_manifest.but(device=fake.device(place)))
     error = refused(system)
     assert (error.reason, error.authentic) == (Reason.INCOMPLETE, True)
     assert error.detail.startswith("device 0: missing: driver manifest")
@@ -192,5 +193,5 @@ def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
 
 
 def test_the_second_responder_of_a_gpu_is_no_device_that_is_verified() -> None:
-    transcript = Exhibit(device=lab.fsp(), written=FSP)
+    transcript = Exhibit(device=fake.fsp(), written=FSP)
     assert refused(System((transcript,))).reason is Reason.INCOMPLETE

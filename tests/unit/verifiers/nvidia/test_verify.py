@@ -11,22 +11,23 @@ import pytest
 from cryptography.x509 import ReasonFlags
 from cryptography.x509.ocsp import OCSPCertStatus
 
-from tests import nvidia_devices as lab
-from tests.nvidia_devices import DRIVER, SWITCH_BIOS, VBIOS, Exhibit, manifest
-from tests.nvidia_reports import FSP, GPU, NONCE, digest
-from tests.nvidia_rims import (
+from simulator.nvidia import devices as fake
+from simulator.nvidia.answers import answers
+from simulator.nvidia.certificates import DAY, NOW, SECOND, Terms, issue
+from simulator.nvidia.reports import FSP, GPU, NONCE, digest
+from simulator.nvidia.rims import (
     CHAIN,
-    DAY,
-    NOW,
+    DRIVER,
     RIM_L3,
-    SECOND,
+    SWITCH_BIOS,
+    VBIOS,
     Manifest,
-    Terms,
-    answers,
     envelope,
-    issue,
+    manifest,
     resource,
 )
+from tests import nvidia_devices as lab
+from tests.nvidia_devices import Exhibit, parsed
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, VerificationError
@@ -56,7 +57,7 @@ def test_claims_of_a_gpu() -> None:
     assert (claims.driver_version, claims.vbios_version) == ("550.90.07", "96.00.9F.00.01")
     assert claims.device_serial == exhibit.device.levels[1].serial_name
     assert claims.ueid == exhibit.device.parties[0].certificate.serial_number
-    assert claims.fwid == lab.FWID
+    assert claims.fwid == fake.FWID
     assert {field.id: field.value for field in claims.opaque} == GPU.fields
     assert claims.measurements == tuple(digest(index) for index in range(1, 65))
     assert claims.coverage == Coverage(
@@ -75,7 +76,7 @@ def test_claims_of_its_manifests() -> None:
     assert vbios.rim_id == "NV_GPU_VBIOS_1010_0200_882_96009F0001"
     assert (driver.tag_id, driver.product, driver.version) == ("tag", "GH100", "550.90.07")
     assert driver.sha256 == hashlib.sha256(DRIVER.xml).digest()
-    assert driver.signer_not_after == CHAIN[0].parsed.not_after
+    assert driver.signer_not_after == parsed(CHAIN[0]).not_after
     assert (driver.indexes, vbios.indexes) == (tuple(range(21, 41)), tuple(range(13)))
     assert (driver.revocation, vbios.revocation) == (Revocation.GOOD, Revocation.GOOD)
 
@@ -91,10 +92,10 @@ def test_windows_and_ends() -> None:
     ]
     signer = claims.collateral[0]
     assert (signer.issued, signer.next_update) == (
-        CHAIN[0].parsed.not_before,
-        CHAIN[0].parsed.not_after,
+        parsed(CHAIN[0]).not_before,
+        parsed(CHAIN[0]).not_after,
     )
-    assert claims.certificates_expire == CHAIN[0].parsed.not_after
+    assert claims.certificates_expire == parsed(CHAIN[0]).not_after
     assert claims.expires == NOW + DAY / 2
     assert claims.expired_parts == ()
     early = PLAIN.but(device=PLAIN.device.on_terms(2, not_after=NOW + DAY)).verify()
@@ -116,12 +117,12 @@ def test_claims_of_a_switch() -> None:
 @pytest.mark.parametrize(
     ("one", "chip", "product"),
     [
-        (lab.blackwell(), None, "GB100"),
-        (lab.blackwell(), b"GB100\0", "GB100"),
-        (lab.workstation(), b"GB202\0", "GB202"),
+        (fake.blackwell(), None, "GB100"),
+        (fake.blackwell(), b"GB100\0", "GB100"),
+        (fake.workstation(), b"GB202\0", "GB202"),
     ],
 )
-def test_blackwell(one: lab.Device, chip: bytes | None, product: str) -> None:
+def test_blackwell(one: fake.Device, chip: bytes | None, product: str) -> None:
     rims = (replace(DRIVER, product=product), replace(VBIOS, product=product))
     exhibit = Exhibit(device=one, rims=rims).having({21: None, 35: chip, 34: b"\1\0", 36: b"\1\0"})
     claims = exhibit.verify()
@@ -302,4 +303,4 @@ def test_of_equal_issues_the_one_that_is_longest_good_counts() -> None:
 
 
 def test_a_transcript_of_an_fsp() -> None:
-    assert refusal(Exhibit(device=lab.fsp(), written=FSP)) is INCOMPLETE
+    assert refusal(Exhibit(device=fake.fsp(), written=FSP)) is INCOMPLETE

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reports written byte by byte, for tests of the parser alone; what is signed comes from the fake NVIDIA."""
+"""Reports of a fake NVIDIA's devices, written byte by byte: every part of them settable, nothing signed.
+
+Source: DMTF DSP0274 1.1 (GET_MEASUREMENTS); the opaque data as NVIDIA's devices send it.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ SWITCH_FIELDS: dict[int, bytes] = {
 
 
 def digest(index: int) -> bytes:
+    """What the block of this index measured, 48 bytes."""
     return bytes([index]) * 48
 
 
@@ -52,6 +56,7 @@ class Block:
     length: int | None = None
 
     def encoded(self) -> bytes:
+        """The block."""
         length = len(self.value) if self.length is None else self.length
         size = len(self.value) + 3 if self.size is None else self.size
         head = bytes([self.index, self.specification]) + size.to_bytes(2, "little")
@@ -59,10 +64,12 @@ class Block:
 
 
 def blocks(count: int) -> tuple[Block, ...]:
+    """So many blocks, from index 1."""
     return tuple(Block(index, digest(index)) for index in range(1, count + 1))
 
 
 def tlv(fields: dict[int, bytes]) -> bytes:
+    """Opaque data."""
     return b"".join(
         number.to_bytes(2, "little") + len(value).to_bytes(2, "little") + value
         for number, value in fields.items()
@@ -85,6 +92,7 @@ class Written:
     end: bytes = SIGNATURE
 
     def but(self, **changes: Any) -> Written:  # noqa: ANN401 - of its own fields
+        """The same with other fields."""
         return replace(self, **changes)
 
     def having(self, fields: dict[int, bytes | None]) -> Written:
@@ -93,6 +101,7 @@ class Written:
         return self.but(fields={key: value for key, value in merged.items() if value is not None})
 
     def encoded(self) -> bytes:
+        """Request, response and what stands in for the signature."""
         record = b"".join(block.encoded() for block in self.blocks) + self.record_rest
         opaque = tlv(self.fields) if self.opaque is None else self.opaque
         count = len(self.blocks) if self.count is None else self.count

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import CPU_KINDS, DEVICE_KINDS, MAX_DEVICES, Evidence, EvidenceKind, Tee
+from verifiers.nvidia.endorsements import NvidiaSource
 from verifiers.nvidia.evidence import NvidiaEvidence, parse_piece
 from verifiers.snp.collateral import evaluations as snp_evaluations
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
@@ -47,6 +48,7 @@ class Sources:
 
     intel: PcsSource = field(default_factory=PcsSource)
     amd: KdsSource = field(default_factory=KdsSource)
+    nvidia: NvidiaSource = field(default_factory=NvidiaSource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ def identify(files: Sequence[bytes]) -> Identified:
             Evidence(_kind_of_unknown(data, beside_certificates=alone), data) for data in unknown
         ]
     return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
+
+
+def is_of_cpu(data: bytes) -> bool:
+    """Whether a file says that it is a CPU's quote or report, however damaged it is."""
+    return names_tdx(data) or kind_of(data) in CPU_KINDS
 
 
 def _kind_of_unknown(data: bytes, *, beside_certificates: bool) -> EvidenceKind:

@@ -5,16 +5,20 @@ In PPCIE mode eight GPUs and four switches belong together, NVLink between them 
 is connected to. Those lists must be exactly the identities that are certified for the others, both ways: what devices
 claim of each other alone proves nothing. All of this is judged of authentic devices, before any manifest is looked at.
 How many devices there must be otherwise is a question for the policy.
+
+Between the two halves, `authenticate_set` and `appraise_set`, whoever fetches learns from authentic devices what to ask
+for (`verifiers.nvidia.gather`).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.evidence import MAX_DEVICES
-from verifiers.nvidia.claims import DeviceKind, Mode, NvidiaSetClaims, Topology
-from verifiers.nvidia.device import authenticate
+from verifiers.nvidia.claims import AppraisedBy, DeviceKind, Mode, NvidiaSetClaims, Topology
+from verifiers.nvidia.device import Device, authenticate
 from verifiers.nvidia.verify import appraise
 
 if TYPE_CHECKING:
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verifiers.anchors import Anchors
-    from verifiers.nvidia.device import Device
     from verifiers.nvidia.endorsements import NvidiaEndorsements
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -33,20 +36,60 @@ _PPCIE_GPUS: Final = 8
 _PPCIE_SWITCHES: Final = 4
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceSet:
+    """Genuine devices that belong together and answer one nonce. Made by `authenticate_set` alone.
+
+    Attributes:
+        devices: at least one, in the order of the evidence.
+        mode: of every GPU; None where there is no GPU, or none that says it.
+        topology: what they prove of each other.
+    """
+
+    devices: tuple[Device, ...]
+    mode: Mode | None
+    topology: Topology
+
+    @property
+    def nonce(self) -> bytes:
+        """The 32 bytes that every report answers."""
+        return self.devices[0].report.nonce
+
+    @property
+    def bound(self) -> bool:
+        """Whether the nonce was compared with the one that was asked for."""
+        return all(one.bound for one in self.devices)
+
+
 def verify_set(
     evidence: Sequence[NvidiaEvidence],
     endorsements: NvidiaEndorsements,
     anchors: Anchors,
     nonce: bytes | None,
     now: datetime,
+    by: AppraisedBy = AppraisedBy.LOCAL,
 ) -> NvidiaSetClaims:
-    """Verify the devices of one system; arguments as those of `verifiers.nvidia.verify.verify`.
+    """Verify the devices of one system: `authenticate_set`, then `appraise_set`. Raises what they raise."""
+    found = authenticate_set(evidence, anchors, nonce, now)
+    return appraise_set(found, endorsements, anchors, by, now)
+
+
+def authenticate_set(
+    evidence: Sequence[NvidiaEvidence], anchors: Anchors, nonce: bytes | None, now: datetime
+) -> DeviceSet:
+    """The first half: all that holds of the devices of one system without anything fetched.
+
+    Args:
+        evidence: trusted by nobody.
+        anchors: the roots that count.
+        nonce: 32 bytes that every request must have; None only where nothing is issued (offline inspection).
+        now: the instant to judge at, timezone-aware.
 
     Raises:
         VerificationError: `evidence` for no device, `too-large` for more than 16, `duplicate-device`,
             `binding-mismatch` for differing nonces, `topology` for differing modes or devices that do not belong
-            together; what `verify` raises, the device's place in the list before its detail: of the first device that
-            is refused, else of the first whose manifests are missing.
+            together; what `authenticate` raises of the first device that is refused, its place in the list before the
+            detail.
     """
     if not evidence:
         raise VerificationError(Reason.EVIDENCE, "no device")
@@ -54,21 +97,48 @@ def verify_set(
         raise VerificationError(Reason.TOO_LARGE, f"{len(evidence)} devices, at most {MAX_DEVICES}")
     devices = _each(evidence, lambda one: authenticate(one, anchors, nonce, now))
     try:
-        mode, topology = check_set(devices)
+        return DeviceSet(devices, *check_set(devices))
     except VerificationError as error:
         error.authentic = True
         raise
+
+
+def appraise_set(
+    found: DeviceSet,
+    endorsements: NvidiaEndorsements,
+    anchors: Anchors,
+    by: AppraisedBy,
+    now: datetime,
+) -> NvidiaSetClaims:
+    """The second half: what NVIDIA says of authentic devices.
+
+    Args:
+        found: what `authenticate_set` made of the evidence.
+        endorsements: of all of them as received; others may be among them.
+        anchors: the roots that count.
+        by: whose comparison with the reference manifests counts.
+        now: the instant to judge at, timezone-aware.
+
+    Raises:
+        VerificationError: what `verifiers.nvidia.verify.appraise` raises, the device's place in the list before its
+            detail: of the first device that is refused, else of the first whose manifests are missing; `incomplete`
+            where the service's word is wanted and there is none.
+    """
+    if by is not AppraisedBy.LOCAL:
+        error = VerificationError(Reason.INCOMPLETE, "missing: tokens of NVIDIA's service")
+        error.authentic = True
+        raise error
     return NvidiaSetClaims(
-        devices=_each(devices, lambda one: appraise(one, endorsements, anchors, now)),
-        mode=mode,
-        topology=topology,
-        nonce=devices[0].report.nonce,
-        bound=nonce is not None,
+        devices=_each(found.devices, lambda one: appraise(one, endorsements, anchors, now)),
+        mode=found.mode,
+        topology=found.topology,
+        nonce=found.nonce,
+        bound=found.bound,
     )
 
 
 def check_set(devices: Sequence[Device]) -> tuple[Mode | None, Topology]:
-    """What authentic devices are together. Raises VerificationError as `verify_set`."""
+    """What authentic devices are together. Raises VerificationError as `authenticate_set`."""
     serials = [one.chain.serial for one in devices]
     for serial in serials:
         if serials.count(serial) > 1:

@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 
 from simulator.nvidia import devices as fake
+from simulator.nvidia.certificates import NOW
 from simulator.nvidia.reports import FSP, GPU, NONCE
 from tests import nvidia_devices as lab
 from tests.nvidia_devices import Exhibit, System
 from verifiers.errors import Reason, VerificationError
-from verifiers.nvidia.claims import Mode, Topology
+from verifiers.nvidia.claims import AppraisedBy, Mode, Topology
+from verifiers.nvidia.endorsements import NvidiaEndorsements
 from verifiers.nvidia.evidence import MAX_DEVICES
+from verifiers.nvidia.system import appraise_set, authenticate_set
 
 WHOLE = lab.ppcie()
 TOPOLOGY = Reason.TOPOLOGY
@@ -195,3 +198,37 @@ def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
 def test_the_second_responder_of_a_gpu_is_no_device_that_is_verified() -> None:
     transcript = Exhibit(device=fake.fsp(), written=FSP)
     assert refused(System((transcript,))).reason is Reason.INCOMPLETE
+
+
+@pytest.mark.parametrize("nonce", [NONCE, None])
+def test_the_first_half_needs_nothing_fetched(nonce: bytes | None) -> None:
+    evidence = [one.evidence for one in WHOLE.exhibits]
+    found = authenticate_set(evidence, lab.anchors(), nonce, NOW)
+    assert [one.chain.serial for one in found.devices] == [
+        one.device.levels[1].serial_name for one in WHOLE.exhibits
+    ]
+    assert (found.mode, found.topology) == (Mode.PPCIE, Topology.PPCIE)
+    assert (found.nonce, found.bound) == (NONCE, nonce is not None)
+
+
+def test_the_second_half_is_of_what_nvidia_says() -> None:
+    evidence = [one.evidence for one in WHOLE.exhibits]
+    found = authenticate_set(evidence, lab.anchors(), NONCE, NOW)
+    documents = tuple({rim for one in WHOLE.exhibits for rim in one.endorsements.rims})
+    claims = appraise_set(
+        found, NvidiaEndorsements(documents), lab.anchors(), AppraisedBy.LOCAL, NOW
+    )
+    assert claims.devices[0].nonce == NONCE
+    assert len(claims.devices) == len(found.devices)
+    with pytest.raises(VerificationError) as caught:
+        appraise_set(found, NvidiaEndorsements(), lab.anchors(), AppraisedBy.LOCAL, NOW)
+    assert (caught.value.reason, caught.value.authentic) == (Reason.INCOMPLETE, True)
+
+
+@pytest.mark.parametrize("by", [AppraisedBy.NRAS, AppraisedBy.BOTH])
+def test_the_word_of_the_service_that_is_not_there(by: AppraisedBy) -> None:
+    one = gpus(1).exhibits[0]
+    found = authenticate_set([one.evidence], lab.anchors(), NONCE, NOW)
+    with pytest.raises(VerificationError) as caught:
+        appraise_set(found, one.endorsements, lab.anchors(), by, NOW)
+    assert (caught.value.reason, caught.value.authentic) == (Reason.INCOMPLETE, True)

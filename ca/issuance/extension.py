@@ -10,14 +10,14 @@ AttestationInfo, DER, at `<arc>.1.1`:
         tee             UTF8String (SIZE (1..32)),            -- "tdx" | "snp"
         product         UTF8String (SIZE (1..128)),           -- product line
         assurance       UTF8String (SIZE (1..32)),            -- "verified" | "simulated"
-        binding         UTF8String (SIZE (1..32)),            -- "cpu" | "nonce+cpu-digest"
+        binding         UTF8String (SIZE (1..32)),            -- "none" | "nonce" | "nonce+cpu-digest"
         registers       SEQUENCE (SIZE (0..64)) OF Named,     -- pinned by the policy: name, value
         tcbStatus       UTF8String (SIZE (1..64)),            -- in the vendor's words, or "NotRated"
         tolerated       SEQUENCE (SIZE (0..64)) OF UTF8String,
         policyName      UTF8String (SIZE (1..128)),
         policyVersion   INTEGER (1..MAX),
         policySha256    OCTET STRING (SIZE (32)),
-        devices         SEQUENCE (SIZE (0..16)) OF Named,     -- kind, SHA-256 of the report
+        devices         SEQUENCE (SIZE (0..16)) OF Device,
         evidenceSha256  OCTET STRING (SIZE (32)),
         verifiedAt      GeneralizedTime,
         handles         SEQUENCE (SIZE (1..128)) OF Named     -- kind, 32-byte handle
@@ -25,10 +25,25 @@ AttestationInfo, DER, at `<arc>.1.1`:
 
     Named ::= SEQUENCE { name UTF8String (SIZE (1..128)), value OCTET STRING (SIZE (1..64)) }
 
+    Device ::= SEQUENCE {
+        kind            UTF8String (SIZE (1..32)),            -- "gpu" | "switch"
+        model           UTF8String (SIZE (1..64)),            -- common name of its certificate
+        reportSha256    OCTET STRING (SIZE (32)),
+        handle      [0] OCTET STRING (SIZE (32)) OPTIONAL,    -- one of `handles`, of kind "chip"; unless withheld
+        driver      [1] UTF8String (SIZE (1..32)) OPTIONAL,   -- of a GPU
+        vbios           UTF8String (SIZE (1..32)),            -- of a switch its BIOS
+        mode        [2] UTF8String (SIZE (1..32)) OPTIONAL,   -- of a GPU that says it: "spt" | "mpt" | "ppcie"
+        appraisedBy     UTF8String (SIZE (1..32))             -- "local" | "nras" | "both"
+    }
+
     END
 
+`binding` is "none" exactly where `devices` is empty. Every word in quotation marks belongs to a closed list, save those
+of `tee`.
+
 Evolution: version 1 has exactly these fields, and a decoder refuses anything else. What is new gets an extension of its
-own beside this one, so that old decoders go on reading certificates; a field never changes its meaning.
+own beside this one, so that old decoders go on reading certificates; a field never changes its meaning. `Device` came
+before the first release: every certificate until then has an empty list, which is encoded the same.
 
 id-pe-cmw (1.3.6.1.5.5.7.1.35; draft-ietf-rats-msg-wrap): the choice `json UTF8String`, holding a CMW record
 [media type, base64url value, 8]; 8 is the bit of attestation results. The value is the EAR claims as an unprotected
@@ -47,10 +62,12 @@ from cryptography.hazmat import asn1
 
 from attestca_client.protocol import OID_ATTESTATION_INFO
 from ca.errors import RequestRefused
+from ca.issuance import listed
 from ca.issuance.keys import base64url
 from ca.issuance.request import Assurance, BindingLevel, PolicyRef
 
 if TYPE_CHECKING:
+    from ca.issuance.listed import ListedDevice
     from ca.issuance.request import LeafRequest
 
 VERSION = 1
@@ -73,7 +90,7 @@ class AttestationInfo:
     tcb_status: str
     tolerated: tuple[str, ...]
     policy: PolicyRef
-    devices: Pairs
+    devices: tuple[ListedDevice, ...]
     evidence_sha256: bytes  # 32
     verified_at: datetime
     handles: Pairs
@@ -98,7 +115,7 @@ class _Info:
     policy_name: Annotated[str, asn1.Size(min=1, max=128)]
     policy_version: int
     policy_sha256: Annotated[bytes, asn1.Size(min=32, max=32)]
-    devices: Annotated[list[_Named], asn1.Size(min=0, max=16)]
+    devices: Annotated[list[listed.Encoded], asn1.Size(min=0, max=16)]
     evidence_sha256: Annotated[bytes, asn1.Size(min=32, max=32)]
     verified_at: asn1.GeneralizedTime
     handles: Annotated[list[_Named], asn1.Size(min=1, max=128)]
@@ -121,7 +138,7 @@ def info(request: LeafRequest, handles: Pairs) -> AttestationInfo:
         tcb_status=platform.tcb_status,
         tolerated=request.tolerated,
         policy=request.policy,
-        devices=tuple((device.kind, device.evidence_sha256) for device in request.devices),
+        devices=tuple(listed.of(device) for device in request.devices),
         evidence_sha256=platform.evidence_sha256,
         verified_at=platform.verified_at.astimezone(UTC).replace(microsecond=0),
         handles=handles,
@@ -143,7 +160,7 @@ def encode(value: AttestationInfo) -> bytes:
             policy_name=value.policy.name,
             policy_version=value.policy.version,
             policy_sha256=value.policy.sha256,
-            devices=_named(value.devices),
+            devices=[listed.encoded(device) for device in value.devices],
             evidence_sha256=value.evidence_sha256,
             verified_at=asn1.GeneralizedTime(value.verified_at),
             handles=_named(value.handles),
@@ -155,18 +172,25 @@ def decode(der: bytes) -> AttestationInfo:
     """AttestationInfo of version 1 and nothing else.
 
     Raises:
-        RequestRefused: `attestation-info`: not DER, not this module, another version, an unknown assurance or binding
-            level, a policy version below 1, or a handle or digest that has not 32 bytes.
+        RequestRefused: `attestation-info`: not DER, not this module, another version, a word that its list does not
+            have, a policy version below 1, a handle or digest that has not 32 bytes, devices that the binding level or
+            the handles do not go with.
     """
     try:
         raw = asn1.decode_der(_Info, der)
         assurance, binding = Assurance(raw.assurance), BindingLevel(raw.binding)
     except ValueError as error:
         raise RequestRefused("not an AttestationInfo", code="attestation-info") from error
-    if raw.version != VERSION or raw.policy_version < 1:
-        raise RequestRefused("an AttestationInfo of version 1 only", code="attestation-info")
-    if any(len(item.value) != 32 for item in (*raw.devices, *raw.handles)):
-        raise RequestRefused("a digest or handle of 32 bytes only", code="attestation-info")
+    devices, handles = tuple(map(listed.decoded, raw.devices)), _pairs(raw.handles)
+    faults = {
+        "an AttestationInfo of version 1 only": raw.version != VERSION or raw.policy_version < 1,
+        "a handle of 32 bytes only": any(len(value) != 32 for _, value in handles),
+        "a device that is none": not all(map(listed.is_device, devices)),
+        "a binding level without its devices": bool(devices) is (binding is BindingLevel.NONE),
+        "a device whose handle is not listed": not listed.chips(devices) <= set(handles),
+    }
+    for fault in (text for text, found in faults.items() if found):
+        raise RequestRefused(fault, code="attestation-info")
     return AttestationInfo(
         tee=raw.tee,
         product=raw.product,
@@ -176,10 +200,10 @@ def decode(der: bytes) -> AttestationInfo:
         tcb_status=raw.tcb_status,
         tolerated=tuple(raw.tolerated),
         policy=PolicyRef(raw.policy_name, raw.policy_version, raw.policy_sha256),
-        devices=_pairs(raw.devices),
+        devices=devices,
         evidence_sha256=raw.evidence_sha256,
         verified_at=raw.verified_at.as_datetime(),
-        handles=_pairs(raw.handles),
+        handles=handles,
     )
 
 

@@ -7,10 +7,10 @@ Each is SHA-256 of the frame ("attestca/1 handle", kind, value…) by `attestca_
     key           SHA-256 of the canonical SubjectPublicKeyInfo
     measurement   register name, register value: one per pinned register
     measurement   group id, group digest: one per matched reference group
-    chip          HMAC-SHA-256(chip_key, frame(kind, id)) by `protocol.chip_id`
-    product       product line, UTF-8
+    chip          HMAC-SHA-256(chip_key, frame(kind, id)) by `protocol.chip_id`: of the CPU, of each device
+    product       product line, UTF-8: of the CPU, of each family of devices
     tcb           TCB vector, by technology: see `ca.issuance.platform`
-    firmware      identifier, UTF-8
+    firmware      identifier, UTF-8: of each device's driver, VBIOS and reference manifests; see `ca.issuance.platform`
     policy        SHA-256 of the policy document
     issuer        issuer key id
 
@@ -44,11 +44,12 @@ def of_leaf(
         add(HandleKind.MEASUREMENT, register.name.encode(), register.value)
     for group in request.groups:
         add(HandleKind.MEASUREMENT, group.id.encode(), group.digest)
-    for chip_id in platform.chip_ids:
+    for chip_id in (*platform.chip_ids, *(one.chip_id for one in request.devices if one.chip_id)):
         add(HandleKind.CHIP, chip_id)
-    add(HandleKind.PRODUCT, platform.product.encode())
+    for product in (platform.product, *(one.product for one in request.devices)):
+        add(HandleKind.PRODUCT, product.encode())
     add(HandleKind.TCB, platform.tcb_vector)
-    for identifier in platform.firmware:
+    for identifier in (each for one in request.devices for each in one.firmware):
         add(HandleKind.FIRMWARE, identifier.encode())
     add(HandleKind.POLICY, request.policy.sha256)
     add(HandleKind.ISSUER, issuer_key_id)

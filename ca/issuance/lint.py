@@ -16,8 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Si
 
 from attestca_client.protocol import OID_PE_CMW, HandleKind, certificate_handle, handle
 from ca.errors import LintFailed, RequestRefused
-from ca.issuance import ear, extension, keys, names, profile
-from ca.issuance.request import MAX_NAMES, Assurance, policy_oid
+from ca.issuance import ear, extension, keys, listed, names, profile
+from ca.issuance.request import MAX_NAMES, Assurance, BindingLevel, policy_oid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +82,8 @@ def _assurance(request: LeafRequest, issuer: Issuer) -> bool:
 
 
 def _chips(request: LeafRequest, _: Issuer) -> bool:
-    return all(len(chip_id) == 32 for chip_id in request.platform.chip_ids)
+    of_devices = [one.chip_id for one in request.devices if one.chip_id is not None]
+    return all(len(chip_id) == 32 for chip_id in (*request.platform.chip_ids, *of_devices))
 
 
 def _digests(request: LeafRequest, _: Issuer) -> bool:
@@ -91,8 +92,26 @@ def _digests(request: LeafRequest, _: Issuer) -> bool:
     )
 
 
-def _devices_bound(request: LeafRequest, _: Issuer) -> bool:
-    return bool(request.devices) == (request.binding.value != "cpu")
+def _devices(request: LeafRequest, _: Issuer) -> bool:
+    """Each is one that can be listed and stands there once; the policy withholds the chip of all of them or of none."""
+    count = len(request.devices)
+    reports = {one.evidence_sha256 for one in request.devices}
+    chips = {one.chip_id for one in request.devices}
+    withheld_or_distinct = chips == {None} or (None not in chips and len(chips) == count)
+    return (
+        all(listed.is_device(listed.of(one)) for one in request.devices)
+        and len(reports) == count
+        and withheld_or_distinct
+    )
+
+
+def _binding_level(request: LeafRequest, _: Issuer) -> bool:
+    return request.binding is binding_level(request)
+
+
+def binding_level(request: LeafRequest) -> BindingLevel:
+    """The one level that is issued: "none" without devices, with any "nonce+cpu-digest"; "nonce" alone never."""
+    return BindingLevel.NONCE_CPU_DIGEST if request.devices else BindingLevel.NONE
 
 
 REQUEST_LINTS: dict[str, RequestLint] = {
@@ -101,7 +120,8 @@ REQUEST_LINTS: dict[str, RequestLint] = {
     "assurance": _assurance,
     "chip-ids": _chips,
     "digests": _digests,
-    "binding-level": _devices_bound,
+    "devices": _devices,
+    "binding-level": _binding_level,
 }
 
 
@@ -166,7 +186,7 @@ def _within_issuer(certificate: x509.Certificate, prepared: PreparedCertificate)
 def _within_evidence(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
     request = prepared.request
     end = certificate.not_valid_after_utc
-    return end <= request.platform.certificates_expire and end <= request.collateral_expires
+    return end <= request.certificates_expire and end <= request.collateral_expires
 
 
 def _key(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
@@ -274,6 +294,15 @@ def _attestation_info(certificate: x509.Certificate, prepared: PreparedCertifica
     return _info(certificate, prepared.issuer.oid_arc) == expected
 
 
+def _listed_devices(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
+    """Every device of the request and no other, at the level that goes with them."""
+    found, request = _info(certificate, prepared.issuer.oid_arc), prepared.request
+    reports = [one.report_sha256 for one in found.devices]
+    return found.binding is binding_level(request) and reports == [
+        one.evidence_sha256 for one in request.devices
+    ]
+
+
 def _evidence(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
     found = _info(certificate, prepared.issuer.oid_arc).evidence_sha256
     return found == prepared.request.platform.evidence_sha256
@@ -287,7 +316,12 @@ def _handles(certificate: x509.Certificate, prepared: PreparedCertificate) -> bo
         (HandleKind.POLICY, handle(HandleKind.POLICY, prepared.request.policy.sha256)),
         (HandleKind.ISSUER, handle(HandleKind.ISSUER, key_id)),
     }
-    return needed <= set(_info(certificate, prepared.issuer.oid_arc).handles)
+    chips = {
+        (HandleKind.CHIP, handle(HandleKind.CHIP, one.chip_id))
+        for one in prepared.request.devices
+        if one.chip_id is not None
+    }
+    return needed | chips <= set(_info(certificate, prepared.issuer.oid_arc).handles)
 
 
 def _results(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
@@ -324,6 +358,7 @@ LEAF_LINTS: dict[str, LeafLint] = {
     "policy": _policy,
     "simulated": _simulated,
     "attestation-info": _attestation_info,
+    "listed-devices": _listed_devices,
     "evidence-digest": _evidence,
     "handles": _handles,
     "results": _results,

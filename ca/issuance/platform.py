@@ -9,6 +9,16 @@
                                                            stepping (3 bytes, zero in a report of version 2) ‖
                                                            REPORTED_TCB (8 bytes, as reported)
 
+Devices beside the CPU (`devices_of`), all from signed data:
+
+    technology   product           chip id                    firmware identifiers
+    nvidia       nvidia:<family>   "nvidia", serial number    nvidia-driver:<version> (of a GPU)
+                                   of the device certificate  nvidia-vbios:<version> (of a switch its BIOS)
+                                   (L4), 18 ASCII characters  nvidia-rim:<id at NVIDIA's service>:<SHA-256, hexadecimal>
+
+An identifier of a manifest (RIM) names the very document: NVIDIA has issued differing ones under one id. Where NVIDIA's
+attestation service alone has compared, no manifest is named, for it does not say which it used.
+
 A vector never changes its layout: revocations of a TCB outlive releases. An all-zero hardware id identifies nothing and
 gives no handle: a chip that hides itself. Nor does one that nobody certified: of every machine whose report a cloud
 provider's VLEK signed.
@@ -19,13 +29,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from attestca_client.protocol import chip_id
-from ca.issuance.request import Platform
+from ca.issuance.request import Device, Platform
 from verifiers.snp.claims import SigningKey, SnpClaims
 from verifiers.tcb import TcbStatus
 from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
     from verifiers.claims import Claims
+    from verifiers.nvidia.claims import NvidiaClaims, NvidiaSetClaims
 
 
 def describe(claims: Claims, chip_key: bytes | None, *, floors_hold: bool) -> Platform:
@@ -43,6 +54,19 @@ def describe(claims: Claims, chip_key: bytes | None, *, floors_hold: bool) -> Pl
             return _snp(claims, chip_key, floors_hold=floors_hold)
         case _:
             assert_never(claims)
+
+
+def devices_of(
+    claims: NvidiaSetClaims, chip_key: bytes | None, *, minimums_hold: bool
+) -> tuple[Device, ...]:
+    """The devices of verified claims, in the order of the evidence.
+
+    Args:
+        claims: of the devices that stand beside one CPU.
+        chip_key: this authority's key for hardware handles (32 bytes); None where the policy leaves them out.
+        minimums_hold: whether every driver and VBIOS is at or above minimums that somebody keeps.
+    """
+    return tuple(_nvidia(one, chip_key, current=minimums_hold) for one in claims.devices)
 
 
 def _tdx(claims: TdxClaims, chip_key: bytes | None) -> Platform:
@@ -78,6 +102,28 @@ def _snp(claims: SnpClaims, chip_key: bytes | None, *, floors_hold: bool) -> Pla
         chip_ids=_chip(chip_key, "chip_id", claims.report.chip_id if certified else b""),
         evidence_sha256=claims.evidence_sha256,
         verified_at=claims.verified_at,
+        certificates_expire=claims.certificates_expire,
+    )
+
+
+def _nvidia(claims: NvidiaClaims, chip_key: bytes | None, *, current: bool) -> Device:
+    serial = claims.device_serial.encode("ascii")
+    return Device(
+        kind=claims.kind.value,
+        product=f"nvidia:{claims.family.value}",
+        model=claims.model,
+        evidence_sha256=claims.evidence_sha256,
+        chip_id=None if chip_key is None else chip_id(chip_key, "nvidia", serial),
+        driver=claims.driver_version,
+        vbios=claims.vbios_version,
+        mode=None if claims.mode is None else claims.mode.value,
+        appraised_by=claims.appraised_by.value,
+        current=current,
+        firmware=(
+            *(() if claims.driver_version is None else (f"nvidia-driver:{claims.driver_version}",)),
+            f"nvidia-vbios:{claims.vbios_version}",
+            *(f"nvidia-rim:{rim.rim_id}:{rim.sha256.hex()}" for rim in claims.rims),
+        ),
         certificates_expire=claims.certificates_expire,
     )
 

@@ -55,7 +55,7 @@ def validity(
         "the policy's lifetime": instant + request.lifetime,
         "the cap of 7 days": not_before + MAX_LIFETIME,
         "the issuing CA certificate": issuer.not_valid_after_utc,
-        "a vendor's certificate": request.platform.certificates_expire,
+        "a vendor's certificate": request.certificates_expire,
         "the vendor's collateral": request.collateral_expires,
     }
     what, end = min(ends.items(), key=lambda item: item[1])

@@ -67,17 +67,22 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One verified device beside the CPU.
+    """One verified device beside the CPU. Made by `ca.issuance.platform.devices_of`.
 
     Attributes:
-        kind: "gpu" or "switch". model: of its certificate, e.g. "GH100 A01 GSP BROM".
+        kind: "gpu" or "switch".
+        product: vendor and family, "nvidia:GH100". model: of its certificate, e.g. "GH100 A01 GSP BROM".
         evidence_sha256: of its report, 32 bytes.
         chip_id: keyed hardware id (`protocol.chip_id`, 32 bytes); None where the policy leaves it out.
-        driver, mode: None of a switch, or where the report does not say. vbios: of a switch its BIOS.
+        driver, mode: None of a switch; `mode` too where the report of a GPU does not say. vbios: of a switch its BIOS.
         appraised_by: "local", "nras" or "both": whose comparison with the vendor's reference values it was.
+        current: whether driver and VBIOS are at or above minimums that somebody keeps.
+        firmware: identifiers of its firmware and of the reference values that vouch for it; see `platform`.
+        certificates_expire: earliest notAfter of the vendor's certificates that speak for it, UTC.
     """
 
     kind: str
+    product: str
     model: str
     evidence_sha256: bytes  # 32
     chip_id: bytes | None
@@ -85,6 +90,9 @@ class Device:
     vbios: str
     mode: str | None
     appraised_by: str
+    current: bool
+    firmware: tuple[str, ...]
+    certificates_expire: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,6 @@ class Platform:
         tcb_current: whether that is the vendor's best; of a TCB that is not rated, whether it is above floors.
         tcb_vector: the SVNs as bytes; layout by technology, see `ca.issuance.platform`.
         chip_ids: keyed hardware ids (`protocol.chip_id`, 32 bytes each); empty where the policy leaves them out.
-        firmware: identifiers of device firmware (driver, VBIOS, RIM id).
         certificates_expire: earliest notAfter of the vendor's certificates, UTC.
     """
 
@@ -119,7 +126,6 @@ class Platform:
     evidence_sha256: bytes  # 32
     verified_at: datetime
     certificates_expire: datetime
-    firmware: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,12 @@ class LeafRequest:
     tolerated: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     binding: BindingLevel = BindingLevel.NONE
+
+    @property
+    def certificates_expire(self) -> datetime:
+        """Earliest notAfter of all vendors' certificates that the evidence rests on, UTC."""
+        ends = (one.certificates_expire for one in self.devices)
+        return min((self.platform.certificates_expire, *ends))
 
 
 @dataclass(frozen=True, slots=True)

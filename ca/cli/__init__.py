@@ -15,7 +15,6 @@ from ca.cli import (
     collateral,
     database,
     initialize,
-    inspect,
     issuer,
     output,
     policy,
@@ -23,6 +22,7 @@ from ca.cli import (
     refvalues,
     serve,
     tokens,
+    verify,
 )
 from ca.cli.exits import Exit, explain
 
@@ -70,7 +70,7 @@ def _attestca(
     context.obj.traceback = traceback
 
 
-app.command("verify")(inspect.verify_command)
+app.command("verify")(verify.verify_command)
 app.command("appraise")(appraise.appraise_command)
 app.command("collateral")(collateral.collateral_command)
 app.add_typer(policy.app)

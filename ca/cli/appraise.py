@@ -14,7 +14,7 @@ import typer
 
 from ca.cli import inspect, inspect_view, options, output
 from ca.cli.exits import Exit, UnreadableError
-from ca.cli.inputs import read_input
+from ca.cli.inputs import parse_instant, read_input
 from verifiers.errors import Verdict
 from verifiers.evidence import Tee
 
@@ -92,7 +92,10 @@ def appraise(
 
     named = None if policy is None else _policy(policy)
     floors = None if amd_floors is None else _floors(amd_floors)
-    found = inspect.verify_files(files, collateral, at)
+    now = parse_instant(at)
+    data = [read_input(name) for name in files]
+    bundle = None if collateral is None else read_input(collateral)
+    found = inspect.verify_bytes(data, bundle, now)
     loaded = named or load_default(found.tee or Tee.TDX)
     if found.claims is None:
         return Appraisal(found, loaded, None)

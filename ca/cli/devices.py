@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - a dataclass field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ca.cli import nvidia_view, output
-from ca.cli.exits import UnreadableError
-from ca.cli.inputs import read_input, text_hint
+from ca.cli.inputs import text_hint
 from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
@@ -31,42 +28,11 @@ from verifiers.nvidia.system import check_set, verify_set
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ca.cli.given import Given
     from verifiers.claims import JsonValue
     from verifiers.nvidia.evidence import NvidiaEvidence
 
 TECHNOLOGY: Final = "nvidia"
-NONCE_BYTES: Final = 32
-_DER_START: Final = b"\x30"  # a SEQUENCE, which every OCSP answer is
-
-RimOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rim",
-        metavar="FILE",
-        help="NVIDIA: a reference manifest, XML or as its RIM service answers; give one for each.",
-    ),
-]
-OcspOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ocsp", metavar="DIR", help="NVIDIA: a folder of OCSP answers in DER, of any names."
-    ),
-]
-NonceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--nonce", metavar="HEX", help="NVIDIA: the 32 bytes that every report must answer."
-    ),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the options name: files of manifests, the folder of answers, the nonce in hexadecimal."""
-
-    rims: tuple[str, ...] = ()
-    ocsp: str | None = None
-    nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +52,26 @@ class DeviceInspection:
     checked_at: datetime
 
 
-def verify_and_print(
-    data: Sequence[bytes], given: Given, now: datetime, *, as_json: bool
-) -> Verdict:
-    """Verify what files hold and print what came of it.
+def inspect_devices(data: Sequence[bytes], given: Given, now: datetime) -> DeviceInspection:
+    """To the end or to the first fault; collateral past its next update is none yet.
 
     Raises:
         BadParameter: files that make no devices' evidence, a nonce that is none.
         UnreadableError: a manifest or an answer that cannot be read.
     """
-    found = judge_dates(inspect_devices(data, given, now))
-    if as_json:
-        output.print_json(inspection_json(found))
-    else:
-        nvidia_view.show(found)
-    return found.verdict
-
-
-def inspect_devices(data: Sequence[bytes], given: Given, now: datetime) -> DeviceInspection:
-    """To the end or to the first fault; collateral past its next update is none yet."""
-    nonce = _nonce(given.nonce)
-    manifests = [read_input(name) for name in given.rims]
-    answers = () if given.ocsp is None else tuple(_answers(Path(given.ocsp)))
+    documents = given.read()
     evidence: tuple[NvidiaEvidence, ...] = ()
     try:
         files = read_files(data)
         evidence = files.evidence
-        endorsements = NvidiaEndorsements(_unique([*files.rims, *manifests]), _unique(answers))
-        claims = verify_set(evidence, endorsements, builtin(), nonce, now)
+        rims = _unique([*files.rims, *documents.rims])
+        endorsements = NvidiaEndorsements(rims, _unique(documents.ocsp))
+        claims = verify_set(evidence, endorsements, builtin(), documents.nonce, now)
     except VerificationError as error:
         if error.reason is Reason.EVIDENCE:
             raise typer.BadParameter(error.detail) from error
         known = evidence if error.authentic else ()
-        authentic = tuple(authenticate(one, builtin(), nonce, now) for one in known)
+        authentic = tuple(authenticate(one, builtin(), documents.nonce, now) for one in known)
         return DeviceInspection(
             error.reason.verdict,
             error.reason,
@@ -141,31 +94,6 @@ def _topology(authentic: Sequence[Device]) -> Topology | None:
 def _unique(documents: Iterable[bytes]) -> tuple[bytes, ...]:
     """Each once, in order: a manifest may stand in the folder and be named as well."""
     return tuple(dict.fromkeys(documents))
-
-
-def _nonce(text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        nonce = bytes.fromhex(text)
-    except ValueError:
-        nonce = b""
-    if len(nonce) != NONCE_BYTES:
-        raise typer.BadParameter(f"--nonce: {NONCE_BYTES} bytes in hexadecimal are wanted")
-    return nonce
-
-
-def _answers(folder: Path) -> Iterable[bytes]:
-    """Every file of a folder, in the order of their names. Raises UnreadableError for one that is no DER."""
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise UnreadableError(f"{folder}: {error.strerror}") from error
-    for path in paths:
-        data = read_input(path)
-        if not data.startswith(_DER_START):
-            raise UnreadableError(f"{path}: no OCSP answer in DER")
-        yield data
 
 
 def judge_dates(found: DeviceInspection) -> DeviceInspection:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca verify`: what the vendor's own verification says of evidence, offline and without a policy.
+"""What the vendor's own verification says of a CPU's evidence, offline and without a policy, for several commands.
 
 Nothing here is weaker than the service: the same verifier, the built-in anchors. Only the binding is not compared, for
 no nonce was given out; for SEV-SNP a revocation list may be absent, which is then said. Collateral past its next update
-is a refusal here, since no policy is asked. Which file is what is found by content, never by an option. Devices of
-NVIDIA are verified by themselves (`ca.cli.devices`), all else here is of CPUs.
+is a refusal where no policy is asked (`judge_dates`). Which file is what is found by content, never by an option.
+Devices of NVIDIA are verified by themselves (`ca.cli.devices`), all else here is of CPUs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 
 import typer
 
-from ca.cli import devices, inspect_view, output
-from ca.cli.exits import VERDICT_EXITS
-from ca.cli.inputs import parse_instant, read_input, text_hint
+from ca.cli.inputs import text_hint
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.claims import to_json
@@ -40,16 +38,8 @@ FilesArgument = Annotated[
     typer.Argument(
         metavar="FILE…",
         help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
-        " TPM's quote) with its certificates and AMD's revocation list, in any order.",
-    ),
-]
-VerifiedArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILE…",
-        help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
-        " TPM's quote) with its certificates and AMD's revocation list, in any order. Or NVIDIA devices of one"
-        " machine: reports with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
+        " TPM's quote) with its certificates and AMD's revocation list, in any order. NVIDIA devices, beside it or"
+        " alone: reports with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
     ),
 ]
 CollateralOption = Annotated[
@@ -80,52 +70,11 @@ class Inspection:
     checked_at: datetime
 
 
-def verify_command(
-    files: VerifiedArgument,
-    collateral: CollateralOption = None,
-    rim: devices.RimOption = None,
-    ocsp: devices.OcspOption = None,
-    nonce: devices.NonceOption = None,
-    at: AtOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
-    now = parse_instant(at)
-    data = [read_input(name) for name in files]
-    given = devices.Given(tuple(rim or ()), ocsp, nonce)
-    if are_of_devices(data):
-        if collateral is not None:
-            raise typer.BadParameter("--collateral is for CPUs; for NVIDIA there are --rim, --ocsp")
-        verdict = devices.verify_and_print(data, given, now, as_json=json_)
-    else:
-        if given != devices.Given():
-            raise typer.BadParameter("--rim, --ocsp and --nonce are for evidence of NVIDIA devices")
-        verdict = _verify_and_print(data, collateral, now, as_json=json_)
-    raise typer.Exit(VERDICT_EXITS[verdict])
-
-
-def _verify_and_print(
-    data: Sequence[bytes], collateral: str | None, now: datetime, *, as_json: bool
-) -> Verdict:
-    """A CPU's evidence, to the end or to the first fault. Collateral past its dates is one."""
-    bundle = None if collateral is None else read_input(collateral)
-    found = judge_dates(verify_bytes(data, bundle, now))
-    if as_json:
-        output.print_json(inspection_json(found))
-    else:
-        inspect_view.show(found)
-    return found.verdict
-
-
-def verify_files(files: list[str], collateral: str | None, at: str | None) -> Inspection:
-    """Read the files and verify; collateral past its next update is left to whoever asks a policy."""
-    now = parse_instant(at)
-    data = [read_input(name) for name in files]
-    return verify_bytes(data, None if collateral is None else read_input(collateral), now)
-
-
 def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> Inspection:
-    """As `verify_files`, of files that are read. Raises BadParameter for a set that is no one machine's evidence."""
+    """Verify what files hold; collateral past its next update is left to whoever asks a policy.
+
+    Raises BadParameter for a set that is no one machine's evidence.
+    """
     tee: Tee | None = None
     try:
         identified = identify(data)
@@ -145,7 +94,7 @@ def identify(data: Sequence[bytes]) -> Identified:
     """What files of a CPU's evidence hold. Raises VerificationError; BadParameter for evidence of devices."""
     if are_of_devices(data):
         raise typer.BadParameter(
-            "evidence of NVIDIA devices: so far only `attestca verify` takes it; there are no policies over devices yet"
+            "evidence of NVIDIA devices: reference values are a CPU's; `attestca verify` and `appraise` take devices"
         )
     return registry.identify(data)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from verifiers.endorsements import PartValidity
 
 
-def show(found: Inspection) -> None:
+def show(found: Inspection, title: str = "") -> None:
     """Verdict and reason, TCB, claims."""
-    output.print_facts({"verdict": str(found.verdict), **_reason_facts(found)})
+    output.print_facts({"verdict": str(found.verdict), **_reason_facts(found)}, title)
     output.say_blank()
     show_evidence(found)
 

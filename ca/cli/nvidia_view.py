@@ -23,12 +23,20 @@ _TOPOLOGIES = {
 }
 
 
-def show(found: DeviceInspection) -> None:
+def show(found: DeviceInspection, title: str = "") -> None:
     """Verdict and reason, then the devices as far as verification came."""
+    output.print_facts({"verdict": str(found.verdict), **reason_facts(found)}, title)
+    show_evidence(found)
+
+
+def reason_facts(found: DeviceInspection) -> dict[str, str]:
+    """Why it is so, and since when."""
     reason = {} if found.reason is None else {"reason": f"{found.reason}: {found.detail}"}
-    output.print_facts(
-        {"verdict": str(found.verdict), **reason, "judged at": found.checked_at.isoformat()}
-    )
+    return {**reason, "judged at": found.checked_at.isoformat()}
+
+
+def show_evidence(found: DeviceInspection) -> None:
+    """The devices as far as verification came."""
     if found.claims is not None:
         _show_claims(found.claims)
     elif found.authentic:

@@ -63,6 +63,11 @@ def are_of_devices(files: Sequence[bytes]) -> bool:
     )
 
 
+def is_manifest(data: bytes) -> bool:
+    """Whether a file is meant as a reference manifest."""
+    return _kind_of(data) is _Kind.RIM
+
+
 def read_files(files: Sequence[bytes]) -> DeviceFiles:
     """The devices and manifests in files of which one at least is of NVIDIA's.
 
@@ -82,7 +87,7 @@ def read_files(files: Sequence[bytes]) -> DeviceFiles:
     if unknown:
         raise VerificationError(
             Reason.EVIDENCE,
-            f"{len(unknown)} of the files hold nothing of NVIDIA's; evidence of a CPU is verified by itself",
+            f"{len(unknown)} of the files hold nothing of NVIDIA's, nor say that they are a CPU's evidence",
         )
     if len(reports) != len(chains):
         raise VerificationError(

@@ -205,7 +205,7 @@ def test_appraise_refuses(cli: Cli, name: str) -> None:
     """There are no policies over devices: that is said, and nothing passes."""
     done = cli("appraise", *files_of(name))
     assert (done.code, done.out) == (64, "")
-    assert "there are no policies over devices yet" in done.err
+    assert "evidence of NVIDIA devices" in done.err
 
 
 def shown(cli: Cli, files: Sequence[Path], *options: str) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,52 +12,22 @@ from cryptography.x509 import ocsp
 from ca.cli import devices
 from simulator.nvidia import devices as fake
 from simulator.nvidia.answers import answers as answers_about
-from simulator.nvidia.certificates import NOW
 from simulator.nvidia.reports import NONCE
 from simulator.nvidia.rims import CHAIN
 from tests import nvidia_devices
 from tests.nvidia_devices import Exhibit, System
 from tests.unit.ca.cli.nvidia_cases import EXITS
+from tests.unit.ca.cli.nvidia_desk import AT, Desk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli_lab import Cli, Evidence
 
-AT = ("--at", NOW.isoformat())
-
 
 @pytest.fixture(autouse=True)
 def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "builtin", nvidia_devices.anchors)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where evidence lies as files."""
-
-    folder: Path
-
-    def put(self, name: str, data: bytes) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        return path
-
-    def lay(self, *exhibits: Exhibit) -> list[Path]:
-        """Reports and chains, then every manifest once."""
-        files = []
-        for place, one in enumerate(exhibits):
-            files.append(self.put(f"{place}.a", one.evidence.report))
-            files.append(self.put(f"{place}.b", one.evidence.chain_pem))
-        rims = dict.fromkeys(rim for one in exhibits for rim in one.endorsements.rims)
-        return files + [self.put(f"rim-{place}", rim) for place, rim in enumerate(rims)]
-
-    def answer(self, *exhibits: Exhibit) -> tuple[str, str]:
-        found = dict.fromkeys(answer for one in exhibits for answer in one.ocsp)
-        for place, answer in enumerate(found):
-            self.put(f"ocsp/{place}", answer)
-        return "--ocsp", str(self.folder / "ocsp")
 
 
 @pytest.fixture
@@ -141,6 +110,17 @@ def test_a_nonce_that_is_none(cli: Cli, desk: Desk, nonce: str) -> None:
     assert "--nonce: 32 bytes in hexadecimal" in done.err
 
 
+def test_a_folder_of_manifests(cli: Cli, desk: Desk) -> None:
+    files = desk.lay_devices(Exhibit())
+    rims = desk.lay_rims(Exhibit())
+    (desk.folder / "rims" / "older").mkdir()
+    for given in (["--rim", desk.folder / "rims"], [one for rim in rims for one in ("--rim", rim)]):
+        assert cli("verify", *files, *given, *AT).code == 0
+    desk.put("rims/README", b"manifests of today")
+    done = cli("verify", *files, "--rim", desk.folder / "rims", *AT)
+    assert (done.code, "no reference manifest" in done.err) == (66, True)
+
+
 def test_files_that_cannot_be_read(cli: Cli, desk: Desk) -> None:
     files = desk.lay(Exhibit())
     assert cli("verify", *files, "--rim", desk.folder / "none").code == 66
@@ -187,19 +167,13 @@ def test_options_of_another_technology(cli: Cli, desk: Desk, evidence: Evidence)
         assert (done.code, "for evidence of NVIDIA devices" in done.err) == (64, True)
 
 
-def test_a_machine_and_its_devices_at_once(cli: Cli, desk: Desk, evidence: Evidence) -> None:
-    """Each is verified by itself; what ties them together is not there yet."""
-    done = cli("verify", evidence.quote(), *desk.lay(Exhibit()))
-    assert (done.code, "evidence of a CPU is verified by itself" in done.err) == (64, True)
-
-
 @pytest.mark.parametrize("command", ["appraise", "collateral", "refvalues"])
 def test_commands_that_do_not_take_devices(cli: Cli, desk: Desk, command: str) -> None:
     files = desk.lay(Exhibit())
     words = ("refvalues", "capture") if command == "refvalues" else (command,)
     done = cli(*words, *files)
     assert (done.code, done.out) == (64, "")
-    assert "there are no policies over devices yet" in done.err
+    assert "evidence of NVIDIA devices" in done.err
 
 
 def test_sixteen_devices_are_enough(cli: Cli, desk: Desk) -> None:

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`attestca verify`: what the vendors' own verification says of one machine's evidence, offline and without a policy.
+
+A CPU's evidence (`ca.cli.inspect`), NVIDIA devices (`ca.cli.devices`), or both, each judged by itself; which file
+is what is found by its content, never by an option. The worst verdict is that of the machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from ca.cli import devices, given, inspect, inspect_view, machine, nvidia_view, output
+from ca.cli.exits import VERDICT_EXITS
+from ca.cli.inputs import parse_instant, read_input
+from verifiers.claims import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from verifiers.claims import JsonValue
+    from verifiers.errors import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of a machine's evidence; None of what was not given."""
+
+    cpu: inspect.Inspection | None
+    devices: devices.DeviceInspection | None
+    checked_at: datetime
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst."""
+        return machine.worst(one.verdict for one in (self.cpu, self.devices) if one is not None)
+
+
+def verify_command(
+    files: inspect.FilesArgument,
+    collateral: inspect.CollateralOption = None,
+    rim: given.RimOption = None,
+    ocsp: given.OcspOption = None,
+    nonce: given.NonceOption = None,
+    at: inspect.AtOption = None,
+    json_: inspect.JsonOption = False,
+) -> None:
+    """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
+    now = parse_instant(at)
+    data = [read_input(name) for name in files]
+    found = verify(data, collateral, given.Given(tuple(rim or ()), ocsp, nonce), now)
+    if json_:
+        output.print_json(verified_json(found))
+    else:
+        show(found)
+    raise typer.Exit(VERDICT_EXITS[found.verdict])
+
+
+def verify(
+    data: Sequence[bytes], collateral: str | None, named: given.Given, now: datetime
+) -> Verified:
+    """Verify what files hold. No policy is asked, so collateral past its next update is a refusal.
+
+    Raises:
+        BadParameter: files that make no evidence, options of evidence that is not given.
+        UnreadableError: what an option names and cannot be read.
+    """
+    files = machine.sort_files(data)
+    check_options(files, collateral, named)
+    cpu = found = None
+    if files.cpu:
+        bundle = None if collateral is None else read_input(collateral)
+        cpu = inspect.judge_dates(inspect.verify_bytes(files.cpu, bundle, now))
+    if files.devices:
+        found = devices.judge_dates(devices.inspect_devices(files.devices, named, now))
+    return Verified(cpu, found, now)
+
+
+def check_options(files: machine.MachineFiles, collateral: str | None, named: given.Given) -> None:
+    """Raises BadParameter for options of evidence that is not given."""
+    if collateral is not None and not files.cpu:
+        raise typer.BadParameter("--collateral is for CPUs; for NVIDIA there are --rim, --ocsp")
+    if named != given.Given() and not files.devices:
+        raise typer.BadParameter("--rim, --ocsp and --nonce are for evidence of NVIDIA devices")
+
+
+def verified_json(found: Verified) -> dict[str, JsonValue]:
+    """The object that `--json` prints: that of the CPU or of the devices, or both objects in one."""
+    match found.cpu, found.devices:
+        case cpu, None if cpu is not None:
+            return inspect.inspection_json(cpu)
+        case None, others if others is not None:
+            return devices.inspection_json(others)
+    return {"verdict": str(found.verdict), **both_json(found)}
+
+
+def both_json(found: Verified) -> dict[str, JsonValue]:
+    """The members of a machine with devices, but for its verdict."""
+    return {
+        "binding": machine.NOT_COMPARED,
+        "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
+        "devices": None if found.devices is None else devices.inspection_json(found.devices),
+        "checked_at": to_json(found.checked_at),
+    }
+
+
+def show(found: Verified) -> None:
+    """For people."""
+    both = found.cpu is not None and found.devices is not None
+    if both:
+        output.print_facts(
+            {"verdict": str(found.verdict), "binding": machine.WHY_NOT_COMPARED}, "Machine"
+        )
+        output.say_blank()
+    if found.cpu is not None:
+        inspect_view.show(found.cpu, "CPU" if both else "")
+    if both:
+        output.say_blank()
+    if found.devices is not None:
+        nvidia_view.show(found.devices, "NVIDIA devices" if both else "")

@@ -9,7 +9,7 @@ What anonymous callers can make us keep is only what needed a genuine machine th
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
 from ca.ports import Blob, Decision, Intent, Outcome
 from policies.appraise import appraise
 from policies.errors import NameRefused
-from policies.floors import builtin_floors
 from policies.loader import LoadedPolicy
 from policies.names import render_names
 from policies.result import Decision as Appraised
@@ -34,20 +33,17 @@ from verifiers.evidence import Binding
 from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
+    from ca.authority import Authority, EnrollmentRequest
     from ca.issuance.csr import CertifiedKey
-    from ca.issuance.ear import EarKey
     from ca.issuance.prepare import PreparedCertificate
-    from ca.issuance.request import Assurance, Issuer
-    from ca.ports import CertificateRecord, Endorser, PolicySource, Signer, Store
+    from ca.issuance.request import Assurance
+    from ca.ports import CertificateRecord, Store
     from policies.floors import Floors
     from policies.result import AttestationResult
     from policies.result import PolicyRef as AppraisedPolicy
-    from verifiers.anchors import Anchors
     from verifiers.claims import Claims
-    from verifiers.evidence import Evidence
 
 SERIAL_ENTROPY = 16
 
@@ -74,53 +70,6 @@ _SIGNER_FAULTS = frozenset(
         Reason.CERTIFICATE_NOT_YET_VALID,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class EnrollmentRequest:
-    """One request as decoded from the wire: typed, within its limits, believed by nobody.
-
-    Attributes:
-        nonce: 64 bytes of ours. csr_der: DER PKCS#10. body_sha256: of the body as received, 32 bytes.
-    """
-
-    nonce: bytes
-    profile: str
-    csr_der: bytes
-    evidence: tuple[Evidence, ...]
-    body_sha256: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Issuing:
-    """The issuing CA in force; replaced as a whole when it is renewed."""
-
-    issuer: Issuer
-    signer: Signer
-    ear_key: EarKey
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """What `enroll` needs of the world.
-
-    Attributes:
-        ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes. nonce_keys: the one in use first.
-        chip_key: for hardware handles, 32 bytes. entropy: that many fresh random bytes.
-        issuing: the issuing CA in force. floors: of AMD's TCBs, those in force.
-    """
-
-    store: Store
-    endorser: Endorser
-    policies: PolicySource
-    anchors: Anchors
-    sources: registry.Sources
-    ca_id: bytes
-    nonce_keys: tuple[bytes, ...] = field(repr=False)
-    chip_key: bytes = field(repr=False)
-    entropy: Callable[[int], bytes]
-    issuing: Callable[[], Issuing]
-    floors: Callable[[], Floors] = builtin_floors
 
 
 @dataclass(frozen=True, slots=True)

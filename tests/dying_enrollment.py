@@ -29,7 +29,7 @@ from tests.app_lab import cheap_passphrases, make_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ca.enrollment import Authority, Issuing
+    from ca.authority import Authority, Issuing
     from ca.ports import Signer, Store
 
 

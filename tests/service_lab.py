@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attestca_client.protocol import binding
 from ca import jobs, policy_admin, tokens
-from ca.enrollment import Authority, Issuing
+from ca.authority import Authority, Issuing
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser

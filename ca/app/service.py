@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca import jobs
 from ca.app.keys import Keys, anchors_of, ca_id, key_id
+from ca.authority import Authority, Issuing
 from ca.config import Config, read_passphrase
-from ca.enrollment import Authority, Issuing
 from ca.errors import ConfigurationError
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits, FetchClient, tls_context

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from ipaddress import IPv4Network, IPv6Network
 
-    from ca.enrollment import Authority
+    from ca.authority import Authority
     from ca.http.metrics import FetchCounts
 
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_der_x509_certificate
 from pydantic import ValidationError
 
-from ca.enrollment import EnrollmentRequest
+from ca.authority import EnrollmentRequest
 from ca.errors import LintFailed, RequestRefused
 from ca.http.schema import (
     CertificateAnswer,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from ca.enrollment import Issuing
+    from ca.authority import Issuing
     from ca.http import Doors
     from ca.ports import Signer
     from tests.databases import PostgresServer

@@ -13,7 +13,8 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, chip_id, handle
-from ca.enrollment import Issuing, enroll
+from ca.authority import Issuing
+from ca.enrollment import enroll
 from ca.errors import PolicyConflict
 from ca.http.wire import decode_enrollment
 from ca.issuance import extension

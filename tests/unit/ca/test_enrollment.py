@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.protocol import binding
 from ca import policy_admin
-from ca.enrollment import EnrollmentRequest, enroll
+from ca.enrollment import enroll
 from ca.errors import (
     Denied,
     HandleRevoked,
@@ -43,7 +43,8 @@ from verifiers.evidence import Evidence, EvidenceKind
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from ca.enrollment import Authority, Enrolled, Issuing
+    from ca.authority import Authority, EnrollmentRequest, Issuing
+    from ca.enrollment import Enrolled
     from ca.ports import Intent, NonceState, PolicySource, Store
     from policies.loader import LoadedPolicy
     from tests.app_lab import App

@@ -23,7 +23,7 @@ from tests.authority_lab import NOW
 from tests.service_lab import body_of, leaf_of, open_service
 
 if TYPE_CHECKING:
-    from ca.enrollment import Issuing
+    from ca.authority import Issuing
     from ca.issuance.request import Issuer
     from policies.loader import LoadedPolicy
     from simulator.machine import Platform

@@ -19,7 +19,7 @@ from tests import nvidia_devices
 from tests.nvidia_devices import Exhibit
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.evidence import NvidiaEvidence
-from verifiers.nvidia.files import are_of_devices, read_files
+from verifiers.nvidia.files import are_of_devices, is_manifest, read_files
 
 GPU = Exhibit().evidence
 OTHER = nvidia_devices.a_switch().evidence
@@ -96,6 +96,11 @@ def test_pairs_by_their_order_behind_devices_of_lists() -> None:
 
 def test_manifests_alone_are_no_device() -> None:
     assert read_files([XML]).evidence == ()
+
+
+def test_what_is_meant_as_a_manifest() -> None:
+    assert all(map(is_manifest, (XML, ENVELOPE, b"<?xml version='1.0'?><a/>")))
+    assert not any(map(is_manifest, (JSON, GPU.report, GPU.chain_pem, b"<", b"{}", b"")))
 
 
 def test_a_damaged_report_keeps_its_place() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from attestca_client.protocol import binding, tpm_extra
+from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
 from ca.errors import CollateralUnusable, Denied, LintFailed, NonceUsed, Unavailable
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
@@ -29,7 +29,7 @@ from policies.select import select
 from verifiers import registry
 from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import Binding
+from verifiers.evidence import DEVICE_KINDS, Binding
 from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
@@ -112,13 +112,7 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     # 2 the key, and that its holder has it; nothing else of the CSR is used
     key = csr.parse(request.csr_der)
     # 3 what the evidence must carry
-    report_data = binding(
-        ca_id=authority.ca_id,
-        profile=request.profile,
-        nonce=request.nonce,
-        spki_der=key.spki_der,
-    )
-    expected = Binding(report_data, tpm_extra(report_data))
+    expected = _binding(request, authority.ca_id, key.spki_der)
     # 4, 5, 6 parse, endorse, verify
     parsed = registry.parse(request.evidence)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
@@ -146,6 +140,26 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
         )
     accepted = _Accepted(request, key, claims, chosen, result, decision, now)
     return await _issue(accepted, authority)
+
+
+def _binding(request: EnrollmentRequest, ca_id: bytes, spki_der: bytes) -> Binding:
+    """What fresh evidence of this request carries: in the CPU's the devices' evidence too, byte for byte."""
+    attachments = [
+        attachment(piece.kind.value, piece.data)
+        for piece in request.evidence
+        if piece.kind in DEVICE_KINDS
+    ]
+    report_data = binding(
+        ca_id=ca_id,
+        profile=request.profile,
+        nonce=request.nonce,
+        spki_der=spki_der,
+        attachments=attachments,
+    )
+    asked_of_devices = gpu_nonce(
+        ca_id=ca_id, profile=request.profile, nonce=request.nonce, spki_der=spki_der
+    )
+    return Binding(report_data, tpm_extra(report_data), asked_of_devices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,11 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
     endorsements = registry.parse_bundle(parsed, bundle.data)
     try:
         claims = registry.verify(
-            parsed, endorsements, anchors, Binding(expected, tpm_extra(expected)), made.decided_at
+            parsed,
+            endorsements,
+            anchors,
+            Binding(expected, tpm_extra(expected), bytes(32)),
+            made.decided_at,
         )
     except VerificationError as error:
         return json.dumps(

@@ -3,22 +3,26 @@
 
 A `gather()` of a verifier is a generator. Each round it yields the tuple of `Fetch`es it wants (they may be made at the
 same time) and is sent the tuple of `Response`s in the same order; at the end it returns its endorsements object. The
-shell does the GETs, bounded by the limits named here, and raises its own error for what cannot be had; only the
-statuses that mean something to a vendor (200, 404, 410) come back in.
+shell asks, bounded by the limits named here, and raises its own error for what cannot be had; only the statuses that
+mean something to a vendor (200, 404, 410) come back in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 T = TypeVar("T")
+
+# Of one round. Eight GPUs and four switches have some 30 questions: a status for each board, those of two or three
+# authorities, three manifests. Sixteen GPUs, each of another batch and VBIOS, still have fewer than these.
+MAX_FETCHES: Final = 64
 
 
 class Revocation(StrEnum):
@@ -65,6 +69,8 @@ class Fetch:
         hardware_id: the text in `url` that names one machine, if any does; logs and errors show `shown` instead.
         question: what is posted, with its media type; None for a GET. It may name hardware and is never logged.
         fresh: the answer is to this question of this moment alone: it is neither kept nor taken from what was kept.
+        ends: reads from the body of an answer until when it says that it is good, None where it does not say. What is
+            past that is asked for anew, however young it is.
     """
 
     part: str
@@ -74,6 +80,7 @@ class Fetch:
     hardware_id: str | None = None
     question: Question | None = None
     fresh: bool = False
+    ends: Callable[[bytes], datetime | None] | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -90,7 +97,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a GET answered. `headers` has lower-case names."""
+    """What was answered. `headers` has lower-case names."""
 
     status: int
     body: bytes

@@ -174,6 +174,33 @@ def certificate_ids(certificate: Certificate, issuer: Certificate) -> tuple[Cert
     )
 
 
+def request(certificate: Certificate, issuer: Certificate) -> bytes:
+    """The DER request about one certificate, which `issuer` has issued: named by SHA-384, without a nonce.
+
+    So the answer can be kept for whoever asks next; what bounds the replay of an older one is its time window.
+    """
+    parsed, by = (x509.load_der_x509_certificate(one.der) for one in (certificate, issuer))
+    built = ocsp.OCSPRequestBuilder().add_certificate(parsed, by, SHA384()).build()
+    return built.public_bytes(Encoding.DER)
+
+
+def refusal(data: bytes) -> str | None:
+    """Why a responder gives no answer ("TRY_LATER"); None for an answer, and for bytes that nobody can read."""
+    try:
+        status = ocsp.load_der_ocsp_response(data).response_status
+    except _FOREIGN:
+        return None
+    return None if status is ocsp.OCSPResponseStatus.SUCCESSFUL else status.name
+
+
+def next_update(data: bytes) -> datetime | None:
+    """Until when an answer says that it is good, believed by nobody; None where it does not say, or is no answer."""
+    try:
+        return ocsp.load_der_ocsp_response(data).next_update_utc
+    except _FOREIGN:
+        return None
+
+
 def _is_good(answer: OcspAnswer) -> bool:
     return answer.status is ocsp.OCSPCertStatus.GOOD
 

@@ -94,17 +94,39 @@ def read_rim(document: bytes, root: Anchor) -> Rim:
         raise VerificationError(Reason.MALFORMED, f"manifest: {error}") from error
 
 
+def check_answer(answer: bytes, rim_id: str) -> None:
+    """Demand that `answer` is what the RIM service says of the manifest that it was asked for by this name.
+
+    The name in it is the service's word, signed by nobody: it tells answers apart, `read_rim` says what they are for.
+
+    Raises:
+        VerificationError: `too-large`, `malformed`.
+    """
+    if not answer.startswith(b"{"):
+        raise VerificationError(Reason.MALFORMED, "not an answer of the RIM service")
+    if _envelope(answer).get("id") != rim_id:
+        raise VerificationError(Reason.MALFORMED, f"answer of the RIM service: not about {rim_id}")
+
+
 def _unwrapped(document: bytes) -> bytes:
     """The document itself, also out of an answer of the RIM service."""
     if not document.startswith(b"{"):
         return document
+    try:
+        return _from_envelope(_envelope(document))
+    except ValueError as error:
+        raise VerificationError(Reason.MALFORMED, f"answer of the RIM service: {error}") from error
+
+
+def _envelope(document: bytes) -> Mapping[str, jsontext.Json]:
+    """The JSON object in which the RIM service wraps a manifest. Raises VerificationError."""
     if len(document) > MAX_ENVELOPE_BYTES:
         raise VerificationError(
             Reason.TOO_LARGE,
             f"answer of the RIM service: {len(document)} bytes, at most {MAX_ENVELOPE_BYTES}",
         )
     try:
-        return _from_envelope(jsontext.parse(document))
+        return jsontext.parse(document)
     except ValueError as error:
         raise VerificationError(Reason.MALFORMED, f"answer of the RIM service: {error}") from error
 

@@ -13,9 +13,9 @@ from simulator.nvidia.reports import FSP, GPU, NONCE
 from tests import nvidia_devices as lab
 from tests.nvidia_devices import Exhibit, System
 from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.claims import AppraisedBy, Mode, Topology
 from verifiers.nvidia.endorsements import NvidiaEndorsements
-from verifiers.nvidia.evidence import MAX_DEVICES
 from verifiers.nvidia.system import appraise_set, authenticate_set
 
 WHOLE = lab.ppcie()

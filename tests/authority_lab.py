@@ -22,6 +22,8 @@ from ca.issuance.ear import EarKey
 from ca.issuance.prepare import IssuedCertificate, PreparedCertificate, complete, prepare
 from ca.issuance.request import (
     Assurance,
+    BindingLevel,
+    Device,
     Group,
     Issuer,
     LeafRequest,
@@ -159,6 +161,55 @@ def make_platform(**changes: Any) -> Platform:  # noqa: ANN401 - goes to replace
         certificates_expire=NOW + timedelta(days=2000),
     )
     return replace(platform, **changes)
+
+
+def make_device(number: int = 0, **changes: Any) -> Device:  # noqa: ANN401 - goes to replace()
+    """A verified GPU; each number is another one of the same make."""
+    device = Device(
+        kind="gpu",
+        product="nvidia:GH100",
+        model="GH100 A01 GSP BROM",
+        evidence_sha256=digest(f"report {number}"),
+        chip_id=digest(f"board {number}"),
+        driver="580.178.04",
+        vbios="96.00.CF.00.01",
+        mode="mpt",
+        appraised_by="local",
+        current=True,
+        firmware=(
+            "nvidia-driver:580.178.04",
+            "nvidia-vbios:96.00.CF.00.01",
+            f"nvidia-rim:NV_GPU_DRIVER_GH100_580.178.04:{digest('driver').hex()}",
+            f"nvidia-rim:NV_GPU_VBIOS_1010_0200_882_96.00.CF.00.01:{digest('vbios').hex()}",
+        ),
+        certificates_expire=NOW + timedelta(days=2000),
+    )
+    return replace(device, **changes)
+
+
+def make_switch(number: int = 0, **changes: Any) -> Device:  # noqa: ANN401 - goes to replace()
+    """A verified switch."""
+    switch = make_device(
+        number,
+        kind="switch",
+        product="nvidia:LS10",
+        model="LS_10 A01 FSP BROM",
+        evidence_sha256=digest(f"switch report {number}"),
+        chip_id=digest(f"switch {number}"),
+        driver=None,
+        vbios="96.10.6D.00.01",
+        mode=None,
+        firmware=(
+            "nvidia-vbios:96.10.6D.00.01",
+            f"nvidia-rim:NV_SWITCH_BIOS_5612_0002_890_96.10.6D.00.01:{digest('bios').hex()}",
+        ),
+    )
+    return replace(switch, **changes)
+
+
+def with_devices(*devices: Device) -> dict[str, Any]:
+    """What devices change in a request."""
+    return {"devices": devices, "binding": BindingLevel.NONCE_CPU_DIGEST}
 
 
 def make_request(lab: Lab | None = None, **changes: Any) -> LeafRequest:  # noqa: ANN401 - goes to replace()

@@ -44,7 +44,10 @@ def of_leaf(
         add(HandleKind.MEASUREMENT, register.name.encode(), register.value)
     for group in request.groups:
         add(HandleKind.MEASUREMENT, group.id.encode(), group.digest)
-    for chip_id in (*platform.chip_ids, *(one.chip_id for one in request.devices if one.chip_id)):
+    for chip_id in (
+        *platform.chip_ids,
+        *(one.chip_id for one in request.devices if one.chip_id is not None),
+    ):
         add(HandleKind.CHIP, chip_id)
     for product in (platform.product, *(one.product for one in request.devices)):
         add(HandleKind.PRODUCT, product.encode())

@@ -14,7 +14,17 @@ from cryptography import x509
 from ca.errors import LintFailed
 from ca.issuance import ear, extension, keys
 from ca.issuance.request import Assurance
-from tests.authority_lab import NOW, URL, Lab, digest, make_platform, make_request
+from tests.authority_lab import (
+    NOW,
+    URL,
+    Lab,
+    digest,
+    make_device,
+    make_platform,
+    make_request,
+    make_switch,
+    with_devices,
+)
 
 
 def test_claims_as_the_certificate_carries_them() -> None:
@@ -68,6 +78,87 @@ def test_simulated_evidence_claims_no_tee() -> None:
     assert "instance-identity" not in vector
 
 
+DEVICES = with_devices(make_device(0), make_switch())
+
+
+def test_devices_are_a_submodule_of_their_own() -> None:
+    alone = ear.claims(make_request(), "b")
+    claims = json.loads(json.dumps(ear.claims(make_request(**DEVICES), "b")))
+    assert claims["submods"].keys() == {"cpu", "devices"}
+    assert claims["submods"]["cpu"] == alone["submods"]["cpu"]  # type: ignore[index]  # claims are JSON
+    assert claims["submods"]["devices"] == {
+        "ear_status": "affirming",
+        "ear_trustworthiness_vector": {"configuration": 2, "executables": 3, "hardware": 2},
+        "ear_appraisal_policy_ids": [f"production@3#sha256:{digest('policy').hex()}"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "vector", "statuses"),
+    [
+        (
+            with_devices(make_device(0), make_switch(current=False)),
+            {"configuration": 2, "executables": 3, "hardware": 32},
+            ("affirming", "warning", "warning"),
+        ),
+        (
+            DEVICES | {"tolerated": ("collateral-stale:devices[0].rim",)},
+            {"configuration": 32, "executables": 3, "hardware": 2},
+            ("warning", "warning", "warning"),
+        ),
+        (
+            DEVICES | {"all_pinned": False},
+            {"configuration": 2, "executables": 3, "hardware": 2},
+            ("warning", "affirming", "warning"),
+        ),
+        (
+            DEVICES | {"assurance": Assurance.SIMULATED},
+            {"configuration": 2, "executables": 3, "hardware": 97},
+            ("contraindicated", "contraindicated", "contraindicated"),
+        ),
+    ],
+)
+def test_devices_by_the_same_tiers(
+    changes: dict[str, Any], vector: dict[str, int], statuses: tuple[str, str, str]
+) -> None:
+    claims = json.loads(json.dumps(ear.claims(make_request(**changes), "b")))
+    cpu, devices = claims["submods"]["cpu"], claims["submods"]["devices"]
+    assert devices["ear_trustworthiness_vector"] == vector
+    assert (cpu["ear_status"], devices["ear_status"], claims["ear_status"]) == statuses
+
+
+def test_the_token_lists_the_devices(lab: Lab) -> None:
+    issued = lab.issue(make_request(**DEVICES))
+    claims = jwt.decode(ear.token(issued, lab.ear_key()), options={"verify_signature": False})
+    devices = claims["submods"]["devices"]
+    assert devices["ear_attester_claims"] == {
+        "devices": [
+            {
+                "kind": "gpu",
+                "model": "GH100 A01 GSP BROM",
+                "driver": "580.178.04",
+                "vbios": "96.00.CF.00.01",
+                "mode": "mpt",
+                "report_sha256": digest("report 0").hex(),
+            },
+            {
+                "kind": "switch",
+                "model": "LS_10 A01 FSP BROM",
+                "vbios": "96.10.6D.00.01",
+                "report_sha256": digest("switch report 0").hex(),
+            },
+        ]
+    }
+    assert devices["ear_verifier_claims"] == {
+        "assurance": "verified",
+        "binding": "nonce+cpu-digest",
+        "appraised_by": ["local", "local"],
+    }
+    assert (
+        claims["submods"]["cpu"]["ear_attester_claims"]["evidence_sha256"] == digest("quote").hex()
+    )
+
+
 def test_the_token_verifies_through_the_jwks_and_through_x5c(lab: Lab) -> None:
     issued, key = lab.issue(make_request()), lab.ear_key()
     text = ear.token(issued, key)
@@ -113,7 +204,7 @@ def test_the_token_says_what_the_certificate_says_and_more(lab: Lab) -> None:
     assert cpu["ear_attester_claims"]["evidence_sha256"] == digest("quote").hex()
     assert cpu["ear_verifier_claims"] == {
         "assurance": "verified",
-        "binding": "cpu",
+        "binding": "none",
         "product": "fmspc:50806f000000",
         "tcb_status": "UpToDate",
         "tolerated": ["unpinned:rtmr3"],

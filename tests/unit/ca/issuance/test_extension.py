@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from ca.errors import RequestRefused
 from ca.issuance import extension, handles
-from ca.issuance.request import Assurance, BindingLevel, Device, PolicyRef
+from ca.issuance.request import Assurance, BindingLevel, PolicyRef
 from tests.authority_lab import digest, make_request, utc
+from tests.foreign_info import ForeignInfo
 
 REQUEST = make_request(tolerated=("tcb:SWHardeningNeeded", "unpinned:rtmr3"))
 INFO = extension.info(REQUEST, handles.of_leaf(REQUEST, b"i" * 20, 1 << 126))
@@ -28,50 +29,16 @@ infos = st.builds(
     tee=texts,
     product=texts,
     assurance=st.sampled_from(Assurance),
-    binding=st.sampled_from(BindingLevel),
+    binding=st.just(BindingLevel.NONE),
     registers=st.lists(st.tuples(texts, st.binary(min_size=1, max_size=64)), max_size=5).map(tuple),
     tcb_status=texts,
     tolerated=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=5).map(tuple),
     policy=st.builds(PolicyRef, texts, st.integers(1, 2**62), digests),
-    devices=st.lists(st.tuples(texts, digests), max_size=3).map(tuple),
+    devices=st.just(()),  # those: test_listed.py
     evidence_sha256=digests,
     verified_at=utc(2000, 2100).map(lambda when: when.replace(microsecond=0)),
     handles=st.lists(st.tuples(texts, digests), min_size=1, max_size=5).map(tuple),
 )
-
-
-class Named(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
-    _fields = [("name", core.UTF8String), ("value", core.OctetString)]  # noqa: RUF012 - asn1crypto's way
-
-
-class NamedList(core.SequenceOf):  # type: ignore[misc]  # asn1crypto has no types
-    _child_spec = Named
-
-
-class Texts(core.SequenceOf):  # type: ignore[misc]  # asn1crypto has no types
-    _child_spec = core.UTF8String
-
-
-class ForeignInfo(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
-    """The module of the docstring, written once more for an independent decoder."""
-
-    _fields = [  # noqa: RUF012 - the form that asn1crypto reads
-        ("version", core.Integer),
-        ("tee", core.UTF8String),
-        ("product", core.UTF8String),
-        ("assurance", core.UTF8String),
-        ("binding", core.UTF8String),
-        ("registers", NamedList),
-        ("tcbStatus", core.UTF8String),
-        ("tolerated", Texts),
-        ("policyName", core.UTF8String),
-        ("policyVersion", core.Integer),
-        ("policySha256", core.OctetString),
-        ("devices", NamedList),
-        ("evidenceSha256", core.OctetString),
-        ("verifiedAt", core.GeneralizedTime),
-        ("handles", NamedList),
-    ]
 
 
 def refused(der: bytes) -> None:
@@ -85,7 +52,7 @@ def test_an_independent_decoder_reads_the_documented_module() -> None:
     assert list(read) == [field[0] for field in ForeignInfo._fields]
     assert read["version"] == 1
     assert (read["tee"], read["product"]) == ("tdx", "fmspc:50806f000000")
-    assert (read["assurance"], read["binding"]) == ("verified", "cpu")
+    assert (read["assurance"], read["binding"]) == ("verified", "none")
     assert [(each["name"], each["value"]) for each in read["registers"]] == list(INFO.registers)
     assert read["tcbStatus"] == "UpToDate"
     assert read["tolerated"] == ["tcb:SWHardeningNeeded", "unpinned:rtmr3"]
@@ -126,7 +93,6 @@ def test_seconds_only() -> None:
         {"tolerated": ("t",) * 65},
         {"policy": PolicyRef("", 1, bytes(32))},
         {"policy": PolicyRef("p", 1, bytes(31))},
-        {"devices": (("gpu", bytes(32)),) * 17},
         {"evidence_sha256": bytes(31)},
         {"handles": ()},
         {"handles": (("key", bytes(32)),) * 129},
@@ -141,7 +107,6 @@ def test_sizes_hold_when_written(changes: dict[str, Any]) -> None:
     "changes",
     [
         {"policy": PolicyRef("p", 0, bytes(32))},
-        {"devices": (("gpu", bytes(31)),)},
         {"handles": (("key", bytes(33)),)},
     ],
 )
@@ -155,7 +120,7 @@ def test_another_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(b"verified", b"VERIFIED"), (b"\x0c\x03cpu", b"\x0c\x03gpu")]
+    ("old", "new"), [(b"verified", b"VERIFIED"), (b"\x0c\x04none", b"\x0c\x04NONE")]
 )
 def test_unknown_words(old: bytes, new: bytes) -> None:
     assert old in DER
@@ -183,15 +148,6 @@ def test_one_changed_byte_is_refused_or_means_something_else(position: int, chan
         return
     assert found != INFO
     assert extension.encode(found) == bytes(data)  # one value, one encoding
-
-
-def test_devices_are_listed() -> None:
-    request = make_request(
-        devices=(Device("gpu-report", digest("gpu")),), binding=BindingLevel.NONCE_CPU_DIGEST
-    )
-    info = extension.decode(extension.encode(extension.info(request, INFO.handles)))
-    assert info.devices == (("gpu-report", digest("gpu")),)
-    assert info.binding is BindingLevel.NONCE_CPU_DIGEST
 
 
 # id-pe-cmw

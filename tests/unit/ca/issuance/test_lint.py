@@ -16,9 +16,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from ca.errors import LintFailed
-from ca.issuance import ear, extension, lint, profile
+from ca.issuance import ear, extension, lint, listed, profile
 from ca.issuance.prepare import PreparedCertificate, prepare
-from ca.issuance.request import Assurance, BindingLevel, Device, Group, Register
+from ca.issuance.request import Assurance, BindingLevel, Group, Register
 from ca.issuance.tbs import view
 from tests.authority_lab import (
     ARC,
@@ -26,9 +26,12 @@ from tests.authority_lab import (
     Lab,
     digest,
     entropy,
+    make_device,
     make_lab,
     make_platform,
     make_request,
+    make_switch,
+    with_devices,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,12 @@ if TYPE_CHECKING:
 
 LAB = make_lab()
 GOOD = prepare(make_request(), LAB.issuer, now=NOW + timedelta(days=1), entropy=entropy())
+WITH_DEVICES = prepare(
+    make_request(**with_devices(make_device(0), make_device(1))),
+    LAB.issuer,
+    now=NOW + timedelta(days=1),
+    entropy=entropy(),
+)
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "other")])
 INFO = f"{ARC}.1.1"
@@ -248,7 +257,7 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
     (
         "info not readable",
         lambda f: f.put(INFO, b"\x30\x00"),
-        {"attestation-info", "evidence-digest", "handles", "simulated"},
+        {"attestation-info", "evidence-digest", "handles", "listed-devices", "simulated"},
     ),
     (
         "other results",
@@ -266,6 +275,7 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
 
 def test_the_good_one_passes() -> None:
     assert failed(Forge(GOOD).build(), GOOD) == set()
+    assert failed(Forge(WITH_DEVICES).build(), WITH_DEVICES) == set()
 
 
 @pytest.mark.parametrize(
@@ -279,6 +289,43 @@ def test_faults(fault: Callable[[Forge], object], expected: set[str]) -> None:
     assert failed(forge.build(), GOOD) == expected
 
 
+OTHER_DEVICE = listed.of(make_device(2))
+LISTED = extension.info(WITH_DEVICES.request, WITH_DEVICES.handles)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"devices": (), "binding": BindingLevel.NONE}, {"attestation-info", "listed-devices"}),
+        ({"devices": LISTED.devices[:1]}, {"attestation-info", "listed-devices"}),
+        ({"devices": LISTED.devices[::-1]}, {"attestation-info", "listed-devices"}),
+        ({"binding": BindingLevel.NONCE}, {"attestation-info", "listed-devices"}),
+        (
+            {
+                "devices": (*LISTED.devices, OTHER_DEVICE),
+                "handles": (*LISTED.handles, ("chip", OTHER_DEVICE.handle)),
+            },
+            {"attestation-info", "listed-devices"},
+        ),
+        (
+            {
+                "devices": tuple(replace(one, handle=None) for one in LISTED.devices),
+                "handles": tuple(pair for pair in LISTED.handles if pair[0] != "chip"),
+            },
+            {"attestation-info", "handles"},
+        ),
+        (
+            {"devices": (replace(LISTED.devices[0], driver="999.99"), *LISTED.devices[1:])},
+            {"attestation-info"},
+        ),
+    ],
+)
+def test_faults_of_devices(changes: dict[str, Any], expected: set[str]) -> None:
+    forge = Forge(WITH_DEVICES)
+    forge.put(INFO, extension.encode(replace(LISTED, **changes)))
+    assert failed(forge.build(), WITH_DEVICES) == expected
+
+
 @pytest.mark.parametrize(
     ("oid", "expected"),
     [
@@ -290,7 +337,7 @@ def test_faults(fault: Callable[[Forge], object], expected: set[str]) -> None:
         (ExtensionOID.SUBJECT_KEY_IDENTIFIER.dotted_string, {"subject-key-id"}),
         (ExtensionOID.CERTIFICATE_POLICIES.dotted_string, {"policy", "simulated"}),
         (ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string, {"crl-url"}),
-        (INFO, {"attestation-info", "evidence-digest", "handles", "simulated"}),
+        (INFO, {"attestation-info", "evidence-digest", "handles", "listed-devices", "simulated"}),
         (CMW, {"results"}),
     ],
 )
@@ -332,12 +379,27 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("assurance", {"assurance": Assurance.SIMULATED}),
     ("chip-ids", {"platform": make_platform(chip_ids=(b"raw ppid",))}),
     ("digests", {"groups": (Group("g", b"short"),)}),
-    ("digests", {"devices": (Device("gpu", b"short"),), "binding": BindingLevel.NONCE_CPU_DIGEST}),
+    ("chip-ids", with_devices(make_device(chip_id=b"raw serial"))),
+    ("chip-ids", with_devices(make_device(chip_id=b""))),
+    ("devices", with_devices(make_device(kind="nic"))),
+    ("devices", with_devices(make_device(driver=None))),
+    ("devices", with_devices(make_device(mode="off"))),
+    ("devices", with_devices(make_switch(mode="ppcie"))),
+    ("devices", with_devices(make_device(appraised_by="nobody"))),
+    ("devices", with_devices(make_device(0), make_device(1, evidence_sha256=digest("report 0")))),
+    ("devices", with_devices(make_device(0), make_device(1, chip_id=digest("board 0")))),
+    ("devices", with_devices(make_device(0), make_device(1, chip_id=None))),
     ("binding-level", {"binding": BindingLevel.NONCE_CPU_DIGEST}),
-    ("binding-level", {"devices": (Device("gpu", digest("gpu")),)}),
+    ("binding-level", {"binding": BindingLevel.NONCE}),
+    ("binding-level", {"devices": (make_device(),)}),
+    ("binding-level", {"devices": (make_device(),), "binding": BindingLevel.NONCE}),
     ("fields", {"registers": (Register("mr_td", b""),)}),
     ("fields", {"registers": tuple(Register(f"r{number}", b"v") for number in range(65))}),
     ("fields", {"platform": make_platform(product="")}),
+    ("fields", with_devices(make_device(model="m" * 65))),
+    ("fields", with_devices(*map(make_device, range(17)))),
+    ("digests, fields", with_devices(make_device(evidence_sha256=b"short"))),
+    ("devices, fields", with_devices(make_device(driver=""))),
 ]
 
 
@@ -348,7 +410,8 @@ def test_requests(name: str, changes: dict[str, Any]) -> None:
 
 
 def test_every_lint_of_a_request_is_shown_to_fail() -> None:
-    assert {name for name, _ in REQUESTS} == {*lint.REQUEST_LINTS, "fields"}
+    shown = {name for names, _ in REQUESTS for name in names.split(", ")}
+    assert shown == {*lint.REQUEST_LINTS, "fields"}
 
 
 def test_all_faults_are_named_at_once() -> None:

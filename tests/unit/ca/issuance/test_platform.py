@@ -8,9 +8,11 @@ import pytest
 from attestca_client.protocol import chip_id
 from ca.issuance import platform
 from simulator.products import Tcb
+from tests import nvidia_devices
 from tests.authority_lab import NOW, digest
 from tests.snp_lab import SnpLab
 from verifiers.endorsements import Revocation
+from verifiers.nvidia.claims import NrasClaims
 from verifiers.tcb import TcbReport, TcbStatus
 from verifiers.tdx.claims import (
     PckClaims,
@@ -128,7 +130,6 @@ def test_an_snp_platform(product: str, model: str, tcb: str) -> None:
     assert found.chip_ids == (chip_id(KEY, "chip_id", lab.machine.chip_id),)
     assert found.evidence_sha256 == claims.evidence_sha256
     assert (found.verified_at, found.certificates_expire) == (lab.at, claims.certificates_expire)
-    assert found.firmware == ()
 
 
 def test_a_version_2_report_names_no_model() -> None:
@@ -164,3 +165,62 @@ def test_a_chip_leaves_only_where_the_policy_says_so_and_keyed() -> None:
     assert platform.describe(claims, None, floors_hold=False).chip_ids == ()
     keyed = platform.describe(claims, KEY, floors_hold=False)
     assert lab.machine.hwid not in b"".join((*keyed.chip_ids, keyed.tcb_vector))
+
+
+# devices
+
+
+def test_devices_of_a_whole_system() -> None:
+    claims = nvidia_devices.ppcie().verify()
+    found = platform.devices_of(claims, KEY, minimums_hold=True)
+    assert [one.kind for one in found] == ["gpu"] * 8 + ["switch"] * 4
+    gpu, switch = found[0], found[-1]
+    assert (gpu.product, gpu.model, gpu.mode) == ("nvidia:GH100", "GH100 A01 GSP BROM", "ppcie")
+    assert (switch.product, switch.model, switch.mode) == (
+        "nvidia:LS10",
+        "LS_10 A01 FSP BROM",
+        None,
+    )
+    for device, claim in zip(found, claims.devices, strict=True):
+        assert device.evidence_sha256 == claim.evidence_sha256
+        assert device.chip_id == chip_id(KEY, "nvidia", claim.device_serial.encode())
+        assert (device.driver, device.vbios) == (claim.driver_version, claim.vbios_version)
+        assert device.certificates_expire == claim.certificates_expire
+        assert (device.appraised_by, device.current) == ("local", True)
+
+
+def test_firmware_of_a_gpu_and_of_a_switch() -> None:
+    claims = nvidia_devices.ppcie().verify()
+    gpu, switch = (claims.devices[place] for place in (0, -1))
+    found = platform.devices_of(claims, KEY, minimums_hold=False)
+    assert found[0].firmware == (
+        f"nvidia-driver:{gpu.driver_version}",
+        "nvidia-vbios:96.00.9F.00.01",
+        *(f"nvidia-rim:{rim.rim_id}:{rim.sha256.hex()}" for rim in gpu.rims),
+    )
+    assert len(found[0].firmware) == 4
+    assert found[-1].firmware == (
+        "nvidia-vbios:96.10.55.00.01",
+        f"nvidia-rim:{switch.rims[0].rim_id}:{switch.rims[0].sha256.hex()}",
+    )
+    assert not found[0].current
+
+
+def test_where_nvidias_service_alone_has_compared_no_manifest_is_named() -> None:
+    claims = nvidia_devices.ppcie().verify()
+    said = NrasClaims("3.0", digest("token"), NOW, NOW, Revocation.GOOD)
+    by_nras = replace(claims.devices[0], rims=(), nras=said)
+    by_both = replace(claims.devices[1], nras=said)
+    changed = replace(claims, devices=(by_nras, by_both, *claims.devices[2:]))
+    first, second, third, *_ = platform.devices_of(changed, KEY, minimums_hold=True)
+    assert [one.appraised_by for one in (first, second, third)] == ["nras", "both", "local"]
+    assert [len(one.firmware) for one in (first, second, third)] == [2, 4, 4]
+
+
+def test_no_serial_number_of_a_device_leaves_in_the_clear() -> None:
+    claims = nvidia_devices.ppcie().verify()
+    withheld = platform.devices_of(claims, None, minimums_hold=True)
+    assert {one.chip_id for one in withheld} == {None}
+    for devices in (withheld, platform.devices_of(claims, KEY, minimums_hold=True)):
+        for claim in claims.devices:
+            assert claim.device_serial not in repr(devices)

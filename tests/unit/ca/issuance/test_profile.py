@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from ca.errors import Unavailable
 from ca.issuance import profile
-from tests.authority_lab import NOW, Lab, make_lab, make_platform, make_request
+from tests.authority_lab import (
+    NOW,
+    Lab,
+    make_device,
+    make_lab,
+    make_platform,
+    make_request,
+    with_devices,
+)
 
 DAY = timedelta(days=1)
 LAB = make_lab()
@@ -95,3 +103,11 @@ def test_serials_have_one_length_and_keep_the_entropy(entropy: bytes) -> None:
 def test_serials_want_16_bytes(entropy: bytes) -> None:
     with pytest.raises(ValueError, match="16 bytes"):
         profile.serial(entropy)
+
+
+def test_a_devices_certificates_bound_the_leaf_too(lab: Lab) -> None:
+    soon = NOW + timedelta(hours=5)
+    request = make_request(**with_devices(make_device(0), make_device(1, certificates_expire=soon)))
+    assert profile.validity(request, lab.issuer.certificate, NOW)[1] == soon
+    with pytest.raises(Unavailable, match="a vendor's certificate"):
+        profile.validity(request, lab.issuer.certificate, soon)

@@ -1,32 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca collateral`: the vendor's statements about one machine, as the JSON bundle that `--collateral` takes.
+"""`attestca collateral`: the vendors' statements about one machine, in the form that other commands take them again.
 
-Asked for as the service asks: the same hosts, the same bounds, and only for evidence whose certificate chain leads to
-the pinned root; of an SEV-SNP report that comes without its VCEK, for the chip and TCB that it names. Nothing of it is
-judged here: whoever uses the bundle verifies it. No other command asks a vendor.
+Of a CPU one JSON bundle, printed, which `--collateral` takes. Of NVIDIA devices a new folder: `rims` for `--rim`,
+`ocsp` for `--ocsp`, and where NVIDIA's attestation service was asked too, its answers in `nras` for `--nras-token`, and
+`jwks.json` for `--jwks`. Asked for as the service asks: the same hosts, the same bounds, and only for evidence whose
+certificate chain leads to the pinned root; of an SEV-SNP report that comes without its VCEK, for the chip and TCB that
+it names. Nothing of it is judged here: whoever uses it verifies it. No other command asks a vendor.
 """
 
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ca.cli import inspect, options, output
-from ca.cli.exits import VERDICT_EXITS
-from ca.cli.inputs import read_input
+from ca.cli import inspect, machine, options, output
+from ca.cli.exits import VERDICT_EXITS, UnreadableError
+from ca.cli.inputs import now, read_input
 from verifiers import registry
 from verifiers.anchors import builtin
-from verifiers.errors import VerificationError
+from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.claims import AppraisedBy
+from verifiers.nvidia.files import read_files
+from verifiers.nvidia.gather import gather as gather_nvidia
+from verifiers.nvidia.system import authenticate_set
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from ca.config.model import Collateral
     from ca.fetch.client import FetchClient
     from verifiers.anchors import Anchors
     from verifiers.endorsements import Fetch, Gather, Response
+    from verifiers.nvidia.endorsements import NvidiaEndorsements
+    from verifiers.registry import Endorsements
 
 T = TypeVar("T")
 
@@ -36,20 +46,93 @@ EvidenceArgument = Annotated[
         metavar="EVIDENCE…", help="One machine's evidence, as `attestca verify` takes it."
     ),
 ]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="NVIDIA: new folder for what is said."),
+]
+NrasOption = Annotated[
+    bool,
+    typer.Option(
+        "--nras", help="NVIDIA: show the evidence to its attestation service (NRAS) as well."
+    ),
+]
 
 
-def collateral_command(evidence: EvidenceArgument, config: options.ConfigOption = None) -> None:
-    """Ask Intel or AMD (or, with --config, whom that says) about a machine; print what they state as a JSON bundle."""
+def collateral_command(
+    evidence: EvidenceArgument,
+    folder: FolderOption = None,
+    nras: NrasOption = False,
+    config: options.ConfigOption = None,
+) -> None:
+    """Ask the vendors (or, with --config, whom that says) about a machine; keep what they state for offline use."""
     settings, anchors = _settings(config)
-    data = [read_input(name) for name in evidence]
+    files = machine.sort_files([read_input(name) for name in evidence])
+    if bool(files.devices) != (folder is not None):
+        raise typer.BadParameter("--output names the folder for what is said of NVIDIA devices")
+    if nras and not files.devices:
+        raise typer.BadParameter("--nras is for NVIDIA devices")
+    if folder is not None and folder.exists():
+        raise UnreadableError(f"{folder}: exists; a new folder is wanted")
+    by = AppraisedBy.BOTH if nras else AppraisedBy.LOCAL
     try:
-        parsed = inspect.parse(inspect.identify(data))
-        gather = registry.gather(parsed, settings.sources, anchors)
-        endorsements = asyncio.run(_ask(gather, settings))
+        of_cpu = _of_cpu(files.cpu, settings, anchors) if files.cpu else None
+        of_devices = _of_devices(files.devices, settings, anchors, by) if files.devices else None
     except VerificationError as error:
         output.say(f"attestca: {', '.join(evidence)}: {error.reason}: {error.detail}")
         raise typer.Exit(VERDICT_EXITS[error.reason.verdict]) from error
-    output.print_json(endorsements.to_bundle())
+    if of_cpu is not None:
+        output.print_json(of_cpu.to_bundle())
+    if of_devices is not None and folder is not None:
+        _write(of_devices, folder)
+
+
+def _of_cpu(data: Sequence[bytes], settings: Collateral, anchors: Anchors) -> Endorsements:
+    parsed = inspect.parse(inspect.identify(data))
+    return asyncio.run(_ask(registry.gather(parsed, settings.sources, anchors), settings))
+
+
+def _of_devices(
+    data: Sequence[bytes], settings: Collateral, anchors: Anchors, by: AppraisedBy
+) -> NvidiaEndorsements:
+    try:
+        found = authenticate_set(read_files(data).evidence, anchors, None, now())
+    except VerificationError as error:
+        if error.reason is Reason.EVIDENCE:
+            raise typer.BadParameter(error.detail) from error
+        raise
+    source = settings.sources.nvidia
+    return asyncio.run(_ask(gather_nvidia(found, source, anchors, by), settings))
+
+
+def _write(found: NvidiaEndorsements, folder: Path) -> None:
+    """Each document under a name that says what it is and is of its content. Raises UnreadableError."""
+    try:
+        for name in ("rims", "ocsp", "nras"):
+            (folder / name).mkdir(parents=True)
+        for path, data in _documents(found):
+            (folder / path).write_bytes(data)
+    except OSError as error:
+        raise UnreadableError(f"{folder}: {error.strerror}") from error
+    output.say(
+        f"{folder}: {len(found.rims)} manifests, {len(found.ocsp)} OCSP answers,"
+        f" {len(found.nras)} answers of NRAS"
+    )
+
+
+def _documents(found: NvidiaEndorsements) -> Iterator[tuple[str, bytes]]:
+    """Path in the folder, and content."""
+    for rim in found.rims:
+        yield f"rims/{_name(rim)}.json", rim
+    for answer in found.ocsp:
+        yield f"ocsp/{_name(answer)}.der", answer
+    for token in found.nras:
+        yield f"nras/{_name(token)}.json", token
+    if found.jwks is not None:
+        yield "jwks.json", found.jwks
+
+
+def _name(document: bytes) -> str:
+    return sha256(document).hexdigest()[:16]
 
 
 def _settings(config: Path | None) -> tuple[Collateral, Anchors]:

@@ -44,21 +44,49 @@ NonceOption = Annotated[
     ),
 ]
 
+TokenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--nras-token",
+        metavar="FILE",
+        help="NVIDIA: what its attestation service (NRAS) answered, or a file of NVIDIA's tools with it; needs --jwks.",
+    ),
+]
+JwksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--jwks",
+        metavar="FILE",
+        help="NVIDIA: the key set of that service, from its own host. One that came with a token is worth nothing.",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the options name: files and folders of manifests, the folder of answers, the nonce in hexadecimal."""
+    """What the options name.
+
+    Attributes:
+        rims: files and folders of manifests. ocsp: the folder of answers. nonce: in hexadecimal.
+        tokens: files of NVIDIA's attestation service. jwks: the file of its key set.
+    """
 
     rims: tuple[str, ...] = ()
     ocsp: str | None = None
     nonce: str | None = None
+    tokens: tuple[str, ...] = ()
+    jwks: str | None = None
 
     def read(self) -> Documents:
-        """What is there. Raises UnreadableError, and BadParameter for a nonce that is none."""
+        """What is there. Raises UnreadableError, and BadParameter for a nonce that is none or a key set alone."""
+        if bool(self.tokens) != (self.jwks is not None):
+            raise typer.BadParameter("--nras-token and --jwks go together")
         return Documents(
             rims=tuple(rim for name in self.rims for rim in _manifests(Path(name))),
             ocsp=() if self.ocsp is None else tuple(_folder(Path(self.ocsp), _answer)),
             nonce=None if self.nonce is None else _nonce(self.nonce),
+            tokens=tuple(map(read_input, self.tokens)),
+            jwks=None if self.jwks is None else read_input(self.jwks),
         )
 
 
@@ -69,6 +97,8 @@ class Documents:
     rims: tuple[bytes, ...]
     ocsp: tuple[bytes, ...]
     nonce: bytes | None
+    tokens: tuple[bytes, ...]
+    jwks: bytes | None
 
 
 def _nonce(text: str) -> bytes:

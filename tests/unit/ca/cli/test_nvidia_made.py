@@ -167,7 +167,7 @@ def test_options_of_another_technology(cli: Cli, desk: Desk, evidence: Evidence)
         assert (done.code, "for evidence of NVIDIA devices" in done.err) == (64, True)
 
 
-@pytest.mark.parametrize("command", ["appraise", "collateral", "refvalues"])
+@pytest.mark.parametrize("command", ["appraise", "refvalues"])
 def test_commands_that_do_not_take_devices(cli: Cli, desk: Desk, command: str) -> None:
     files = desk.lay(Exhibit())
     words = ("refvalues", "capture") if command == "refvalues" else (command,)

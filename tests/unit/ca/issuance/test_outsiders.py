@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -20,10 +20,22 @@ from pkilint.pkix import certificate as pkilint_certificate
 from pkilint.pkix import crl as pkilint_crl
 from pkilint.pkix import extension, name
 
+from attestca_client.protocol import HandleKind, handle
 from ca.issuance import crl, csr, tbs
 from ca.issuance.authority import ServiceKind
 from ca.issuance.request import Assurance
-from tests.authority_lab import ARC, NAMES, NOW, Lab, make_csr, make_lab, make_request
+from tests.authority_lab import (
+    ARC,
+    NAMES,
+    NOW,
+    Lab,
+    make_csr,
+    make_device,
+    make_lab,
+    make_request,
+    make_switch,
+    with_devices,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +60,15 @@ def lists(lab: Lab, revoked: tuple[int, ...] = ()) -> tuple[bytes, bytes]:
     return found[0], found[1]
 
 
+def devices(count: int) -> dict[str, Any]:
+    """So many devices: GPUs, of twelve four switches; none at all is the request without any."""
+    if not count:
+        return {}
+    switches = 4 if count == 12 else 0
+    made = (*map(make_device, range(count - switches)), *map(make_switch, range(switches)))
+    return with_devices(*made)
+
+
 def certificates(lab: Lab) -> dict[str, bytes]:
     """DER of everything that an authority signs."""
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -67,6 +88,7 @@ def certificates(lab: Lab) -> dict[str, bytes]:
         "leaf-not-pinned": make_request(
             lab, all_pinned=False, registers=(), tolerated=("unpinned:mr_td",)
         ),
+        **{f"leaf-devices-{count}": make_request(lab, **devices(count)) for count in (2, 12, 16)},
         **{label: make_request(lab, key=csr.parse(make_csr(each))) for label, each in keys.items()},
     }
     return {label: each.public_bytes(Encoding.DER) for label, each in found.items()} | {
@@ -256,6 +278,39 @@ def _write_all(folder: Path) -> list[Path]:
         paths.append(folder / f"{label}.der")
         paths[-1].write_bytes(der)
     return paths
+
+
+# the extension
+
+
+@pytest.mark.parametrize("count", [0, 2, 12, 16])
+def test_openssl_reads_the_device_list(tmp_path: Path, count: int) -> None:
+    issued = LABS["verified"].issue(make_request(**devices(count)))
+    leaf = x509.load_der_x509_certificate(issued.der)
+    found = leaf.extensions.get_extension_for_oid(x509.ObjectIdentifier(f"{ARC}.1.1")).value
+    (tmp_path / "info.der").write_bytes(found.public_bytes())
+    text = run(need("openssl"), "asn1parse", "-inform", "DER", "-in", tmp_path / "info.der")
+    lines = text.splitlines()
+    assert [line.partition(":d=")[2][0] for line in lines[:3]] == ["0", "1", "1"]
+    assert text.count("UTF8STRING        :gpu") + text.count("UTF8STRING        :switch") == count
+    assert text.count("UTF8STRING        :local") == count
+    assert text.count("cont [ 0 ]") == count  # the handle of each
+    assert text.count("cont [ 1 ]") == text.count(":gpu")  # a driver of each GPU
+    assert ("UTF8STRING        :none" in text) is (count == 0)
+    assert ("UTF8STRING        :nonce+cpu-digest" in text) is (count > 0)
+    for one in issued.prepared.request.devices:
+        assert f":{one.evidence_sha256.hex().upper()}" in text
+        assert f":{handle(HandleKind.CHIP, one.chip_id or b'').hex().upper()}" in text
+
+
+def test_a_certificate_stays_small_enough_to_be_sent() -> None:
+    """In every handshake: sixteen devices keep it below 8 KiB, and each costs less than a quarter of one."""
+    lab = LABS["verified"]
+    size = {count: len(lab.issue(make_request(**devices(count))).der) for count in (0, 1, 2, 16)}
+    assert size[0] < 2.5 * 1024
+    assert size[16] < 8 * 1024
+    assert size[2] - size[1] < 256
+    assert (size[16] - size[2]) / 14 < 256
 
 
 # path validation

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-in silicon: a fake Intel and a fake AMD with roots of their own, for tests, benchmarks, demo. Never shipped.
+"""Stand-in silicon: a fake Intel, AMD and NVIDIA with roots of their own, for tests, benchmarks, demo. Never shipped.
 
 Writes bytes from its own layout tables and shares no code with the verifiers.
 
@@ -12,6 +12,8 @@ Writes bytes from its own layout tables and shares no code with the verifiers.
     snp         SnpMachine: one machine and its reports   snp_report  how a report is put together
     azure       AzureCvm: a paravisor over a machine      vtpm     its virtual TPM and quotes
     amd_certificates  ARK, ASK, ASVK, VCEK, VLEK, lists   amd_keys RSA and P-384; products: facts of the lines
+
+    nvidia      a package: FakeNvidia, its GPUs and switches, manifests, OCSP, attestation service, all over HTTP
 """
 
 from __future__ import annotations

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fake NVIDIA: GPUs and switches of its own, and what NVIDIA publishes and answers about them.
+"""A fake NVIDIA: GPUs and switches of its own, what NVIDIA publishes of them, and what its services answer.
 
-reports       reports byte by byte                  devices   certificates of devices, and who signs reports
-certificates  keys and all other certificates       rims      reference manifests
-answers       OCSP answers
+    vendor        FakeNvidia: start here                services      its services over HTTP
+    hardware      NvidiaDevice: one GPU or switch       products      facts of GPUs and switches
+    reports       reports byte by byte                  devices       certificates of devices, and who signs reports
+    rims          reference manifests                   certificates  keys and all other certificates
+    answers       OCSP answers                          responding    the OCSP service
+    nras          the attestation service               appraisal     what it finds out; nras_claims: how it says it
 """
 
 from __future__ import annotations

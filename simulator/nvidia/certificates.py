@@ -83,8 +83,9 @@ USAGES = (
 )
 
 
+@lru_cache(maxsize=1024)
 def issue(name: str, by: Party | None, terms: Terms = CA) -> Party:
-    """A certificate; self-signed if nobody issues it."""
+    """A certificate; self-signed if nobody issues it. The same arguments give the same bytes."""
     own = key(terms.key or name)
     subject = x509.Name(
         [
@@ -109,7 +110,10 @@ def issue(name: str, by: Party | None, terms: Terms = CA) -> Party:
         builder = builder.add_extension(
             x509.ExtendedKeyUsage(terms.purposes), critical=terms.critical
         )
-    return Party(builder.sign(by.key if by else own, SIGNED_WITH[terms.signed_with]), own)
+    signed = builder.sign(
+        by.key if by else own, SIGNED_WITH[terms.signed_with], ecdsa_deterministic=True
+    )
+    return Party(signed, own)
 
 
 def raw(by: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:

@@ -103,7 +103,7 @@ def certify(level: Level, by: Party | None) -> Party:
             x509.UnrecognizedExtension(ObjectIdentifier(oid), value), critical=False
         )
     signer = key(level.signer) if level.signer else (by.key if by else own)
-    return Party(builder.sign(signer, SHA384()), own)
+    return Party(builder.sign(signer, SHA384(), ecdsa_deterministic=True), own)
 
 
 def signed_tbs(tbs: bytes, by: ec.EllipticCurvePrivateKey) -> bytes:

@@ -3,7 +3,8 @@
 
 Anchors are arguments of every verifier. Production uses `builtin()` and nothing else; a simulated authority builds its
 own with `Anchors(...)`, and its certificates say so. Keys are compared, not certificates: Intel has issued two
-production root certificates for one key. Of NVIDIA's two roots the very certificates are demanded.
+production root certificates for one key. Of NVIDIA's two roots the very certificates are demanded. The root above the
+keys of NVIDIA's Remote Attestation Service (NRAS) is not published with them: what is pinned are the intermediates.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ NVIDIA_DEVICE_IDENTITY_CA_SHA256 = (
 NVIDIA_RIM_SIGNING_ROOT_CA_SHA256 = (
     "12977b5115acb0381179279fffeb5a8c4d264971ebb32298023a465fa41df5d1"
 )
+NVIDIA_NRAS_ISSUER = "https://nras.attestation.nvidia.com"
+NVIDIA_NRAS_INTERMEDIATES_SHA256 = (  # SubjectPublicKeyInfo of NVIDIA Attestation Service GPU Intermediate
+    "fd32837f954e2c45db073105166dfe6985ae0480bb113fba63b091a75affe896",  # 004, RSA, 2025-12-08 to 2029-12-08
+    "ba14d00377699189b6762c22c744a9dbdc62aa9396097ada7150426c6ff39afc",  # 005, P-384, 2026-10-08 to 2030-10-08
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +60,37 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class NvidiaRoots:
-    """NVIDIA's two roots: of device chains, and of the signers of reference manifests; neither stands for the other."""
+    """NVIDIA's roots; none stands for another.
+
+    Attributes:
+        device: of device chains. rim: of the signers of reference manifests.
+        nras: of each intermediate that certifies keys of NRAS, the SHA-256 of its SubjectPublicKeyInfo, 32 bytes. Empty
+            refuses all of its tokens.
+        nras_issuer: what its tokens must name as their issuer (`iss`), to the letter.
+    """
 
     device: Anchor
     rim: Anchor
+    nras: tuple[bytes, ...] = ()
+    nras_issuer: str = NVIDIA_NRAS_ISSUER
 
     @classmethod
-    def from_ders(cls, device_der: bytes, rim_der: bytes) -> NvidiaRoots:
+    def from_ders(
+        cls,
+        device_der: bytes,
+        rim_der: bytes,
+        nras: tuple[bytes, ...] = (),
+        nras_issuer: str = NVIDIA_NRAS_ISSUER,
+    ) -> NvidiaRoots:
         """Pin two self-signed certificates of P-384. Raises VerificationError (`chain`) if one is none."""
-        return cls(Anchor.from_der(device_der, P384), Anchor.from_der(rim_der, P384))
+        device, rim = Anchor.from_der(device_der, P384), Anchor.from_der(rim_der, P384)
+        return cls(device, rim, nras, nras_issuer)
+
+    @property
+    def names(self) -> tuple[bytes, ...]:
+        """What these are told apart from others by. The issuer is one only where tokens of any may be accepted."""
+        issuer = (self.nras_issuer.encode(),) if self.nras else ()
+        return (self.device.certificate.spki, self.rim.certificate.spki, *self.nras, *issuer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +112,15 @@ class Anchors:
 
     @property
     def sha256(self) -> bytes:
-        """32 bytes that name this set in a decision record: the digest of its keys' digests, in field order."""
+        """32 bytes that name this set in a decision record: the digest of its keys' digests, in field order.
+
+        Of NRAS the pins and the issuer's name are digested in the place of keys.
+        """
         keys = [self.intel_sgx_root.certificate.spki]
         for one in self.amd:
             keys += (one.ark.spki, one.ask.spki, one.asvk.spki)
         if self.nvidia is not None:
-            keys += (self.nvidia.device.certificate.spki, self.nvidia.rim.certificate.spki)
+            keys += self.nvidia.names
         return hashlib.sha256(b"".join(hashlib.sha256(key).digest() for key in keys)).digest()
 
 
@@ -104,6 +135,7 @@ def builtin() -> Anchors:
         nvidia=NvidiaRoots.from_ders(
             _nvidia("device-identity-ca.pem", NVIDIA_DEVICE_IDENTITY_CA_SHA256),
             _nvidia("rim-signing-root-ca.pem", NVIDIA_RIM_SIGNING_ROOT_CA_SHA256),
+            tuple(bytes.fromhex(pin) for pin in NVIDIA_NRAS_INTERMEDIATES_SHA256),
         ),
     )
 

@@ -9,11 +9,17 @@ input, never re-serialised. Raises ValueError.
 from __future__ import annotations
 
 import json
+import re
+from itertools import accumulate
 from typing import NoReturn, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _SPACE = " \t\n\r"
+_STRING = re.compile(
+    rb'"(?:[^"\\]|\\.)*"?', re.DOTALL
+)  # one that does not end too: linear in its length
+_STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 def parse(text: bytes) -> dict[str, Json]:
@@ -32,6 +38,13 @@ def parse_signed(text: bytes) -> dict[str, Json]:
 def parse_any(text: bytes) -> Json:
     """The JSON value in `text`, of any type, which nobody vouches for."""
     return _decode(text, _DECODER)
+
+
+def check_depth(text: bytes, most: int) -> None:
+    """Demand that arrays and objects are nested at most `most` deep. Nothing else is said of the text."""
+    brackets = re.findall(rb"[\[\]{}]", _STRING.sub(b"", text))
+    if max(accumulate(_STEPS[one] for one in brackets), default=0) > most:
+        raise ValueError(f"nested more than {most} deep")
 
 
 def _decode(text: bytes, decoder: json.JSONDecoder) -> Json:

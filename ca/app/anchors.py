@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The roots of simulated vendors, from files that the configuration names.
 
-One file holds Intel's simulated root, and each product line of AMD's has a file with its ARK, ASK and ASVK in any
-order. A key of a real vendor among them is refused, alone or with others: evidence of real machines must never lead to
-a certificate that says simulated, nor the other way round.
+One file holds Intel's simulated root, and each product line of AMD's has a file with its ARK, ASK and ASVK. One file
+may have three of NVIDIA's: the roots of devices and of manifests' signers, and the intermediate that certifies keys of
+its attestation service. In each file they stand in any order.
+
+A key of a real vendor among them is refused, alone or with others: evidence of real machines must never lead to a
+certificate that says simulated, nor the other way round.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -16,9 +20,10 @@ from cryptography.x509.oid import NameOID
 
 from ca.errors import ConfigurationError
 from verifiers.amd import AmdHierarchy
-from verifiers.anchors import Anchor, Anchors, builtin
+from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.errors import VerificationError
 from verifiers.evidence import Product
+from verifiers.nvidia.device import nvidia_roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,24 +37,33 @@ _ROLES: Final = {  # common name -> product line and place in its hierarchy
     for product in Product
     for role, prefix in enumerate(("ARK", "SEV", "SEV-VLEK"))
 }
+_NVIDIA: Final = (  # how the common names of the three end
+    "NVIDIA Device Identity CA",
+    "NVIDIA CoRIM signing Root CA",
+    "NVIDIA Attestation Service GPU Intermediate 001",
+)
+_PREFIX: Final = "Simulated "
 
 
-def simulated(files: Sequence[Path]) -> Anchors:
-    """The anchors in these files.
+def simulated(files: Sequence[Path], nras_issuer: str) -> Anchors:
+    """The anchors in these files. `nras_issuer`: what tokens of NVIDIA's simulated service name as theirs.
 
     Raises:
-        ConfigurationError: for the first file that cannot be read or is none of the two, that holds a key of a real
-            vendor, or whose product line stands in another one too; or where Intel's root is missing.
+        ConfigurationError: for the first file that cannot be read or is none of the three, that holds a key of a real
+            vendor, or whose vendor and product line stand in another one too; or where Intel's root is missing.
     """
     intel: list[Anchor] = []
+    nvidia: list[NvidiaRoots] = []
     amd: dict[Product, AmdHierarchy] = {}
     for path in files:
         try:
-            found = _read(path)
+            found = _read(path, nras_issuer)
         except (OSError, ValueError, VerificationError) as error:
             raise ConfigurationError(f"{_KEY}: {path}: {error}") from error
         if isinstance(found, Anchor):
             intel.append(found)
+        elif isinstance(found, NvidiaRoots):
+            nvidia.append(found)
         elif found.product in amd:
             raise ConfigurationError(f"{_KEY}: {path}: another file has AMD {found.product}")
         else:
@@ -58,15 +72,23 @@ def simulated(files: Sequence[Path]) -> Anchors:
         raise ConfigurationError(
             f"{_KEY}: one file with the simulated Intel root is wanted, not {len(intel)}"
         )
-    hierarchies = (amd[product] for product in Product if product in amd)
-    return Anchors(intel_sgx_root=intel[0], amd=tuple(hierarchies), simulated=True)
+    if len(nvidia) > 1:
+        raise ConfigurationError(f"{_KEY}: {len(nvidia)} files have NVIDIA's authorities")
+    return Anchors(
+        intel_sgx_root=intel[0],
+        amd=tuple(amd[product] for product in Product if product in amd),
+        simulated=True,
+        nvidia=nvidia[0] if nvidia else None,
+    )
 
 
-def _read(path: Path) -> Anchor | AmdHierarchy:
+def _read(path: Path, nras_issuer: str) -> Anchor | AmdHierarchy | NvidiaRoots:
     """Raises OSError, ValueError, VerificationError."""
     certificates = x509.load_pem_x509_certificates(path.read_bytes())
     _refuse_real(certificates)
     names = [_common_name(one) for one in certificates]
+    if sorted(names) == sorted(_PREFIX + name for name in _NVIDIA):
+        return _nvidia(dict(zip(names, certificates, strict=True)), nras_issuer)
     if len(certificates) == 1 and names[0] not in _ROLES:
         return Anchor.from_der(certificates[0].public_bytes(Encoding.DER))
     products = {_ROLES[name][0] for name in names if name in _ROLES}
@@ -80,21 +102,33 @@ def _read(path: Path) -> Anchor | AmdHierarchy:
     return AmdHierarchy.from_certificates(product, ark, ask, asvk)
 
 
+def _nvidia(by_name: dict[str, x509.Certificate], nras_issuer: str) -> NvidiaRoots:
+    """Raises VerificationError."""
+    device, rim, intermediate = (by_name[_PREFIX + name] for name in _NVIDIA)
+    pin = sha256(_spki(intermediate.public_key())).digest()
+    device_der, rim_der = (one.public_bytes(Encoding.DER) for one in (device, rim))
+    return NvidiaRoots.from_ders(device_der, rim_der, (pin,), nras_issuer)
+
+
 def _refuse_real(certificates: Iterable[x509.Certificate]) -> None:
     """Raises ValueError."""
     real = _real_keys()
     for one in certificates:
-        if _spki(one.public_key()) in real:
+        spki = _spki(one.public_key())
+        if spki in real or sha256(spki).digest() in real:
             raise ValueError(f"{_common_name(one)} has the key of a real vendor")
 
 
 def _real_keys() -> frozenset[bytes]:
-    """SubjectPublicKeyInfo of every authority that a real vendor's evidence leads to."""
-    anchors = builtin()
+    """SubjectPublicKeyInfo, or its SHA-256, of every authority that a real vendor's evidence leads to."""
+    anchors, nvidia = builtin(), nvidia_roots(builtin())
     of_amd = (one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk))
-    return frozenset(
-        {_spki(anchors.intel_sgx_root.certificate.public_key), *(_spki(key) for key in of_amd)}
+    others = (anchors.intel_sgx_root, nvidia.device, nvidia.rim)
+    spkis = (
+        *(_spki(key) for key in of_amd),
+        *(_spki(one.certificate.public_key) for one in others),
     )
+    return frozenset({*spkis, *nvidia.nras})
 
 
 def _spki(key: CertificatePublicKeyTypes) -> bytes:

@@ -43,6 +43,7 @@ from ca.config.fields import (
 )
 from ca.errors import ConfigurationError
 from ca.fetch.origins import Origin, split_url
+from verifiers.nvidia.endorsements import NVIDIA_NRAS, NVIDIA_OCSP, NVIDIA_RIM, NvidiaSource
 from verifiers.registry import Sources
 from verifiers.snp.endorsements import AMD_KDS, KdsSource
 from verifiers.tdx.endorsements import INTEL_PCS, INTEL_ROOT_CRL, PcsSource
@@ -145,8 +146,9 @@ class Ca(_Section):
     )
     simulated_anchors: Paths = Field(
         default=(),
-        description="Certificates of simulated vendors (PEM): Intel's root, and for each product line of AMD one file"
-        " with its ARK, ASK and ASVK. Only for an authority made by init --simulated.",
+        description="Certificates of simulated vendors (PEM): Intel's root; for each product line of AMD one file with"
+        " its ARK, ASK and ASVK; one with NVIDIA's device, RIM and NRAS authorities. Only for an authority made by init"
+        " --simulated.",
     )
 
     @field_validator("oid_arc")
@@ -192,6 +194,16 @@ class Collateral(_Section):
     kds_base_url: str = Field(
         default=AMD_KDS, description="AMD's key distribution service, or a mirror of its paths."
     )
+    nvidia_rim_base_url: str = Field(
+        default=NVIDIA_RIM, description="NVIDIA's service of reference manifests, or a mirror."
+    )
+    nvidia_ocsp_url: str = Field(
+        default=NVIDIA_OCSP, description="NVIDIA's OCSP responder, or a proxy that caches for it."
+    )
+    nras_base_url: str = Field(
+        default=NVIDIA_NRAS,
+        description="NVIDIA's Remote Attestation Service, for policies that ask it, or a proxy for it.",
+    )
     extra_ca_file: PathFromFile | None = Field(
         default=None,
         description="Authorities (PEM) besides the system's, for a PCCS or a mirror.",
@@ -209,7 +221,14 @@ class Collateral(_Section):
     )
     refresh_hours: RefreshHours = Field(default_factory=RefreshHours)
 
-    @field_validator("pcs_base_url", "root_crl_url", "kds_base_url")
+    @field_validator(
+        "pcs_base_url",
+        "root_crl_url",
+        "kds_base_url",
+        "nvidia_rim_base_url",
+        "nvidia_ocsp_url",
+        "nras_base_url",
+    )
     @classmethod
     def _check_origin(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is None:
@@ -230,13 +249,17 @@ class Collateral(_Section):
         else:
             intel = PcsSource(self.pcs_base_url, update=self.update)
         intel = replace(intel, root_crl_url=self.root_crl_url or intel.root_crl_url)
-        return Sources(intel=intel, amd=KdsSource(self.kds_base_url))
+        nvidia = NvidiaSource(self.nvidia_rim_base_url, self.nvidia_ocsp_url, self.nras_base_url)
+        return Sources(intel=intel, amd=KdsSource(self.kds_base_url), nvidia=nvidia)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """Whom the service may ask, and nobody else."""
-        intel = self.sources.intel
-        urls = (intel.base_url, intel.root_crl_url, self.kds_base_url)
+        intel, nvidia = self.sources.intel, self.sources.nvidia
+        urls = (
+            *(intel.base_url, intel.root_crl_url, self.kds_base_url),
+            *(nvidia.rim_base_url, nvidia.ocsp_url, nvidia.nras_base_url),
+        )
         return tuple({Origin.of(url, private_hosts=self.allow_private_hosts): None for url in urls})
 
     @property
@@ -252,6 +275,11 @@ class Policies(_Section):
         default=None,
         description="Floors of AMD's TCBs by advisory, instead of the package's where it has a higher version.",
         examples=["amd-floors.yaml"],
+    )
+    nvidia_minimums_file: PathFromFile | None = Field(
+        default=None,
+        description="Lowest versions of NVIDIA's drivers and firmware by bulletin, likewise.",
+        examples=["nvidia-minimums.yaml"],
     )
 
 

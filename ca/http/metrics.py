@@ -46,6 +46,7 @@ class Alarm(StrEnum):
     UNHANDLED = "unhandled"  # an exception that nobody expected
     INTERNAL = "internal"  # one of our own checks failed
     CONFIGURATION = "configuration"  # no issuing CA in force, and the like
+    DISAGREEMENT = "disagreement"  # a vendor's verifier accepts what ours refuses, or the reverse
 
 
 class FetchCounts(Protocol):

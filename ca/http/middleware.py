@@ -149,7 +149,7 @@ def _report(doors: Doors, request: web.Request, error: Exception, template: str)
     metrics.refused(problem.code)
     if problem.alarm is not None:
         metrics.alarm(problem.alarm)
-    if problem.status >= 500:
+    if problem.status >= 500 or problem.alarm is not None:
         _log.error(
             "http.failed",
             request_id=request[REQUEST_ID],

@@ -89,6 +89,11 @@ _COLLATERAL: Final = frozenset(
         Reason.COLLATERAL_SIGNATURE,
         Reason.COLLATERAL_NOT_YET_VALID,
         Reason.COLLATERAL_EXPIRED,
+        Reason.RIM_SIGNATURE,
+        Reason.OCSP_INVALID,
+        Reason.TOKEN_ALG,
+        Reason.TOKEN_KEY_UNKNOWN,
+        Reason.TOKEN_INVALID,
     }
 )
 _EVIDENCE: Final = (
@@ -175,7 +180,9 @@ def _of_evidence(error: VerificationError) -> Problem:
 def _of_request(error: RequestRefused) -> Problem:
     match error:
         case Denied():
-            return Problem(403, error.code, error.detail, findings=error.findings)
+            disagreement = error.code == Reason.VERIFIERS_DISAGREE
+            alarm = Alarm.DISAGREEMENT if disagreement else None
+            return Problem(403, error.code, error.detail, findings=error.findings, alarm=alarm)
         case RateLimited():
             return Problem(429, error.code, error.detail, retry_after=error.retry_after)
         case _:

@@ -19,9 +19,9 @@ from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
 from ca.issuance.request import Assurance
 from ca.ports import Outcome, PolicyState
 from ca.tokens import Scope
-from verifiers.evidence import MAX_BYTES, EvidenceKind
+from verifiers.evidence import DEVICE_KINDS, MAX_BYTES, MAX_DEVICES, EvidenceKind
 
-MAX_EVIDENCE = 8  # pieces; each kind at most once
+MAX_EVIDENCE = len(EvidenceKind) - len(DEVICE_KINDS) + MAX_DEVICES  # pieces
 MAX_PAGE = 1000
 
 
@@ -71,7 +71,8 @@ class EnrollmentBody(Model):
     evidence: list[EvidenceBody] = Field(
         min_length=1,
         max_length=MAX_EVIDENCE,
-        description="One quote or report of the CPU's own, and what belongs to it; each kind at most once.",
+        description="One quote or report of the CPU's own, what belongs to it, and up to 16 devices; every kind but the"
+        " devices' at most once.",
     )
 
 

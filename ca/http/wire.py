@@ -35,7 +35,7 @@ from ca.http.schema import (
 )
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import MAX_BYTES, Evidence
+from verifiers.evidence import DEVICE_KINDS, MAX_BYTES, MAX_DEVICES, Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -110,12 +110,16 @@ def decode_enrollment(body: bytes) -> EnrollmentRequest:
 
     Raises:
         RequestRefused: `malformed`, `too-large`.
-        VerificationError: `unsupported-tee` for an unknown kind of evidence, `evidence` for two pieces of one kind.
+        VerificationError: `unsupported-tee` for an unknown kind of evidence, `evidence` for more pieces of one kind
+            than an attester has.
     """
     parsed = _parse(body)
-    kinds = [piece.kind for piece in parsed.evidence]
-    if len(set(kinds)) != len(kinds):
-        raise VerificationError(Reason.EVIDENCE, "each kind of evidence at most once")
+    once = [piece.kind for piece in parsed.evidence if piece.kind not in DEVICE_KINDS]
+    devices = len(parsed.evidence) - len(once)
+    if len(set(once)) != len(once) or devices > MAX_DEVICES:
+        raise VerificationError(
+            Reason.EVIDENCE, f"at most {MAX_DEVICES} devices, and every other kind at most once"
+        )
     return EnrollmentRequest(
         nonce=_unb64("nonce", parsed.nonce),
         profile=parsed.profile,

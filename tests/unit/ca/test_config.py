@@ -26,6 +26,7 @@ from ca.config import (
     template,
 )
 from ca.errors import ConfigurationError
+from verifiers.nvidia.endorsements import NvidiaSource
 from verifiers.registry import Sources
 from verifiers.snp.endorsements import KdsSource
 from verifiers.tdx.endorsements import PcsSource
@@ -363,6 +364,9 @@ class TestConfig:
             "api.trustedservices.intel.com",
             "certificates.trustedservices.intel.com",
             "kdsintf.amd.com",
+            "rim.attestation.nvidia.com",
+            "ocsp.ndis.nvidia.com",
+            "nras.attestation.nvidia.com",
         ]
         assert {origin.scheme for origin in default.origins} == {"https"}
         assert default.refresh_after.keys() == {
@@ -379,15 +383,23 @@ class TestConfig:
             "pccs": True,
             "update": "early",
             "kds_base_url": "https://kds.example/amd/",
+            "nvidia_rim_base_url": "https://nvidia.example/rims/",
+            "nvidia_ocsp_url": "https://nvidia.example/ocsp",
+            "nras_base_url": "https://nras.example",
         }
         mirrored = read({"collateral": mirrors}).collateral
         assert mirrored.sources == Sources(
             PcsSource.pccs("https://pccs.example:8081", "early"),
             KdsSource("https://kds.example/amd"),
+            NvidiaSource(
+                "https://nvidia.example/rims", "https://nvidia.example/ocsp", "https://nras.example"
+            ),
         )
         assert [origin.key for origin in mirrored.origins] == [
             ("https", "pccs.example", 8081),
             ("https", "kds.example", 443),
+            ("https", "nvidia.example", 443),
+            ("https", "nras.example", 443),
         ]
         elsewhere = read({"collateral": mirrors | {"root_crl_url": "https://crl.example/root"}})
         assert elsewhere.collateral.sources.intel.root_crl_url == "https://crl.example/root"

@@ -17,9 +17,10 @@ from ca.app.anchors import simulated
 from ca.errors import ConfigurationError
 from simulator.amd import FakeAmd
 from simulator.intel import FakeIntel
+from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
 from tests.authority_lab import NOW
-from verifiers.anchors import Anchor, builtin
+from verifiers.anchors import Anchor, NvidiaRoots, builtin
 from verifiers.evidence import Product
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 AMD = FakeAmd.create(NOW, seed=b"anchors")
 INTEL = FakeIntel.create(NOW, seed=b"anchors")
+NVIDIA = FakeNvidia.create(NOW, seed=b"anchors")
+# The roots of devices and manifests, and the intermediate of the attestation service.
+OF_NVIDIA = (NVIDIA.device_root_der, NVIDIA.rim_root_der, NVIDIA.nras.intermediate_der)
+ISSUER = "https://nras.example"
 
 
 class Files:
@@ -53,7 +58,7 @@ def files(tmp_path: Path) -> Files:
 def refusal(files: Files, path: Path | None = None) -> str:
     """What is said, and of which file."""
     with pytest.raises(ConfigurationError) as caught:
-        simulated(files.paths)
+        simulated(files.paths, ISSUER)
     start = f"ca.simulated_anchors: {path}: " if path else "ca.simulated_anchors: "
     assert caught.value.detail.startswith(start)
     return caught.value.detail.removeprefix(start)
@@ -70,7 +75,7 @@ def test_told_apart_by_their_names(files: Files, order: str) -> None:
     for name in ("Turin", "Milan"):
         files.add(in_order(AMD.line(name), order))
     files.add(pem(INTEL.root_der))
-    anchors = simulated(files.paths)
+    anchors = simulated(files.paths, ISSUER)
     assert anchors.simulated
     assert anchors.intel_sgx_root == Anchor.from_der(INTEL.root_der)
     assert [one.product for one in anchors.amd] == [Product.MILAN, Product.TURIN]
@@ -85,12 +90,12 @@ def test_the_order_of_the_files_makes_no_other_anchors(files: Files) -> None:
     """Decisions name them by digest."""
     for text in (pem(INTEL.root_der), AMD.line("Turin").pem, AMD.line("Milan").pem):
         files.add(text)
-    assert simulated(files.paths).sha256 == simulated(files.paths[::-1]).sha256
+    assert simulated(files.paths, ISSUER).sha256 == simulated(files.paths[::-1], ISSUER).sha256
 
 
 def test_intel_alone(files: Files) -> None:
     files.add(pem(INTEL.root_der))
-    assert simulated(files.paths).amd == ()
+    assert simulated(files.paths, ISSUER).amd == ()
 
 
 def test_intel_is_there_once(files: Files) -> None:
@@ -146,7 +151,42 @@ def test_a_certificate_that_is_no_root(files: Files) -> None:
     assert "not self-signed" in refusal(files, path)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_of_nvidia_each_for_its_own_use(files: Files, order: tuple[int, ...]) -> None:
+    files.add(pem(INTEL.root_der))
+    files.add(pem(*(OF_NVIDIA[place] for place in order)))
+    found = simulated(files.paths, ISSUER).nvidia
+    assert found == NvidiaRoots.from_ders(*OF_NVIDIA[:2], NVIDIA.nras_pins, ISSUER)
+
+
+@pytest.mark.parametrize("places", [(0,), (0, 1), (0, 1, 1), (0, 1, 2, 2)])
+def test_of_nvidia_all_three_and_each_once(files: Files, places: tuple[int, ...]) -> None:
+    files.add(pem(INTEL.root_der))
+    path = files.add(pem(*(OF_NVIDIA[place] for place in places)))
+    if (
+        len(places) == 1
+    ):  # one self-signed certificate alone is taken for Intel's, which is of another curve
+        assert "not" in refusal(files, path)
+    else:
+        assert "no ARK, ASK and ASVK" in refusal(files, path)
+
+
+def test_nvidia_is_there_once(files: Files) -> None:
+    for text in (pem(INTEL.root_der), pem(*OF_NVIDIA), pem(*OF_NVIDIA)):
+        files.add(text)
+    assert refusal(files) == "2 files have NVIDIA's authorities"
+
+
 # no real key among them
+
+
+def test_a_real_root_of_nvidia_among_simulated_ones(files: Files) -> None:
+    real = builtin().nvidia
+    assert real is not None
+    for anchor in (real.device, real.rim):
+        path = files.add(pem(anchor.certificate.der, *OF_NVIDIA[1:]))
+        assert "has the key of a real vendor" in refusal(files, path)
+        files.paths.clear()
 
 
 def test_the_real_root_of_intel(files: Files) -> None:

@@ -8,21 +8,32 @@ Every rule runs, whatever the others say; one that denies, denies. A rule that f
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from policies import snp_guest_rules, snp_platform_rules, snp_tcb_rules, tcb_rules, td_rules
-from policies.case import Case, SnpCase, TdxCase, passed
+from policies import (
+    nvidia_rules,
+    nvidia_version_rules,
+    snp_guest_rules,
+    snp_platform_rules,
+    snp_tcb_rules,
+    tcb_rules,
+    td_rules,
+)
+from policies.case import Case, NvidiaCase, SnpCase, TdxCase, UnverifiedDevices, passed
 from policies.floors import builtin_floors
 from policies.measurements import measure
+from policies.minimums import builtin_minimums
 from policies.result import (
     AttestationResult,
     Finding,
     FloorsRef,
+    MinimumsRef,
     PolicyRef,
     RuleResult,
     instant_text,
 )
 from policies.rules import RuleId
+from verifiers.nvidia.claims import NvidiaSetClaims
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
     from policies.document import PolicyDocument
     from policies.floors import Floors
     from policies.loader import LoadedPolicy
+    from policies.minimums import Minimums
     from verifiers.claims import Claims
 
 
@@ -107,6 +119,21 @@ SNP_CHECKS = (
     snp_platform_rules.check_revocation,
     snp_platform_rules.check_chip,
 )
+NVIDIA_CHECKS = (
+    nvidia_rules.check_collateral,
+    nvidia_rules.check_count,
+    nvidia_rules.check_model,
+    nvidia_rules.check_mode,
+    nvidia_rules.check_appraisal,
+    nvidia_version_rules.check_driver,
+    nvidia_version_rules.check_vbios,
+    nvidia_rules.check_coverage,
+    nvidia_rules.check_fwid,
+    nvidia_rules.check_revocation,
+    nvidia_rules.check_device,
+)
+
+Devices: TypeAlias = "NvidiaSetClaims | UnverifiedDevices | None"
 
 
 def matches(document: PolicyDocument, claims: Claims) -> bool:
@@ -117,22 +144,40 @@ def matches(document: PolicyDocument, claims: Claims) -> bool:
 
 
 def appraise(
-    claims: Claims, policy: LoadedPolicy, now: datetime, floors: Floors | None = None
+    claims: Claims,
+    policy: LoadedPolicy,
+    now: datetime,
+    floors: Floors | None = None,
+    *,
+    devices: Devices = None,
+    minimums: Minimums | None = None,
 ) -> AttestationResult:
     """Judge verified claims by one policy at `now` (timezone-aware UTC).
 
-    `floors`: where a policy for SNP names advisories; those that the package brings if not given.
+    Args:
+        claims: of the CPU.
+        policy: by which to judge.
+        now: when.
+        floors: where a policy for SNP names advisories; those that the package brings if not given.
+        devices: those beside the CPU, verified; how many were sent where the policy wants none, so that nobody has
+            looked at them; None if none were sent.
+        minimums: where the section `nvidia` names advisories, likewise.
     """
-    case = Case(claims, policy.document, now)
+    document = policy.document
+    case = Case(claims, document, now)
     measured = measure(case)
-    consulted = _consulted(policy.document, floors)
+    consulted = _consulted(document, floors)
     findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
     findings += _of_its_technology(case, consulted)
-    softened = tuple(_soften(finding, case) for finding in findings)
+    softened = tuple(_soften(finding, document, now) for finding in findings)
+    softened += appraise_devices(devices, document, now, minimums)
     ends = [finding.until for finding in softened if finding.until is not None]
+    if isinstance(devices, NvidiaSetClaims):
+        ends += [device.certificates_expire for device in devices.devices]
+    asked = _asked_minimums(document, minimums)
     return AttestationResult(
-        policy=PolicyRef(policy.document.name, policy.document.version, policy.sha256),
+        policy=PolicyRef(document.name, document.version, policy.sha256),
         findings=softened,
         matched=measured.matched,
         pinned=measured.pinned,
@@ -141,7 +186,32 @@ def appraise(
         evidence_sha256=claims.evidence_sha256,
         appraised_at=now,
         floors=FloorsRef(consulted.file.version, consulted.sha256) if consulted else None,
+        minimums=MinimumsRef(asked.file.version, asked.sha256) if asked else None,
     )
+
+
+def appraise_devices(
+    devices: Devices, document: PolicyDocument, now: datetime, minimums: Minimums | None = None
+) -> tuple[Finding, ...]:
+    """What the section `nvidia` says of devices: a part of every appraisal, and for looking at devices without a CPU.
+
+    Arguments as those of `appraise`. A document without the section refuses devices; of none it says nothing.
+    """
+    findings = list(nvidia_rules.check_unexpected(document, devices))
+    if document.nvidia is not None:
+        asked = _asked_minimums(document, minimums)
+        verified = devices.devices if isinstance(devices, NvidiaSetClaims) else ()
+        advisories = asked.file.advisories if asked else {}
+        case = NvidiaCase(verified, document.nvidia, advisories, now)
+        findings += [finding for check in NVIDIA_CHECKS for finding in check(case)]
+    return tuple(_soften(finding, document, now) for finding in findings)
+
+
+def _asked_minimums(document: PolicyDocument, minimums: Minimums | None) -> Minimums | None:
+    """The minimums that the document asks; None if it names no advisory."""
+    if document.nvidia is None or not document.nvidia.advisories:
+        return None
+    return minimums or builtin_minimums()
 
 
 def _consulted(document: PolicyDocument, floors: Floors | None) -> Floors | None:
@@ -168,14 +238,14 @@ def _of_its_technology(case: Case, floors: Floors | None) -> Iterator[Finding]:
             assert_never(case.claims)
 
 
-def _soften(finding: Finding, case: Case) -> Finding:
+def _soften(finding: Finding, document: PolicyDocument, now: datetime) -> Finding:
     if finding.result is not RuleResult.FAIL:
         return finding
-    reason = case.document.relax.get(finding.rule)
+    reason = document.relax.get(finding.rule)
     if reason is not None:
         return replace(finding, result=RuleResult.WARNED, hint=f"relaxed by the policy: {reason}")
-    until = case.document.warn.get(finding.rule)
-    if until is not None and case.now < until:
+    until = document.warn.get(finding.rule)
+    if until is not None and now < until:
         hint = f"{finding.hint}; only a warning until {instant_text(until)}"
         return replace(finding, result=RuleResult.WARNED, hint=hint, until=until)
     return finding

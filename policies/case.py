@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.result import RuleResult
+from verifiers.nvidia.claims import DeviceKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from policies import floors, minimums
     from policies.document import PolicyDocument
-    from policies.floors import Advisory
+    from policies.nvidia_document import NvidiaRules
     from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from verifiers.claims import Claims
+    from verifiers.nvidia.claims import NvidiaClaims
     from verifiers.snp.claims import SnpClaims
     from verifiers.tdx.claims import TdxClaims
 
@@ -45,8 +48,40 @@ class SnpCase:
 
     claims: SnpClaims
     rules: SnpRules
-    advisories: Mapping[str, Advisory]
+    advisories: Mapping[str, floors.Advisory]
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedDevices:
+    """Evidence of devices that nobody looked at, because the policy wants none. `count`: how many, at least one."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class NvidiaCase:
+    """Devices and the section `nvidia`, for the rules over them.
+
+    Attributes:
+        devices: verified, in the order of the evidence; none if no evidence of a device came.
+        advisories: of the minimums that the policy asks.
+    """
+
+    devices: tuple[NvidiaClaims, ...]
+    rules: NvidiaRules
+    advisories: Mapping[str, minimums.Advisory]
+    now: datetime
+
+    @property
+    def placed(self) -> tuple[tuple[int, NvidiaClaims], ...]:
+        """Each with its place in the evidence, by which findings name it."""
+        return tuple(enumerate(self.devices))
+
+    @property
+    def gpus(self) -> tuple[tuple[int, NvidiaClaims], ...]:
+        """The GPUs among them."""
+        return tuple(one for one in self.placed if one[1].kind is DeviceKind.GPU)
 
 
 def passed(good: bool) -> RuleResult:  # noqa: FBT001  a comparison, read where it stands

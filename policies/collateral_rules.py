@@ -26,25 +26,25 @@ def part_of(claims: Claims, name: str) -> PartValidity | None:
     return next((part for part in claims.collateral if part.part == name), None)
 
 
-def missing_part(name: str) -> Finding:
-    """`collateral-stale`: a part that must be there is not."""
+def missing_part(name: str, owner: str = "") -> Finding:
+    """`collateral-stale`: a part that must be there is not. `owner`: begins the path, where that is not the CPU."""
     return Finding(
         RuleId.COLLATERAL_STALE,
-        f"collateral.{name}",
+        f"{owner}collateral.{name}",
         RuleResult.MISSING,
         expected="its next update",
         hint=f"{name} is not part of the collateral",
     )
 
 
-def freshness(part: PartValidity, budget: timedelta, instant: datetime) -> Finding:
+def freshness(part: PartValidity, budget: timedelta, instant: datetime, owner: str = "") -> Finding:
     """`collateral-stale`: at `instant` the part is not past its next update by more than `budget`."""
     late = max(instant - part.next_update, timedelta())
     stale = bool(late) or part.expired_since is not None
     tolerated = RuleResult.WARNED if budget and late <= budget else RuleResult.FAIL
     return Finding(
         RuleId.COLLATERAL_STALE,
-        f"collateral.{part.part}",
+        f"{owner}collateral.{part.part}",
         tolerated if stale else RuleResult.PASS,
         expected=f"at most {budget} past its next update",
         actual=f"next update {part.next_update:%Y-%m-%dT%H:%M:%SZ}",

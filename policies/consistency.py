@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from policies.measurements import tells_apart
 from policies.names import MAX_NAMES, NameKind, check_template
 from policies.registers import MUST_PIN, SIGNERS, reported_by
-from policies.rules import RULES
+from policies.rules import DEVICE_RULES, RULES
 from policies.snp_document import Components, IdBlock
-from verifiers.evidence import Product
+from verifiers.evidence import MAX_DEVICES, Product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from policies.document import PolicyDocument
+    from policies.nvidia_document import NvidiaRules
     from policies.registers import Register
     from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
@@ -44,6 +45,8 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         yield from _tdx(document.tdx)
     if document.snp is not None:
         yield from _snp(document, document.snp)
+    if document.nvidia is not None:
+        yield from _nvidia(document.nvidia)
     yield from _names(document)
 
 
@@ -111,19 +114,34 @@ def _softened(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         for rule in rules:
             if rule not in RULES[tee]:
                 yield (key, rule.value), f"{tee} has no such rule"
+            if rule in DEVICE_RULES and document.nvidia is None:
+                yield (key, rule.value), "the policy is about no devices: it has no section nvidia"
 
 
 def _snp(document: PolicyDocument, rules: SnpRules) -> Iterator[tuple[Path, str]]:
     if rules.id_block != IdBlock() and not tells_apart(document, SIGNERS):
         yield ("snp", "id_block"), _NOT_SIGNED
-    for index, advisory in enumerate(rules.tcb.advisories):
-        if advisory in rules.tcb.advisories[:index]:
-            yield ("snp", "tcb", "advisories", index), f"{advisory} is listed twice"
+    yield from _twice(("snp", "tcb", "advisories"), rules.tcb.advisories)
     for target, floor in rules.tcb.minimum.items():
         for name, parts in floor:
             if isinstance(parts, Components):
                 for part, message in _incomparable(target, parts):
                     yield ("snp", "tcb", "minimum", target, name, part), message
+
+
+def _nvidia(rules: NvidiaRules) -> Iterator[tuple[Path, str]]:
+    if not rules.gpus.max and not rules.switches.max:
+        yield ("nvidia", "gpus"), "no device at all: leave the section out, which takes none"
+    if rules.gpus.min + rules.switches.min > MAX_DEVICES:
+        yield ("nvidia", "gpus"), f"more than {MAX_DEVICES} devices with the switches"
+    yield from _twice(("nvidia", "driver", "advisories"), rules.driver.advisories)
+    yield from _twice(("nvidia", "vbios", "advisories"), rules.vbios.advisories)
+
+
+def _twice(path: Path, names: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield (*path, index), f"{name} is listed twice"
 
 
 def _incomparable(target: str, parts: Components) -> Iterator[tuple[str, str]]:

@@ -2,9 +2,9 @@
 """The policy document: every key that exists, its type, and what holds when it is not said.
 
 Frozen pydantic models that refuse unknown keys; the sections of the technologies stand in `policies.tdx_document` and
-`policies.snp_document`. A model knows the form of its own values; what concerns several of them is looked at by
-`policies.consistency`, and whether the whole is wise by `policies.lint`. Defaults are the strict choice: what a
-document does not say is not allowed.
+`policies.snp_document`, that of devices in `policies.nvidia_document`. A model knows the form of its own values; what
+concerns several of them is looked at by `policies.consistency`, and whether the whole is wise by `policies.lint`.
+Defaults are the strict choice: what a document does not say is not allowed.
 
 A date means the instant 00:00:00 UTC at its start; what holds `until` or `expires` at an instant holds before it only.
 Keys are only ever added, and an added key's default keeps old documents meaning what they meant.
@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from policies.model import Model, at_most
+from policies.nvidia_document import NvidiaRules
 from policies.registers import Register
 from policies.rules import RELAXABLE, WARNABLE, RuleId
 from policies.scalars import (
@@ -165,7 +166,11 @@ class Issue(Model):
 
 
 class PolicyDocument(Model):
-    """One version of one policy. Of the sections of technologies, exactly that of `match.tee` is there."""
+    """One version of one policy. Of the sections of technologies, exactly that of `match.tee` is there.
+
+    Attributes:
+        nvidia: the devices that a machine must have beside its CPU; evidence of devices is refused if not said.
+    """
 
     name: Slug
     version: int = Field(ge=1, le=2**31 - 1)  # rises with every change
@@ -176,6 +181,7 @@ class PolicyDocument(Model):
     reference_sets: dict[Identifier, tuple[ReferenceEntry, ...]] = Field(default_factory=dict)
     tdx: TdxRules | None = Field(default=None, validate_default=True)
     snp: SnpRules | None = Field(default=None, validate_default=True)
+    nvidia: NvidiaRules | None = None
     relax: dict[Relaxable, Reason] = Field(default_factory=dict)
     warn: dict[Warnable, Instant] = Field(default_factory=dict)
     issue: Issue = Issue()

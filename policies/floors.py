@@ -1,29 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What AMD's bulletins ask of a platform, as data: one file with a version, advisory by advisory.
 
-A policy names advisories; which numbers that means stands here, so that a new bulletin is a new file and no new
-program. The file of the package is only the first: a newer one wins (`newest`), and versions only rise. Everything in a
-file is checked as strictly as a policy. It never says more than its sources do: a CPU model that an advisory does not
-name has no floor by it, and a policy that names the advisory denies it.
+A policy names advisories; which numbers that means stands here (see `policies.versioned`). A list never says more than
+its sources do: a CPU model that an advisory does not name has no floor by it, and a policy that names the advisory
+denies it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from policies.errors import PolicyError, Problem
 from policies.model import Model
-from policies.reading import read
 from policies.scalars import Identifier, Instant, Text
 from policies.snp_document import CpuName, TcbFloor
+from policies.versioned import ListFile, Versioned, newest, packaged, read_list
 from verifiers.evidence import Product
 from verifiers.snp.claims import PlatformBit
+
+__all__ = ["Advisory", "FloorFile", "Floors", "builtin_floors", "load_floors", "newest"]
 
 
 class Advisory(Model):
@@ -55,47 +53,25 @@ class Advisory(Model):
         return self
 
 
-class FloorFile(Model):
+class FloorFile(ListFile):
     """One version of the file."""
 
-    version: int = Field(ge=1, le=2**31 - 1)  # rises with every change
-    date: Instant
-    description: Text = ""
     advisories: dict[Identifier, Advisory] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Floors:
-    """A file with the exact bytes it was read from, which a record keeps, and their SHA-256 (32 bytes)."""
+class Floors(Versioned[FloorFile]):
+    """A file of floors as it was read."""
 
-    file: FloorFile
-    text: bytes = field(repr=False)
-    sha256: bytes
+    noun: ClassVar[str] = "floors"
 
 
 def load_floors(text: bytes) -> Floors:
     """Read YAML or JSON. Raises PolicyError with every fault, each with its place."""
-    reading = read(text, FloorFile)
-    reading.check()
-    return Floors(reading.value, text, hashlib.sha256(text).digest())
+    return Floors(*read_list(text, FloorFile))
 
 
 @cache
 def builtin_floors() -> Floors:
     """Those that the package brings."""
-    return load_floors(resources.files("policies").joinpath("data", "amd-floors.yaml").read_bytes())
-
-
-def newest(first: Floors, *others: Floors) -> Floors:
-    """The one of the highest version. Raises PolicyError if two different ones have the same version."""
-    best = first
-    for one in others:
-        if one.file.version == best.file.version and one.sha256 != best.sha256:
-            message = (
-                f"floors of version {one.file.version} with other content: versions only rise, so give the file that "
-                "is to win a higher one"
-            )
-            raise PolicyError((Problem("version", 0, 0, message),))
-        if one.file.version > best.file.version:
-            best = one
-    return best
+    return load_floors(packaged("amd-floors.yaml"))

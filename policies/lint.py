@@ -12,6 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from policies import nvidia_lint
 from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
@@ -104,6 +105,8 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
                 (section, "measurements", index),
                 f"the reference set {name} has no entry in force",
             )
+    if document.nvidia is not None:
+        yield from nvidia_lint.errors(document.nvidia)
     yield from _names(document)
 
 
@@ -155,6 +158,8 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         yield from _tdx_warnings(document.tdx, now)
     if document.snp is not None:
         yield from _snp_warnings(document.snp)
+    if document.nvidia is not None:
+        yield from nvidia_lint.warnings(document.nvidia)
     for rule in document.relax:
         yield ("relax", rule.value), f"the rule {rule} is off"
     for rule, until in document.warn.items():

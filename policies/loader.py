@@ -49,11 +49,15 @@ def load_policy(text: bytes) -> LoadedPolicy:
     return LoadedPolicy(reading.value, hashlib.sha256(text).digest(), reading.marks)
 
 
-def load_default(tee: Tee) -> LoadedPolicy:
-    """The strict default document of one technology: it pins nothing yet, so it accepts nothing."""
-    return load_policy(default_text(tee))
+def load_default(tee: Tee, *, devices: bool = False) -> LoadedPolicy:
+    """The strict default document of one technology: it pins nothing yet, so it accepts nothing.
+
+    `devices`: the one that wants NVIDIA's devices beside the CPU, which the other refuses.
+    """
+    return load_policy(default_text(tee, devices=devices))
 
 
-def default_text(tee: Tee) -> bytes:
+def default_text(tee: Tee, *, devices: bool = False) -> bytes:
     """The commented text of `load_default`, for an operator to start from."""
-    return resources.files("policies").joinpath("defaults", f"{tee}-strict.yaml").read_bytes()
+    name = f"{tee}-nvidia-strict.yaml" if devices else f"{tee}-strict.yaml"
+    return resources.files("policies").joinpath("defaults", name).read_bytes()

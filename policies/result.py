@@ -73,7 +73,9 @@ class Finding:
         }
 
 
-_NAMES_A_MACHINE = frozenset({RuleId.CHIP_LIST})  # rules whose `actual` is a hardware id
+_NAMES_A_MACHINE = frozenset(
+    {RuleId.CHIP_LIST, RuleId.DEVICE_LIST}
+)  # rules whose `actual` is a hardware id
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,14 @@ class PolicyRef:
 @dataclass(frozen=True, slots=True)
 class FloorsRef:
     """Which list of TCB floors was asked: version and the SHA-256 (32 bytes) of its text."""
+
+    version: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumsRef:
+    """Which list of lowest driver and firmware versions was asked, likewise."""
 
     version: int
     sha256: bytes
@@ -112,7 +122,7 @@ class AttestationResult:
 
     Attributes:
         policy: None where none, or more than one, applies.
-        findings: of every rule, in the order of `RuleId`.
+        findings: of every rule, in the order of `RuleId`; behind them those about devices, likewise.
         matched: one per reference set that matched.
         pinned: registers that matched a reference value, with that value.
         unpinned: registers that must be pinned but are exempt, with the policy's reason.
@@ -120,7 +130,7 @@ class AttestationResult:
             staleness, the policy, matched entries, accepted statuses and warnings. None if denied without a policy.
         evidence_sha256: 32 bytes.
         appraised_at: the `now` of the appraisal.
-        floors: None where the policy asks none; then the JSON has no such key either.
+        floors, minimums: None where the policy asks none; then the JSON has no such key either.
     """
 
     policy: PolicyRef | None
@@ -132,6 +142,7 @@ class AttestationResult:
     evidence_sha256: bytes
     appraised_at: datetime
     floors: FloorsRef | None = None
+    minimums: MinimumsRef | None = None
 
     @property
     def decision(self) -> Decision:
@@ -161,8 +172,6 @@ class AttestationResult:
 
     def as_json(self) -> dict[str, object]:
         """Everything, as JSON values."""
-        floors = self.floors
-        asked = {"version": floors.version, "sha256": floors.sha256.hex()} if floors else None
         return {
             "decision": self.decision.value,
             "policy": _policy_json(self.policy),
@@ -176,7 +185,8 @@ class AttestationResult:
             "valid_until": instant_text(self.valid_until) if self.valid_until else None,
             "evidence_sha256": self.evidence_sha256.hex(),
             "appraised_at": instant_text(self.appraised_at),
-            **({"floors": asked} if asked else {}),
+            **_asked_json("floors", self.floors),
+            **_asked_json("minimums", self.minimums),
         }
 
     def to_json(self) -> str:
@@ -191,6 +201,12 @@ def log_text(record: str) -> str:
         if finding["rule"] in _NAMES_A_MACHINE:
             finding["actual"] = "a hardware id, which is in the record only"
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _asked_json(name: str, asked: FloorsRef | MinimumsRef | None) -> dict[str, object]:
+    if asked is None:
+        return {}
+    return {name: {"version": asked.version, "sha256": asked.sha256.hex()}}
 
 
 def _policy_json(policy: PolicyRef | None) -> dict[str, object] | None:

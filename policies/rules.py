@@ -15,7 +15,7 @@ from verifiers.evidence import Tee
 
 
 class RuleId(StrEnum):
-    """Every rule. The order is the order of findings."""
+    """Every rule. The order is that of findings; those about devices stand behind all others."""
 
     NO_POLICY = "no-policy"
     SEVERAL_POLICIES = "several-policies"
@@ -55,7 +55,35 @@ class RuleId(StrEnum):
     REVOCATION_UNKNOWN = "revocation-unknown"
     FMSPC = "fmspc"
     CHIP_LIST = "chip-list"
+    DEVICE_UNEXPECTED = "device-unexpected"
+    DEVICE_COUNT = "device-count"
+    DEVICE_MODEL = "device-model"
+    DEVICE_MODE = "device-mode"
+    DEVICE_APPRAISAL = "device-appraisal"
+    DRIVER_MINIMUM = "driver-minimum"
+    VBIOS_MINIMUM = "vbios-minimum"
+    RIM_COVERAGE = "rim-coverage"
+    FWID_MISSING = "fwid-missing"
+    DEVICE_REVOCATION_UNKNOWN = "device-revocation-unknown"
+    DEVICE_LIST = "device-list"
 
+
+# About devices beside the CPU, whatever that is of. `collateral-stale` is about their collateral too.
+DEVICE_RULES = frozenset(
+    {
+        RuleId.DEVICE_UNEXPECTED,
+        RuleId.DEVICE_COUNT,
+        RuleId.DEVICE_MODEL,
+        RuleId.DEVICE_MODE,
+        RuleId.DEVICE_APPRAISAL,
+        RuleId.DRIVER_MINIMUM,
+        RuleId.VBIOS_MINIMUM,
+        RuleId.RIM_COVERAGE,
+        RuleId.FWID_MISSING,
+        RuleId.DEVICE_REVOCATION_UNKNOWN,
+        RuleId.DEVICE_LIST,
+    }
+)
 
 _COMMON = frozenset(
     {
@@ -91,7 +119,7 @@ _SNP = frozenset(
 )
 RULES: dict[Tee, frozenset[RuleId]] = {
     Tee.TDX: frozenset(RuleId) - _SNP,
-    Tee.SNP: _COMMON | _SNP,
+    Tee.SNP: _COMMON | _SNP | DEVICE_RULES,
 }
 
 RELAXABLE = frozenset(
@@ -108,6 +136,7 @@ RELAXABLE = frozenset(
         RuleId.ALIAS_CHECK_MISSING,
         RuleId.REPORTED_BELOW_COMMITTED,
         RuleId.COMMITTED_BELOW_CURRENT,
+        RuleId.FWID_MISSING,
     }
 )
 
@@ -129,5 +158,10 @@ WARNABLE = frozenset(
         RuleId.SVN_MINIMUM,
         RuleId.FMSPC,
         RuleId.CHIP_LIST,
+        RuleId.DEVICE_MODEL,
+        RuleId.DRIVER_MINIMUM,
+        RuleId.VBIOS_MINIMUM,
+        RuleId.RIM_COVERAGE,
+        RuleId.DEVICE_LIST,
     }
 )

@@ -14,7 +14,7 @@ from policies.appraise import appraise
 from policies.loader import load_default
 from policies.registers import MUST_PIN
 from policies.result import Decision, Finding, RuleResult
-from policies.rules import RELAXABLE, RULES, WARNABLE, RuleId
+from policies.rules import DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
 from tests.unit.policies.claims_factory import (
     COLLATERAL,
     GOOD,
@@ -106,7 +106,9 @@ def test_findings_stand_in_the_order_of_the_rules() -> None:
 
 def test_all_rules_run_and_each_denies() -> None:
     """Claims with everything wrong: no rule hides another."""
-    assert {finding.rule for finding in appraise(WORST, STRICT, NOW).denying} == RULES[Tee.TDX] - {
+    assert {finding.rule for finding in appraise(WORST, STRICT, NOW).denying} == RULES[
+        Tee.TDX
+    ] - DEVICE_RULES - {
         RuleId.NO_POLICY,
         RuleId.SEVERAL_POLICIES,
         RuleId.MATCH,
@@ -228,8 +230,8 @@ def test_what_is_missing_is_not_softened() -> None:
 def test_softening_everything_leaves_what_must_hold() -> None:
     everything = policy(
         {"tcb": tdx_rules(STRICT).tcb.model_dump(include={"refuse_advisories"}, mode="json")},
-        relax={rule.value: "all of them" for rule in RELAXABLE & RULES[Tee.TDX]},
-        warn={rule.value: "2027-01-01" for rule in WARNABLE & RULES[Tee.TDX]},
+        relax={rule.value: "all of them" for rule in (RELAXABLE & RULES[Tee.TDX]) - DEVICE_RULES},
+        warn={rule.value: "2027-01-01" for rule in (WARNABLE & RULES[Tee.TDX]) - DEVICE_RULES},
     )
     assert set(denying(WORST, everything)) == {
         RuleId.MEASUREMENT,

@@ -13,7 +13,7 @@ from policies.appraise import SNP_CHECKS, appraise
 from policies.loader import load_default, load_policy
 from policies.registers import MUST_PIN, PCRS, Register, read
 from policies.result import Decision, RuleResult
-from policies.rules import RELAXABLE, RULES, WARNABLE, RuleId
+from policies.rules import DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
 from policies.select import overlaps, select
 from tests.unit.policies.claims_factory import GOOD, NOW, register
 from tests.unit.policies.documents import (
@@ -117,7 +117,7 @@ def test_every_rule_of_a_plain_policy_passes_in_order() -> None:
 
 def test_all_rules_run_and_each_denies_in_order() -> None:
     result = appraise(WORST, STRICT, NOW)
-    assert {one.rule for one in result.denying} == RULES[Tee.SNP] - {
+    assert {one.rule for one in result.denying} == RULES[Tee.SNP] - DEVICE_RULES - {
         RuleId.NO_POLICY,
         RuleId.SEVERAL_POLICIES,
         RuleId.MATCH,
@@ -136,8 +136,8 @@ def test_softening_everything_leaves_what_must_hold() -> None:
     everything = snp_policy(
         SECTION,
         reference_sets=ID_PINNED,
-        relax={rule.value: "all of them" for rule in RELAXABLE & RULES[Tee.SNP]},
-        warn={rule.value: "2027-01-01" for rule in WARNABLE & RULES[Tee.SNP]},
+        relax={rule.value: "all of them" for rule in (RELAXABLE & RULES[Tee.SNP]) - DEVICE_RULES},
+        warn={rule.value: "2027-01-01" for rule in (WARNABLE & RULES[Tee.SNP]) - DEVICE_RULES},
     )
     assert set(denying(WORST, everything)) == {
         RuleId.MEASUREMENT,

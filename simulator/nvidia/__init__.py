@@ -7,6 +7,8 @@
     rims          reference manifests                   certificates  keys and all other certificates
     answers       OCSP answers                          responding    the OCSP service
     nras          the attestation service               appraisal     what it finds out; nras_claims: how it says it
+
+Every part is settable before it is signed, and nothing here checks anything but what the attestation service is for.
 """
 
 from __future__ import annotations

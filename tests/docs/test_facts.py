@@ -19,8 +19,8 @@ from ca.cli.exits import Exit
 from ca.config.model import Limits, Retention
 from ca.http import admission, problems, schema, wire
 from ca.http.routes import ROUTES, On
-from ca.issuance import csr, nonce, profile
-from ca.issuance.request import Assurance, policy_oid
+from ca.issuance import csr, listed, nonce, profile
+from ca.issuance.request import Assurance, BindingLevel, policy_oid
 from ca.tokens import Scope
 from policies.document import MAX_LIFETIME, PolicyDocument
 from policies.lint import lint
@@ -30,6 +30,7 @@ from policies.names import VARIABLES
 from policies.registers import Register
 from policies.result import Finding, RuleResult
 from policies.rules import RELAXABLE, RULES, WARNABLE, RuleId
+from tests import foreign_info
 from tests.docs.documents import TOP, blocks, codes, rows, section
 from verifiers.errors import Reason
 from verifiers.evidence import MAX_BYTES, EvidenceKind, Tee
@@ -336,11 +337,24 @@ def test_other_object_identifiers() -> None:
     assert f"`{protocol.OID_PE_CMW}`" in _text()
 
 
+def test_binding_levels() -> None:
+    table = section(RELYING, "## Devices").split("| level | what was checked |")[1]
+    assert [_first_code(row) for row in rows("| | |\n" + table.lstrip("\n"))] == [*BindingLevel]
+
+
+def test_members_of_a_device() -> None:
+    table = section(RELYING, "## Devices").split("| level |")[0]
+    shown = [_first_code(row) for row in rows(table)]
+    assert shown == [name for name, *_ in foreign_info.Device._fields]
+    words = {_first_code(row): {*codes(row[1])} for row in rows(table)}
+    assert words["kind"] == listed.KINDS
+    assert words["mode"] == listed.MODES
+    assert words["appraisedBy"] == listed.APPRAISERS
+
+
 def test_handle_kinds() -> None:
     shown = {_first_code(row) for row in rows(section(RELYING, "## Handles"))}
-    assert shown == set(protocol.HandleKind) - {
-        protocol.HandleKind.FIRMWARE
-    }  # of devices, which come later
+    assert shown == set(protocol.HandleKind)
 
 
 # operators

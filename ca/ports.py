@@ -342,7 +342,9 @@ class Store(Protocol):
         ...
 
     # collateral cache, kept over restarts; content is verified again at every use
-    async def cached_response(self, url: str) -> CachedResponse | None: ...
+    async def cached_response(self, url: str) -> CachedResponse | None:
+        """The answer kept under `url`, see CachedResponse."""
+        ...
 
     async def put_cached_response(self, response: CachedResponse) -> None:
         """Keep it instead of an earlier one. What was not used for the longest goes where there are too many."""
@@ -358,7 +360,10 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """One vendor answer as it came. Unsigned here, so believed by nobody until a verifier checked it."""
+    """One vendor answer as it came. Unsigned here, so believed by nobody until a verifier checked it.
+
+    `url`: what was asked (`Fetch.key`): the address, and behind "#" the SHA-256 of what was posted to it.
+    """
 
     url: str
     status: int

@@ -53,7 +53,7 @@ class PartValidity:
 class Question:
     """The body of a POST: bytes and media type ("application/ocsp-request")."""
 
-    body: bytes
+    body: bytes = field(repr=False)
     media_type: str
 
 

@@ -4,7 +4,8 @@
 - What the next URL of the same origin would meet too (no connection) holds for the whole origin.
 - "Busy" and "too many requests" hold for the part of that origin: strangers who have us ask AMD for one VCEK after the
   other until it throttles us do not stop its CRLs.
-- Any other failure holds for its URL alone, so that one odd platform stops nobody else.
+- Any other failure holds for its URL, and what was posted to it, alone, so that one odd platform stops nobody else. It
+  is forgotten of a question that nobody asks again (`Fetch.fresh`).
 - Who is throttled again waits twice as long as it was asked to, then four times, up to an hour: each request in the
   meantime may count against us.
 
@@ -46,7 +47,7 @@ class _Pause:
 
 
 class BackOff:
-    """The pauses in force, of at most `size` URLs, parts and origins."""
+    """The pauses in force, of at most `size` questions, parts and origins."""
 
     def __init__(self, size: int) -> None:
         self._pauses: Lru[_Pause] = Lru(size)
@@ -62,8 +63,7 @@ class BackOff:
 
     def failed(self, fetch: Fetch, failure: FetchFailed, now: datetime) -> int:
         """Begin a pause, or a longer one. Returns its seconds."""
-        origin, part, url = _keys(fetch)
-        key = url
+        origin, part, key = _keys(fetch)
         if failure.outcome.concerns_origin:
             key = origin
         elif failure.outcome.concerns_part:
@@ -71,7 +71,8 @@ class BackOff:
         before = self._pauses.get(key)
         failures = before.failures + 1 if before is not None else 1
         length = _length(failure, min(failures - 1, _MAX_DOUBLINGS))
-        self._pauses.put(key, _Pause(failure.detail, failure.outcome, failures, now, length))
+        if key != fetch.key or not fetch.fresh:
+            self._pauses.put(key, _Pause(failure.detail, failure.outcome, failures, now, length))
         return math.ceil(length.total_seconds())
 
     def succeeded(self, fetch: Fetch) -> None:
@@ -94,6 +95,6 @@ def _length(failure: FetchFailed, doublings: int) -> timedelta:
 
 
 def _keys(fetch: Fetch) -> tuple[str, str, str]:
-    """What a pause may be about: the origin, this part of it, this URL. No two of them are ever the same text."""
+    """What a pause may be about: the origin, this part of it, this question. No two of them are ever the same text."""
     origin = "/".join(fetch.url.split("/", 3)[:3])
-    return origin, f"{origin} {fetch.part}", fetch.url
+    return origin, f"{origin} {fetch.part}", fetch.key

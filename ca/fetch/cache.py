@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of the vendors, kept: in memory, behind it the store, behind that one GET at a time per URL.
+"""Answers of the vendors, kept: in memory, behind it the store, behind that one request at a time for each question.
+
+A question is a URL, and where something is posted to it the digest of that too (`Fetch.key`).
 
 Rules:
 - Nothing here is believed. Bytes go to the verifier as they came, from memory, store or network alike: it checks
   signatures and dates at every use, and a decision on an older judgement than was used before is refused, so a wrong
   or old copy can lead to a refusal and never to a pass.
-- An answer is fresh for `refresh_after` of its part. After that it is asked for anew; where that fails, or takes longer
-  than the caller's patience, the older answer is handed on up to `hard_age`.
+- An answer is fresh for `refresh_after` of its part, but not past the end that it names itself (`Fetch.ends`). After
+  that it is asked for anew; where that fails, or takes longer than the caller's patience, the older answer is handed on
+  up to `hard_age`.
 - An answer of a `lasting` part has no age: a VCEK's URL names chip and TCB, and so its key for ever. It is asked for
   anew only where a verifier could not use it.
-- One URL has one GET in flight. Its waiters share it; a waiter that gives up does not end it.
+- One question has one request in flight. Its waiters share it; a waiter that gives up does not end it.
+- `Fetch.fresh` is for the caller alone: it is asked at once, shared with nobody, and not kept.
 - A failure is remembered for a while (`ca.fetch.backoff`).
 - 404 and 410 are kept for a short time and in memory only, apart from the answers: whoever asks for thousands of
   platforms that do not exist displaces nothing and fills no table.
 - Memory is bounded by the number of entries, and so is the store, which keeps what was used last: it is told once a
-  day what is in use. A store that fails costs a GET, not the answer.
+  day what is in use. A store that fails costs a request, not the answer.
 """
 
 from __future__ import annotations
@@ -43,7 +47,8 @@ if TYPE_CHECKING:
 
 OTHER_PART = "other"  # label of parts that the limits do not name
 _RENEW_FROM = 0.75  # share of its refresh age from which `renew` asks for an answer anew
-_KEEP_WARM = timedelta(hours=48)  # `renew` leaves out what nobody asked for since
+# `renew` leaves out what nobody asked for since. What is posted names single machines: it is renewed once after a use.
+_KEEP_WARM = timedelta(hours=48)
 _DISTRUST_AFTER = timedelta(minutes=1)  # a verifier's complaint renews an answer at most this often
 _MARK_EVERY = timedelta(days=1)  # what the store knows of an answer's use may be this old
 
@@ -54,7 +59,7 @@ class ResponseStore(Protocol):
     """What the cache needs of `ca.ports.Store`; every method may raise Unavailable."""
 
     async def cached_response(self, url: str) -> CachedResponse | None:
-        """The answer kept under `url`."""
+        """The answer kept under `url`, see CachedResponse."""
         ...
 
     async def put_cached_response(self, response: CachedResponse) -> None:
@@ -68,22 +73,26 @@ class ResponseStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """Ages and sizes. `refresh_after` and `lasting` name the parts, and with them the labels of the counters."""
+    """Ages and sizes. `refresh_after`, `lasting` and `unkept` name the parts, which are the labels of the counters."""
 
     refresh_after: Mapping[str, timedelta]
     lasting: frozenset[str] = frozenset()  # parts whose answers have no age
+    unkept: frozenset[str] = frozenset()  # parts of fresh questions
     default_refresh: timedelta = timedelta(hours=6)
     absent_for: timedelta = timedelta(minutes=10)  # 404 and 410
     hard_age: timedelta = timedelta(hours=72)
-    entries: int = 256  # each of at most `Fetch.max_bytes`
+    # A machine has answers of its own, of 1 or 2 KiB each: a VCEK, and for each GPU and switch an OCSP answer. So this
+    # holds a fleet of 300 machines with eight GPUs and four switches in some 10 MiB; the store has the others. What is
+    # large, of at most `Fetch.max_bytes`, is of product lines and releases, and few.
+    entries: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class FetchCounters:
     """For /metrics; counts rise only. Parts and outcomes are closed lists, a caller chooses neither."""
 
-    fetches: Counter[tuple[str, FetchOutcome]] = field(default_factory=Counter)  # GETs by their end
-    hits: Counter[str] = field(default_factory=Counter)  # answered without waiting for a GET
+    fetches: Counter[tuple[str, FetchOutcome]] = field(default_factory=Counter)  # by their end
+    hits: Counter[str] = field(default_factory=Counter)  # answered without waiting for the vendor
     stale: Counter[str] = field(default_factory=Counter)  # older answers, no fresh one to be had
 
 
@@ -93,6 +102,7 @@ class _Entry:
     answer: CachedResponse
     used_at: datetime
     marked_at: datetime  # when the store was last told of a use
+    ends: datetime | None  # the answer's own word
     distrusted: bool = False
 
     def response(self) -> Response:
@@ -100,7 +110,7 @@ class _Entry:
 
 
 class CollateralCache:
-    """Answers by URL. `clock` gives the time, timezone-aware UTC. Belongs to one event loop."""
+    """Answers by question. `clock` gives the time, timezone-aware UTC. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -131,10 +141,12 @@ class CollateralCache:
     async def get(self, fetch: Fetch, *, patience: float) -> Response:
         """A fresh answer; an older one where a fresh one cannot be had within `patience` seconds.
 
-        Where there is no older one it waits for as long as the GET takes. Raises FetchFailed.
+        Where there is no older one it waits for as long as the request takes. Raises FetchFailed.
         """
+        if fetch.fresh:
+            return await self._ask_once(fetch)
         response = self._in_memory(fetch) or await self._share_flight(fetch, patience)
-        if (entry := self._entries.get(fetch.url)) is not None:
+        if (entry := self._entries.get(fetch.key)) is not None:
             entry.used_at = self._clock()
             self._mark_used(entry)
         if len(response.body) > fetch.max_bytes:  # it was asked for with a wider bound before
@@ -143,7 +155,7 @@ class CollateralCache:
 
     def distrust(self, fetch: Fetch) -> None:
         """A verifier could not use the answer: ask anew next time, but not before it is a minute old."""
-        entry = self._entries.get(fetch.url)
+        entry = self._entries.get(fetch.key)
         if entry is not None:
             entry.distrusted = True
 
@@ -155,7 +167,9 @@ class CollateralCache:
         now = self._clock()
         renewed = 0
         for entry in self._entries.values():
-            if now - entry.used_at < _KEEP_WARM and not self._is_fresh(entry, _RENEW_FROM):
+            if now - entry.used_at < self._keep_warm(entry) and not self._is_fresh(
+                entry, _RENEW_FROM
+            ):
                 try:
                     await asyncio.shield(self._flight(entry.fetch, _RENEW_FROM))
                 except FetchFailed:
@@ -164,7 +178,7 @@ class CollateralCache:
         return renewed
 
     def _in_memory(self, fetch: Fetch) -> Response | None:
-        entry, absent = self._entries.get(fetch.url), self._absent.get(fetch.url)
+        entry, absent = self._entries.get(fetch.key), self._absent.get(fetch.key)
         if entry is not None and self._is_fresh(entry, 1.0):
             self.counters.hits[self._label(fetch)] += 1
             return entry.response()
@@ -179,22 +193,22 @@ class CollateralCache:
         in_vain = not flight.done() or (
             not flight.cancelled() and isinstance(flight.exception(), FetchFailed)
         )
-        older = self._entries.get(fetch.url)  # the flight may have brought one from the store
+        older = self._entries.get(fetch.key)  # the flight may have brought one from the store
         if in_vain and older is not None and self._is_usable(older):
             self.counters.stale[self._label(fetch)] += 1
             return older.response()
         return await asyncio.shield(flight)
 
     def _flight(self, fetch: Fetch, share: float) -> asyncio.Task[Response]:
-        flight = self._flights.get(fetch.url)
+        flight = self._flights.get(fetch.key)
         if flight is None:
             flight = asyncio.create_task(self._obtain(fetch, share))
-            self._flights[fetch.url] = flight
-            flight.add_done_callback(lambda landed: self._land(fetch.url, landed))
+            self._flights[fetch.key] = flight
+            flight.add_done_callback(lambda landed: self._land(fetch.key, landed))
         return flight
 
-    def _land(self, url: str, flight: asyncio.Task[Response]) -> None:
-        del self._flights[url]
+    def _land(self, key: str, flight: asyncio.Task[Response]) -> None:
+        del self._flights[key]
         if not flight.cancelled():
             flight.exception()  # where every waiter gave up nobody else looks at it
 
@@ -210,13 +224,13 @@ class CollateralCache:
 
     async def _stored(self, fetch: Fetch) -> _Entry | None:
         """The newest copy that we have, in memory and looked up in the store."""
-        entry = self._entries.get(fetch.url)
+        entry = self._entries.get(fetch.key)
         try:
-            row = await self._store.cached_response(fetch.url)
+            row = await self._store.cached_response(fetch.key)
         except Unavailable as error:
             _log.warning("collateral.store-failed", url=fetch.shown, detail=error.detail)
             return entry
-        # A row from the future would be fresh for ever; one that no GET of ours can have written is none.
+        # A row from the future would be fresh for ever; one that no request of ours can have written is none.
         if (
             row is None
             or row.status != 200
@@ -227,6 +241,14 @@ class CollateralCache:
         if entry is None or row.fetched_at > entry.answer.fetched_at:
             entry = self._remember(fetch, row)
         return entry
+
+    async def _ask_once(self, fetch: Fetch) -> Response:
+        """Ask for this caller alone: what it does not wait for is of no use to anybody else."""
+        try:
+            return await self._ask(fetch)
+        except asyncio.CancelledError:
+            self.counters.fetches[self._label(fetch), FetchOutcome.TIMEOUT] += 1
+            raise
 
     async def _ask(self, fetch: Fetch) -> Response:
         self._back_off.check(fetch, self._clock())
@@ -245,18 +267,19 @@ class CollateralCache:
 
     def _keep(self, fetch: Fetch, response: Response) -> None:
         headers = tuple(sorted(response.headers.items()))
-        answer = CachedResponse(fetch.url, response.status, response.body, headers, self._clock())
+        answer = CachedResponse(fetch.key, response.status, response.body, headers, self._clock())
         if response.status != 200:
-            self._absent.put(fetch.url, answer)
+            self._absent.put(fetch.key, answer)
             return
         self._remember(fetch, answer)
         self._write_behind(fetch, self._store.put_cached_response(answer))
 
     def _remember(self, fetch: Fetch, answer: CachedResponse) -> _Entry:
-        before = self._entries.get(fetch.url)
+        before = self._entries.get(fetch.key)
         used_at = before.used_at if before is not None else self._clock()
-        entry = _Entry(fetch, answer, used_at, marked_at=answer.fetched_at)
-        self._entries.put(fetch.url, entry)
+        ends = fetch.ends(answer.body) if fetch.ends is not None else None
+        entry = _Entry(fetch, answer, used_at, marked_at=answer.fetched_at, ends=ends)
+        self._entries.put(fetch.key, entry)
         return entry
 
     def _mark_used(self, entry: _Entry) -> None:
@@ -264,7 +287,7 @@ class CollateralCache:
         if self._clock() - entry.marked_at < _MARK_EVERY:
             return
         entry.marked_at = self._clock()
-        told = self._store.mark_response_used(entry.fetch.url, entry.marked_at)
+        told = self._store.mark_response_used(entry.fetch.key, entry.marked_at)
         self._write_behind(entry.fetch, told)
 
     def _write_behind(self, fetch: Fetch, writing: Awaitable[None]) -> None:
@@ -285,8 +308,18 @@ class CollateralCache:
             return self._age(entry.answer) < _DISTRUST_AFTER
         if entry.fetch.part in self._limits.lasting:
             return True
-        limit = self._limits.refresh_after.get(entry.fetch.part, self._limits.default_refresh)
-        return self._age(entry.answer) < limit * share
+        return self._age(entry.answer) < self._refresh_age(entry) * share
+
+    def _refresh_age(self, entry: _Entry) -> timedelta:
+        """The age from which on an answer is asked for anew; one that came past its end is no fault for a minute."""
+        age = self._limits.refresh_after.get(entry.fetch.part, self._limits.default_refresh)
+        if entry.ends is None:
+            return age
+        left = entry.ends - entry.answer.fetched_at
+        return min(age, left if left > timedelta(0) else _DISTRUST_AFTER)
+
+    def _keep_warm(self, entry: _Entry) -> timedelta:
+        return _KEEP_WARM if entry.fetch.question is None else self._refresh_age(entry)
 
     def _is_usable(self, entry: _Entry) -> bool:
         """Whether it may be handed on where a fresh one cannot be had."""
@@ -297,5 +330,6 @@ class CollateralCache:
         return self._clock() - answer.fetched_at
 
     def _label(self, fetch: Fetch) -> str:
-        known = fetch.part in self._limits.refresh_after or fetch.part in self._limits.lasting
-        return fetch.part if known else OTHER_PART
+        limits = self._limits
+        known = limits.refresh_after.keys() | limits.lasting | limits.unkept
+        return fetch.part if fetch.part in known else OTHER_PART

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One bounded GET to a vendor's service, or an error of ours that says what to do.
+"""One bounded request to a vendor's service, or an error of ours that says what to do.
 
 Rules:
 - Hosts come from the configuration: a URL whose scheme, host and port are not one of the given `Origin`s is not asked.
@@ -10,6 +10,8 @@ Rules:
   availability, not content.
 - No redirects, no proxy or .netrc of the environment, no cookies, no compression. Bodies, headers, header count,
   connect time and total time are bounded while they are read.
+- A `Fetch` with a question is a POST of its bytes, any other a GET. What is posted may name machines: no text of ours,
+  of errors and logs neither, has it.
 - 200, 404 and 410 come back as `Response`; all else is `FetchFailed`. No exception of the HTTP library gets out.
 
 It does not judge, cache or repeat: see `ca.fetch.cache`.
@@ -34,6 +36,7 @@ from verifiers.endorsements import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from types import TracebackType
 
@@ -48,7 +51,7 @@ _HEADER_BYTES = 64 * 1024  # of all headers together
 
 
 class FetchOutcome(StrEnum):
-    """How one GET ended. The list is closed: it is a label of metrics."""
+    """How one request ended. The list is closed: it is a label of metrics."""
 
     OK = "ok"
     ABSENT = "absent"  # 404 or 410
@@ -82,22 +85,22 @@ _BUSY = {429: FetchOutcome.THROTTLED, 503: FetchOutcome.BUSY}
 _UNNAMED_WAIT = {FetchOutcome.THROTTLED: 300, FetchOutcome.BUSY: 5}  # seconds
 
 _REMEDY = {
-    FetchOutcome.NOT_ALLOWED: "name its base URL under [collateral] if it is meant",
-    FetchOutcome.ADDRESS_REFUSED: "name the host in collateral.allow_private_hosts if it is a PCCS of yours",
+    FetchOutcome.NOT_ALLOWED: "name its URL under [collateral] if it is meant",
+    FetchOutcome.ADDRESS_REFUSED: "name the host in collateral.allow_private_hosts if it is a service of yours",
     FetchOutcome.CONNECT: "check name resolution, routes and firewall from here to it",
-    FetchOutcome.TLS: "check its certificate; a PCCS with one of its own needs collateral.extra_ca_file",
+    FetchOutcome.TLS: "check its certificate; a service with one of its own needs collateral.extra_ca_file",
     FetchOutcome.TIMEOUT: "check the route to it, or raise the timeouts under [collateral]",
-    FetchOutcome.BUSY: "ask again later; a PCCS beside this service spares the vendor's",
+    FetchOutcome.BUSY: "ask again later; a PCCS or mirror beside this service spares the vendor's",
     FetchOutcome.THROTTLED: "asked too often: ask again later, and have machines send their certificates",
     FetchOutcome.REDIRECT: "configure the address that it really answers at",
-    FetchOutcome.STATUS: "ask again later; if it stays so, check the base URL under [collateral]",
-    FetchOutcome.TOO_LARGE: "check that the base URL under [collateral] is that of a PCS or PCCS",
-    FetchOutcome.MALFORMED: "check that the base URL under [collateral] is that of a PCS or PCCS",
+    FetchOutcome.STATUS: "ask again later; if it stays so, check the URL under [collateral]",
+    FetchOutcome.TOO_LARGE: "check that the URL under [collateral] is that of this service",
+    FetchOutcome.MALFORMED: "check that the URL under [collateral] is that of this service",
 }
 
 
 class FetchFailed(Unavailable):
-    """A GET without an answer. `outcome` says why, `retry_after` (seconds) is the vendor's wish where it had one."""
+    """A request without an answer. `outcome` says why, `retry_after` (seconds) is the vendor's wish if it had one."""
 
     def __init__(self, detail: str, outcome: FetchOutcome, *, retry_after: int = 5) -> None:
         super().__init__(detail, retry_after=retry_after)
@@ -110,7 +113,7 @@ class _AddressRefused(OSError):
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """Bounds of one GET. Times in seconds."""
+    """Bounds of one request. Times in seconds."""
 
     total: float = 15.0
     connect: float = 3.0
@@ -136,7 +139,7 @@ def tls_context(extra_ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 class FetchClient:
-    """GETs to the given origins. An async context manager: connections live as long as it is entered."""
+    """Requests to the given origins. An async context manager: connections live as long as it is entered."""
 
     def __init__(
         self,
@@ -170,13 +173,13 @@ class FetchClient:
         self._sessions.clear()
 
     async def get(self, fetch: Fetch) -> Response:
-        """The answer, if its status is 200 (body of at most `fetch.max_bytes`), 404 or 410 (body not read).
+        """What is answered, if the status is 200 (body of at most `fetch.max_bytes`), 404 or 410 (body not read).
 
         Headers that occur twice or are not ASCII are left out. Raises FetchFailed for everything else.
         """
         session = self._sessions[self._origin(fetch)]
         try:
-            async with session.get(fetch.url, allow_redirects=False) as answer:
+            async with _request(session, fetch) as answer:
                 return await _read(fetch, answer)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             outcome, what = _classify(error)
@@ -217,6 +220,19 @@ class FetchClient:
             max_field_size=self._limits.header_bytes,
             max_headers=self._limits.headers,
         )
+
+
+def _request(
+    session: aiohttp.ClientSession, fetch: Fetch
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    if fetch.question is None:
+        return session.get(fetch.url, allow_redirects=False)
+    return session.post(
+        fetch.url,
+        data=fetch.question.body,
+        headers={"Content-Type": fetch.question.media_type},
+        allow_redirects=False,
+    )
 
 
 async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Response:

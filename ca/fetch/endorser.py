@@ -3,7 +3,7 @@
 
 Rules:
 - The fetches of a round are made at the same time. All rounds together have one budget of seconds; what cannot be had
-  within it is `Unavailable` with Retry-After, while the GETs go on behind it and fill the cache for the next try.
+  within it is `Unavailable` with Retry-After, while what can be kept is waited for behind it, for the next try.
 - The generator is closed however it ends. What it raises, VerificationError above all, passes through unchanged; but
   where it finds the vendor's answers `incomplete`, that is no fault of who sent the evidence: CollateralUnusable.
 - A generator that raises at an answer makes the cache ask for that round's answers anew next time, unless one of them
@@ -18,6 +18,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ca.errors import AuthorityError, CollateralUnusable, Unavailable
+from verifiers.endorsements import MAX_FETCHES
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ROUNDS = 4
-MAX_FETCHES = 16  # of one round
 
 
 class CachingEndorser:

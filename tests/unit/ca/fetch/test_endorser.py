@@ -13,7 +13,8 @@ from aiohttp import web
 from ca.errors import AuthorityError, Unavailable
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits
-from ca.fetch.endorser import MAX_FETCHES, MAX_ROUNDS, CachingEndorser
+from ca.fetch.endorser import MAX_ROUNDS, CachingEndorser
+from verifiers.endorsements import MAX_FETCHES
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """attestca-client: the command line.
 
-Exit codes: 0 issued; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no evidence here); 69
-authority or platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to
-stdout (JSON with --json). There is deliberately no option for where the evidence comes from.
+Exit codes: 0 issued, or collected; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no evidence
+here); 69 authority or platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the
+result to stdout (JSON with --json). There is deliberately no option for where the evidence comes from, and what
+`evidence` writes is good for no enrollment.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from attestca_client.enroll import Enrollment, QuoteSource, enroll, enrolled
+from attestca_client.enroll import DeviceSource, Enrollment, QuoteSource, enroll, enrolled
 from attestca_client.errors import ClientError, Refused, Unreadable
 from attestca_client.files import NAMES, default_directory
 from attestca_client.hook import run_hook
+from attestca_client.inspection import inspect, parse_nonce
 from attestca_client.machine import MachineQuoteSource
+from attestca_client.nvidia import NvmlDeviceSource
 from attestca_client.renewal import Daemon
 from attestca_client.runtime import Runtime
 
@@ -34,6 +37,11 @@ if TYPE_CHECKING:
 EX_USAGE = 64
 EX_INTERNAL = 70
 MAX_ROOT_FILE = 64 * 1024
+DEVICES = ("auto", "none", "required")
+DEVICES_HELP = (
+    "GPUs: those in confidential-computing mode, if there are any (auto, the default); none; or"
+    " required, so that it is an error if there is none"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     version = metadata.version("attestca-client")
     top.add_argument("--version", action="version", version=f"attestca-client {version}")
     commands = top.add_subparsers(dest="command", required=True)
+    add_enroll(commands)
+    add_evidence(commands)
+    return top
+
+
+def add_enroll(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """`enroll` with its options."""
     add = commands.add_parser(
         "enroll",
         help="get a certificate for a new key, with a quote of this machine",
@@ -61,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     add("--ca-root", required=True, type=Path, metavar="FILE", help="its root certificate, PEM")
     add("--profile", default="default", help="certificate profile (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="where to write (default: a directory in memory)")
+    add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
     add("--json", action="store_true", help="print the result as one line of JSON")
     add("--daemon", action="store_true", help="stay, and renew at two thirds of the lifetime")
     add("--metrics", type=Path, metavar="FILE", help="with --daemon: Prometheus text file")
@@ -70,7 +86,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="COMMAND",
         help="run this after each new certificate; takes the rest of the line, so it comes last",
     )
-    return top
+
+
+def add_evidence(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """`evidence` with its options."""
+    add = commands.add_parser(
+        "evidence",
+        help="write evidence of this machine to files, for inspection: of no use for an enrollment",
+        allow_abbrev=False,
+    ).add_argument
+    add("--nonce", required=True, metavar="HEX", help="16 to 64 bytes; hashed before they are used")
+    add("--out", required=True, type=Path, metavar="DIR", help="a new or empty directory")
+    add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
+    add("--json", action="store_true", help="print the result as one line of JSON")
 
 
 def main() -> int:
@@ -78,15 +106,29 @@ def main() -> int:
     return run(sys.argv[1:])
 
 
-def run(argv: Sequence[str], quote_source: QuoteSource | None = None) -> int:
-    """One command; the exit code. `quote_source` is for the simulator and tests: no option or variable sets it."""
+def run(
+    argv: Sequence[str],
+    quote_source: QuoteSource | None = None,
+    device_source: DeviceSource | None = None,
+) -> int:
+    """One command; the exit code.
+
+    The sources are for the simulator and tests, in place of both of the machine's: no option or variable sets them.
+    """
     top = parser()
     options = top.parse_args(argv)
-    if options.metrics and not options.daemon:
+    if options.command == "enroll" and options.metrics and not options.daemon:
         top.error("--metrics needs --daemon")
     runtime = Runtime(say=say)
+    if quote_source is None:
+        quote_source = MachineQuoteSource.of(runtime)
+        device_source = NvmlDeviceSource(runtime, required=options.devices == "required")
+    devices = None if options.devices == "none" else device_source
     try:
-        _Command(options, quote_source or MachineQuoteSource.of(runtime), runtime).run()
+        if options.command == "evidence":
+            collect(options, quote_source, devices)
+        else:
+            _Command(options, quote_source, devices, runtime).run()
     except ClientError as error:
         report(error, as_json=options.json)
         return error.exit_code
@@ -98,11 +140,34 @@ def run(argv: Sequence[str], quote_source: QuoteSource | None = None) -> int:
     return 0
 
 
+def collect(
+    options: argparse.Namespace, quote_source: QuoteSource, device_source: DeviceSource | None
+) -> None:
+    """`evidence`, and its result on stdout."""
+    nonce = parse_nonce(options.nonce)
+    found = inspect(nonce, quote_source, device_source, options.out)
+    derived = {
+        "report_data": found.report_data.hex(),
+        "tpm_extra": found.tpm_extra.hex(),
+        "gpu_nonce": found.gpu_nonce.hex(),
+    }
+    files = [str(path) for path in found.files]
+    if options.json:
+        out(json.dumps({"result": "collected", **derived, "files": files}))
+        return
+    out("evidence for inspection; what it carries is derived from the nonce:")
+    out("\n".join([*(f"{name} {value}" for name, value in derived.items()), *files]))
+
+
 class _Command:
     """`enroll` with its options."""
 
     def __init__(
-        self, options: argparse.Namespace, quote_source: QuoteSource, runtime: Runtime
+        self,
+        options: argparse.Namespace,
+        quote_source: QuoteSource,
+        device_source: DeviceSource | None,
+        runtime: Runtime,
     ) -> None:
         self._options = options
         self._runtime = runtime
@@ -110,7 +175,14 @@ class _Command:
         self._out: Path = options.out or default_directory(os.environ)
         self._hook: list[str] = options.hook or []
         self._enroll = partial(
-            enroll, options.ca, self._root, options.profile, quote_source, self._out, runtime
+            enroll,
+            options.ca,
+            self._root,
+            options.profile,
+            quote_source,
+            self._out,
+            runtime,
+            device_source=device_source,
         )
 
     def run(self) -> None:

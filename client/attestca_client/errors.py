@@ -9,6 +9,9 @@
           TsmMissing            66    no configfs-tsm, or no guest driver behind it
           TsmPermission         66    it is there, but not for this user
           TpmMissing            66    an Azure VM that lacks a part of its evidence: tpm2-tools, a TPM, the HCL report
+          DevicesMissing        66    GPUs are demanded, and none here is in confidential-computing mode
+          DevicesPermission     66    they are there, but not for this user
+          DevicesUnavailable    69    their driver failed, or gave what cannot be evidence; try again
           UnsupportedProvider   66    another technology than this version can enroll with
           QuoteUnavailable      69    busy, interrupted, or what makes the quote failed; try again
         AuthorityError                the authority's, or the network's
@@ -79,6 +82,25 @@ class TpmMissing(EvidenceError):
     """An Azure VM without what its evidence is made of: tpm2-tools, a TPM device, the paravisor's report in it."""
 
     code = "tpm-missing"
+
+
+class DevicesMissing(EvidenceError):
+    """GPUs are demanded, but there is no NVML, no driver, no GPU, or no confidential-computing mode."""
+
+    code = "devices-missing"
+
+
+class DevicesPermission(EvidenceError):
+    """There are GPUs, but this user may not use them."""
+
+    code = "devices-permission"
+
+
+class DevicesUnavailable(EvidenceError):
+    """No evidence of the GPUs this time: their driver failed, hangs, or gave what cannot be evidence."""
+
+    code = "devices-unavailable"
+    exit_code = 69
 
 
 class UnsupportedProvider(EvidenceError):

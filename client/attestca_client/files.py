@@ -160,6 +160,24 @@ def in_memory(path: Path, mounts: Path = MOUNTS) -> bool:
     return kind in MEMORY_FILE_SYSTEMS
 
 
+def empty_directory(path: Path) -> Path:
+    """A directory with nothing in it, ours alone to write, made (0700) if it is not there. Raises Misconfigured."""
+    path = path.absolute()
+    with _writing(path, Misconfigured):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=True)
+        _check_private(path, path.lstat())
+        if any(path.iterdir()):
+            raise Misconfigured(f"{path} is not empty", "name a new directory")
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """A new file, 0600. Raises OutputFailed."""
+    with _writing(path, OutputFailed):
+        write_new(path, data, 0o600)
+
+
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """A new file with exactly `mode`, flushed to the medium. Raises OSError (FileExistsError if it is there)."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)

@@ -30,6 +30,7 @@ class Label(StrEnum):
     NONCE = "attestca/1 nonce"  # keyed; the authority alone computes it
     SEALED = "attestca/1 secret"  # what a sealed box is bound to; the authority alone
     GROUP = "attestca/1 group"  # a reference group of a policy; the authority alone
+    INSPECT = "attestca/1 inspect"  # evidence to look at: bound to no key, good for no certificate
 
 
 class HandleKind(StrEnum):
@@ -86,6 +87,16 @@ def gpu_nonce(*, ca_id: bytes, profile: str, nonce: bytes, spki_der: bytes) -> b
 def tpm_extra(binding_: bytes) -> bytes:
     """The 32-byte extraData that a vTPM quote must carry where a paravisor owns report_data."""
     return hashlib.sha256(frame(Label.TPM.encode(), binding_)).digest()
+
+
+def inspect_report_data(nonce: bytes) -> bytes:
+    """The 64 bytes that CPU evidence made for inspection carries as report_data: never those of an enrollment."""
+    return hashlib.sha512(frame(Label.INSPECT.encode(), nonce)).digest()
+
+
+def inspect_gpu_nonce(nonce: bytes) -> bytes:
+    """The 32-byte SPDM nonce of device reports made for inspection: never that of an enrollment."""
+    return hashlib.sha256(frame(Label.INSPECT.encode(), nonce)).digest()
 
 
 def handle(kind: HandleKind, *value: bytes) -> bytes:

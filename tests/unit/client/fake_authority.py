@@ -42,12 +42,24 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 QUOTE_PREFIX = b"a quote over "
+DEVICE = "nvidia-device"
+REQUEST = bytes.fromhex("11e001ff")  # how a device's report begins, before the nonce
 HOUR = timedelta(hours=1)
 
 
 def fake_quote(report_data: bytes) -> list[Evidence]:
     """The quote source of these tests."""
     return [Evidence("tdx-quote", QUOTE_PREFIX + report_data)]
+
+
+def fake_devices(count: int) -> Callable[[bytes], list[Evidence]]:
+    """A source of `count` devices, no two alike."""
+
+    def source(nonce: bytes) -> list[Evidence]:
+        reports = [REQUEST + nonce + b"device %d" % index for index in range(count)]
+        return [Evidence(DEVICE, protocol.frame(report, b"its chain")) for report in reports]
+
+    return source
 
 
 def spki_of(key: CertificatePublicKeyTypes) -> bytes:
@@ -265,16 +277,27 @@ class FakeAuthority:
     def refusal(
         self, body: dict[str, Any], nonce: bytes, csr: x509.CertificateSigningRequest
     ) -> Reply | None:
+        pieces = [
+            Evidence(one["kind"], base64.b64decode(one["data"], validate=True))
+            for one in body["evidence"]
+        ]
+        devices = [piece for piece in pieces if piece.kind == DEVICE]
+        spki_der = spki_of(csr.public_key())
         expected = protocol.binding(
             ca_id=self.ca_id,
             profile=body["profile"],
             nonce=nonce,
-            spki_der=spki_of(csr.public_key()),
+            spki_der=spki_der,
+            attachments=[protocol.attachment(device.kind, device.data) for device in devices],
         )
-        (evidence,) = body["evidence"]
-        quote = base64.b64decode(evidence["data"], validate=True)
-        if evidence["kind"] != "tdx-quote" or quote != QUOTE_PREFIX + expected:
+        (quote,) = (piece for piece in pieces if piece.kind != DEVICE)
+        if quote != Evidence("tdx-quote", QUOTE_PREFIX + expected):
             return problem(422, "binding-mismatch", "report_data is not the binding")
+        device_nonce = protocol.gpu_nonce(
+            ca_id=self.ca_id, profile=body["profile"], nonce=nonce, spki_der=spki_der
+        )
+        if any(device.data[4:40] != REQUEST + device_nonce for device in devices):
+            return problem(422, "binding-mismatch", "a device answers another nonce")
         return None
 
     def certificate(

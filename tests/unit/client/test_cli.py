@@ -25,11 +25,13 @@ from tests.unit.client.fake_authority import (
     FakeAuthority,
     Pki,
     Reply,
+    fake_devices,
     fake_quote,
     pem,
     problem,
     serve,
 )
+from tests.unit.client.fake_nvml import FakeNvml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,6 +177,11 @@ def test_bad_values_are_usage_errors(
         ["enroll", "--ca", "https://x", "--ca-r", "f"],
         ["enroll", "--ca", "https://x", "--ca-root", "f", "--metrics", "m"],
         ["enroll", "--ca", "https://x", "--ca-root", "f", "--quote-file", "q"],
+        ["enroll", "--ca", "https://x", "--ca-root", "f", "--devices", "file.json"],
+        ["enroll", "--ca", "https://x", "--ca-root", "f", "--nonce", "00" * 32],
+        ["evidence", "--nonce", "00" * 32],
+        ["evidence", "--out", "d"],
+        ["evidence", "--out", "d", "--nonce", "00" * 32, "--report-data", "00" * 64],
     ],
 )
 def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,6 +204,78 @@ def test_a_machine_without_evidence(
     monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: source)
     assert cli.run(arguments(authority, root_file)) == 66
     assert "the module tdx_guest (in a TDX guest) or sev-guest" in capsys.readouterr().err
+
+
+@pytest.fixture
+def on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose CPU gives quotes."""
+    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: fake_quote)
+
+
+@pytest.mark.usefixtures("on_this_machine")
+@pytest.mark.parametrize(
+    ("option", "gpus", "sent"),
+    [
+        ([], 2, 2),
+        (["--devices", "auto"], 2, 2),
+        (["--devices", "auto"], 0, 0),
+        (["--devices", "required"], 1, 1),
+        (["--devices", "none"], 2, 0),
+    ],
+)
+def test_devices(
+    authority: FakeAuthority,
+    root_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: list[str],
+    gpus: int,
+    sent: int,
+) -> None:
+    nvml = FakeNvml(gpus=gpus).install(monkeypatch)
+    assert cli.run(arguments(authority, root_file, *option)) == 0
+    kinds = [piece["kind"] for piece in authority.posts()[0].json()["evidence"]]
+    assert kinds == ["tdx-quote", *["nvidia-device"] * sent]
+    assert bool(nvml.calls) == (option != ["--devices", "none"])
+
+
+@pytest.mark.usefixtures("on_this_machine")
+@pytest.mark.parametrize(
+    ("nvml", "option", "expected"),
+    [
+        (FakeNvml(cc=0), "required", (66, "devices-missing")),
+        (FakeNvml(gpus=0), "required", (66, "devices-missing")),
+        (FakeNvml(errors={"nvmlInitWithFlags": 4}), "auto", (66, "devices-permission")),
+        (FakeNvml(errors={"nvmlInitWithFlags": 15}), "auto", (69, "devices-unavailable")),
+    ],
+)
+def test_devices_that_cannot_be_had(
+    authority: FakeAuthority,
+    root_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    nvml: FakeNvml,
+    option: str,
+    expected: tuple[int, str],
+) -> None:
+    nvml.install(monkeypatch)
+    code = cli.run(arguments(authority, root_file, "--json", "--devices", option))
+    out, err = capsys.readouterr()
+    assert (code, json.loads(out)["code"]) == expected
+    assert len(err.strip().splitlines()) >= 2  # what, and a hint
+    assert authority.posts() == []
+
+
+def test_sources_that_are_given_replace_both_of_the_machines(
+    authority: FakeAuthority, root_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml = FakeNvml().install(monkeypatch)
+    assert cli.run(arguments(authority, root_file), fake_quote) == 0
+    assert cli.run(arguments(authority, root_file), fake_quote, fake_devices(3)) == 0
+    without = arguments(authority, root_file, "--devices", "none")
+    assert cli.run(without, fake_quote, fake_devices(3)) == 0
+    assert [len(post.json()["evidence"]) for post in authority.posts()] == [1, 4, 1]
+    assert nvml.calls == {}
 
 
 def test_a_bug_is_no_verdict(
@@ -273,8 +352,15 @@ def test_no_option_or_variable_names_a_source_of_evidence() -> None:
     }
     assert options == {
         *("-h", "--help", "--ca", "--ca-root", "--profile", "--out", "--json"),
-        *("--daemon", "--metrics", "--hook"),
+        *("--daemon", "--metrics", "--hook", "--devices", "--nonce"),
     }
+    (chosen,) = {
+        tuple(action.choices or ())
+        for command in commands.choices.values()
+        for action in command._actions
+        if "--devices" in action.option_strings
+    }
+    assert chosen == ("auto", "none", "required")  # whether, never from where
     package = Path(cli.__file__).parent
     readers = {
         file.name
@@ -292,7 +378,7 @@ def test_the_readme_names_every_option_and_exit_code() -> None:
         tree.extend(kind.__subclasses__())
     codes = {str(kind.exit_code) for kind in tree}
     assert rows == {"--ca", "--ca-root", "--profile", "--out", "--json", "--daemon"} | {
-        *("--metrics", "--hook", "0"),
+        *("--metrics", "--hook", "--devices", "--nonce", "0"),
         *codes,
     }
 

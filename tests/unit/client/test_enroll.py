@@ -13,8 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from attestca_client import errors
-from attestca_client.enroll import REPEAT_DELAYS, Enrollment, QuoteSource, enroll, enrolled
+from attestca_client import errors, protocol
+from attestca_client.enroll import (
+    REPEAT_DELAYS,
+    DeviceSource,
+    Enrollment,
+    QuoteSource,
+    enroll,
+    enrolled,
+)
 from attestca_client.files import NAMES, KeyDirectory
 from attestca_client.runtime import Runtime, utc_now
 from attestca_client.tsm import TsmQuoteSource
@@ -26,10 +33,12 @@ from tests.unit.client.fake_authority import (
     Reply,
     Seen,
     csr_key,
+    fake_devices,
     fake_quote,
     pem,
     problem,
     serve,
+    spki_of,
 )
 from tests.unit.client.fake_configfs import FakeConfigfs
 
@@ -69,10 +78,17 @@ class Guest:
         *,
         profile: str = "default",
         source: QuoteSource = fake_quote,
+        devices: DeviceSource | None = None,
         root: bytes | None = None,
     ) -> Enrollment:
         return enroll(
-            authority.url, root or authority.root_pem, profile, source, self.out, self.runtime
+            authority.url,
+            root or authority.root_pem,
+            profile,
+            source,
+            self.out,
+            self.runtime,
+            device_source=devices,
         )
 
 
@@ -130,6 +146,92 @@ def test_pieces_go_as_the_source_gives_them(authority: FakeAuthority, guest: Gue
     sent = [base64.b64decode(piece["data"], validate=True) for piece in pieces]
     (report_data,) = {data[len(kind) :] for kind, data in zip(kinds, sent, strict=True)}
     assert len(report_data) == 64
+
+
+@pytest.mark.parametrize("count", [0, 1, 16])
+def test_devices(authority: FakeAuthority, guest: Guest, count: int) -> None:
+    result = guest.enroll(authority, devices=fake_devices(count))
+    assert result.certificate == authority.issued[-1]
+    pieces = authority.posts()[0].json()["evidence"]
+    assert [piece["kind"] for piece in pieces] == ["tdx-quote", *["nvidia-device"] * count]
+
+
+def test_devices_are_asked_before_the_cpu_whose_quote_covers_them(
+    authority: FakeAuthority, guest: Guest
+) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    def devices(nonce: bytes) -> list[Evidence]:
+        asked.append(("devices", nonce))
+        return fake_devices(2)(nonce)
+
+    def quote(report_data: bytes) -> list[Evidence]:
+        asked.append(("cpu", report_data))
+        return fake_quote(report_data)
+
+    guest.enroll(authority, source=quote, devices=devices)
+    assert [(who, len(value)) for who, value in asked] == [("devices", 32), ("cpu", 64)]
+
+
+def test_without_devices_the_binding_is_as_before(authority: FakeAuthority, guest: Guest) -> None:
+    bindings: list[bytes] = []
+
+    def quote(report_data: bytes) -> list[Evidence]:
+        bindings.append(report_data)
+        return fake_quote(report_data)
+
+    guest.enroll(authority, source=quote, devices=fake_devices(0))
+    (request,) = authority.posts()
+    expected = protocol.binding(
+        ca_id=authority.ca_id,
+        profile="default",
+        nonce=base64.b64decode(request.json()["nonce"]),
+        spki_der=spki_of(csr_key(request)),
+    )
+    assert bindings == [expected]
+
+
+def test_devices_for_another_enrollment_are_refused_by_the_authority(
+    authority: FakeAuthority, guest: Guest
+) -> None:
+    recorded: list[Evidence] = []
+
+    def recording(nonce: bytes) -> list[Evidence]:
+        recorded.extend(fake_devices(2)(nonce))
+        return recorded
+
+    guest.enroll(authority, devices=recording)
+    with pytest.raises(errors.Refused, match="answers another nonce"):
+        guest.enroll(authority, devices=lambda _nonce: recorded)  # a new key, a new nonce
+
+
+def test_no_devices_no_quote_no_request(authority: FakeAuthority, guest: Guest) -> None:
+    def broken(_nonce: bytes) -> list[Evidence]:
+        raise errors.DevicesUnavailable("the driver hangs")
+
+    def never(_report_data: bytes) -> list[Evidence]:
+        raise AssertionError
+
+    with pytest.raises(errors.DevicesUnavailable):
+        guest.enroll(authority, source=never, devices=broken)
+    assert authority.posts() == []
+    assert list(guest.out.iterdir()) == []
+
+
+def test_a_lost_answer_is_asked_for_with_the_same_devices(
+    authority: FakeAuthority, guest: Guest
+) -> None:
+    calls: list[bytes] = []
+
+    def devices(nonce: bytes) -> list[Evidence]:
+        calls.append(nonce)
+        return fake_devices(2)(nonce)
+
+    authority.script("POST", lambda _request: None)
+    guest.enroll(authority, devices=devices)
+    first, second = authority.posts()
+    assert first.body == second.body
+    assert len(calls) == 1
 
 
 def test_denied(authority: FakeAuthority, guest: Guest) -> None:

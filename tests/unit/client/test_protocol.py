@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attestca_client import protocol
+from verifiers.evidence import EvidenceKind
+from verifiers.nvidia.evidence import parse_piece
 
 if TYPE_CHECKING:
     from random import Random
@@ -46,6 +48,7 @@ class Case(TypedDict):
 
 
 CASES: list[Case] = json.loads(GOLDEN.read_text("utf-8"))["cases"]
+INSPECTION: dict[str, str] = json.loads(GOLDEN.read_text("utf-8"))["inspection"]
 
 
 def by_hand(inputs: Inputs) -> dict[str, str | list[str]]:
@@ -105,6 +108,24 @@ def test_golden_vectors_cover_no_device_and_several() -> None:
     assert {0, 1, 3} <= counts
     devices = [c["outputs"]["attachments"] for c in CASES]
     assert any(list(d) != sorted(d) for d in devices), "one case must need the sorting"
+
+
+def test_golden_devices_answer_the_nonce_that_they_must() -> None:
+    (case,) = (c for c in CASES if c["name"] == "nvidia-devices")
+    for device in case["inputs"]["attachments"]:
+        assert device["kind"] == EvidenceKind.NVIDIA_DEVICE
+        report = parse_piece(bytes.fromhex(device["evidence"])).report
+        assert report[4:36].hex() == case["outputs"]["gpu_nonce"]
+
+
+def test_golden_inspection() -> None:
+    nonce = bytes.fromhex(INSPECTION["nonce"])
+    label = b"attestca/1 inspect"
+    framed = struct.pack(f">I{len(label)}sI{len(nonce)}s", len(label), label, len(nonce), nonce)
+    assert INSPECTION["report_data"] == hashlib.sha512(framed).hexdigest()
+    assert INSPECTION["gpu_nonce"] == hashlib.sha256(framed).hexdigest()
+    assert protocol.inspect_report_data(nonce).hex() == INSPECTION["report_data"]
+    assert protocol.inspect_gpu_nonce(nonce).hex() == INSPECTION["gpu_nonce"]
 
 
 def unframe(data: bytes) -> list[bytes]:

@@ -7,25 +7,29 @@ claim of each other alone proves nothing. All of this is judged of authentic dev
 How many devices there must be otherwise is a question for the policy.
 
 Between the two halves, `authenticate_set` and `appraise_set`, whoever fetches learns from authentic devices what to ask
-for (`verifiers.nvidia.gather`).
+for (`verifiers.nvidia.gather`). The measurements are compared here, by NVIDIA's Remote Attestation Service (NRAS), or
+by both; then each says a word, and two words that differ refuse under a reason of their own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, assert_never
 
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.claims import AppraisedBy, DeviceKind, Mode, NvidiaSetClaims, Topology
-from verifiers.nvidia.device import Device, authenticate
-from verifiers.nvidia.verify import appraise
+from verifiers.nvidia.device import Device, authenticate, nvidia_roots
+from verifiers.nvidia.nras import verify_tokens
+from verifiers.nvidia.tokens import TokenIssuer
+from verifiers.nvidia.verify import accepted, appraise, confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from verifiers.anchors import Anchors
+    from verifiers.nvidia.claims import NrasClaims, NvidiaClaims
     from verifiers.nvidia.endorsements import NvidiaEndorsements
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -34,6 +38,12 @@ R = TypeVar("R")
 
 _PPCIE_GPUS: Final = 8
 _PPCIE_SWITCHES: Final = 4
+_REFUSALS: Final = {  # of a device, by us or by the service; any other reason is about collateral
+    Reason.MEASUREMENT_MISMATCH,
+    Reason.CERTIFICATE_REVOKED,
+    Reason.CERTIFICATE_STATUS_UNKNOWN,
+    Reason.NRAS_REFUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +131,94 @@ def appraise_set(
 
     Raises:
         VerificationError: what `verifiers.nvidia.verify.appraise` raises, the device's place in the list before its
-            detail: of the first device that is refused, else of the first whose manifests are missing; `incomplete`
-            where the service's word is wanted and there is none.
+            detail: of the first device that is refused, else of the first whose manifests are missing; what
+            `verifiers.nvidia.nras.verify_tokens` raises; `verifiers-disagree` where one refuses what the other accepts.
     """
-    if by is not AppraisedBy.LOCAL:
-        error = VerificationError(Reason.INCOMPLETE, "missing: tokens of NVIDIA's service")
-        error.authentic = True
-        raise error
+    case = _Case(found, endorsements, anchors, now)
+    match by:
+        case AppraisedBy.LOCAL:
+            devices = _local(case)
+        case AppraisedBy.NRAS:
+            devices = tuple(
+                accepted(one, endorsements, said, now)
+                for one, said in zip(found.devices, _remote(case), strict=True)
+            )
+        case AppraisedBy.BOTH:
+            devices = _agreed(case)
+        case _:
+            assert_never(by)
     return NvidiaSetClaims(
-        devices=_each(found.devices, lambda one: appraise(one, endorsements, anchors, now)),
+        devices=devices,
         mode=found.mode,
         topology=found.topology,
         nonce=found.nonce,
         bound=found.bound,
     )
+
+
+class _Case(NamedTuple):
+    """What the two words are about."""
+
+    found: DeviceSet
+    endorsements: NvidiaEndorsements
+    anchors: Anchors
+    now: datetime
+
+
+def _local(case: _Case) -> tuple[NvidiaClaims, ...]:
+    """Our word: what is the case of each device, or a refusal."""
+    found, endorsements, anchors, now = case
+    return _each(found.devices, lambda one: appraise(one, endorsements, anchors, now))
+
+
+def _remote(case: _Case) -> tuple[NrasClaims, ...]:
+    """The service's word on each device, or a refusal."""
+    found, endorsements, anchors, now = case
+    roots = nvidia_roots(anchors)
+    issuer = TokenIssuer(roots.nras_issuer, endorsements.jwks, roots.nras)
+    try:
+        said = verify_tokens(endorsements.nras, issuer, found.devices, found.nonce, now)
+    except VerificationError as error:
+        error.authentic = True
+        raise
+    return tuple(one.claims for one in said)
+
+
+def _agreed(case: _Case) -> tuple[NvidiaClaims, ...]:
+    """Claims that both words hold of.
+
+    A word is an acceptance or a refusal of the device itself. What else is raised says only that the collateral is not
+    good for a word, and is raised as it is. Where both raise, ours comes first, unless it is that we cannot decide.
+    """
+    ours, theirs = _word(_local, case), _word(_remote, case)
+    if isinstance(ours, VerificationError):
+        if isinstance(theirs, VerificationError):
+            raise theirs if ours.reason.verdict is Verdict.UNDETERMINED else ours
+        if ours.reason in _REFUSALS:
+            raise _disagreement("accepts what is refused here", ours)
+        raise ours
+    if isinstance(theirs, VerificationError):
+        if theirs.reason in _REFUSALS:
+            raise _disagreement("refuses what is accepted here", theirs)
+        raise theirs
+    return tuple(confirmed(*pair, case.now) for pair in zip(ours, theirs, strict=True))
+
+
+def _word(
+    judge: Callable[[_Case], tuple[R, ...]], case: _Case
+) -> tuple[R, ...] | VerificationError:
+    try:
+        return judge(case)
+    except VerificationError as error:
+        return error
+
+
+def _disagreement(how: str, refusal: VerificationError) -> VerificationError:
+    error = VerificationError(
+        Reason.VERIFIERS_DISAGREE, f"NVIDIA's service {how}: {refusal.reason}: {refusal.detail}"
+    )
+    error.authentic = True
+    return error
 
 
 def check_set(devices: Sequence[Device]) -> tuple[Mode | None, Topology]:

@@ -5,17 +5,21 @@ What the evidence itself must be comes first (`verifiers.nvidia.device`), so tha
 hand; then NVIDIA's word on the chain, the reference manifests, and the measurements. A genuine device that differs from
 a genuine manifest is refused, also where another manifest is missing. Policy questions (versions, mode, a report
 without FWID, an unknown revocation, how much is covered) are not answered here: the claims say what is the case.
+
+Where NVIDIA's Remote Attestation Service has compared the measurements, `accepted` and `confirmed` make claims of what
+its token says (`verifiers.nvidia.nras`); what the evidence itself must be is ours to check all the same.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from verifiers.chain import check_validity
 from verifiers.endorsements import PartValidity
 from verifiers.errors import Reason, VerificationError
-from verifiers.nvidia.claims import NvidiaClaims, RimClaims
+from verifiers.nvidia.claims import Coverage, NvidiaClaims, RimClaims
 from verifiers.nvidia.device import authenticate, nvidia_roots
 from verifiers.nvidia.measurements import compare, references, union
 from verifiers.nvidia.ocsp import check_status, read_answers
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
     from verifiers.anchors import Anchors
     from verifiers.endorsements import Revocation
-    from verifiers.nvidia.claims import Coverage
+    from verifiers.nvidia.claims import NrasClaims
     from verifiers.nvidia.device import Device
     from verifiers.nvidia.endorsements import NvidiaEndorsements
     from verifiers.nvidia.evidence import NvidiaEvidence
@@ -83,6 +87,36 @@ def appraise(
         error.authentic = True
         raise
     return _claims(device, fields, endorsements, _Facts(_Status(*status), used, coverage), now)
+
+
+def accepted(
+    device: Device, endorsements: NvidiaEndorsements, said: NrasClaims, now: datetime
+) -> NvidiaClaims:
+    """Claims of an authentic device that the service alone has compared: it covers nothing by a comparison of ours.
+
+    Raises:
+        VerificationError: what `Device.fields` raises.
+    """
+    coverage = Coverage((), tuple(range(len(device.report.measurements))))
+    status = _Status(said.revocation, (_window(said, now),))
+    claims = _claims(device, device.fields, endorsements, _Facts(status, [], coverage), now)
+    return replace(claims, nras=said)
+
+
+def confirmed(claims: NvidiaClaims, said: NrasClaims, now: datetime) -> NvidiaClaims:
+    """Claims of `appraise`, with what the service says of the same device, whose token ends them too."""
+    return replace(
+        claims,
+        collateral=(*claims.collateral, _window(said, now)),
+        expires=min(claims.expires, said.expires),
+        nras=said,
+    )
+
+
+def _window(said: NrasClaims, now: datetime) -> PartValidity:
+    """Of a token; one that has just ended still counts, for clocks differ."""
+    ended = said.expires if now > said.expires else None
+    return PartValidity("nras", said.issued, said.expires, ended)
 
 
 class _Status(NamedTuple):

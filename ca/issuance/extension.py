@@ -38,8 +38,8 @@ AttestationInfo, DER, at `<arc>.1.1`:
 
     END
 
-`binding` is "none" exactly where `devices` is empty. Every word in quotation marks belongs to a closed list, save those
-of `tee`.
+`binding` is "none" exactly where `devices` is empty. `assurance`, `binding`, and of a device `kind`, `mode` and
+`appraisedBy` have these words and no others.
 
 Evolution: version 1 has exactly these fields, and a decoder refuses anything else. What is new gets an extension of its
 own beside this one, so that old decoders go on reading certificates; a field never changes its meaning. `Device` came

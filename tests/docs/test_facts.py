@@ -161,10 +161,8 @@ def test_worked_example() -> None:
     assert value["label"].decode() == protocol.Label.ENROLL
     key = load_der_public_key(value["spki_der"])
     assert key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == value["spki_der"]
-    framed, report_data, tpm_extra = (
-        bytes.fromhex(text)
-        for text in re.findall(r"<!-- worked: .*? -->\n```text\n(.*?)```", _text(), re.DOTALL)
-    )
+    worked = re.compile(r"<!-- worked: .*? -->\n *```text\n(.*?)```", re.DOTALL)
+    framed, report_data, tpm_extra, gpu_nonce = map(bytes.fromhex, worked.findall(_text()))
     assert framed == protocol.frame(*value.values())
     assert report_data == protocol.binding(
         ca_id=value["ca_id"],
@@ -173,6 +171,12 @@ def test_worked_example() -> None:
         spki_der=value["spki_der"],
     )
     assert tpm_extra == protocol.tpm_extra(report_data)
+    assert gpu_nonce == protocol.gpu_nonce(
+        ca_id=value["ca_id"],
+        profile=value["profile"].decode(),
+        nonce=value["nonce"],
+        spki_der=value["spki_der"],
+    )
 
 
 def test_kinds_of_evidence() -> None:

@@ -131,11 +131,15 @@ class Stage:
         passphrase.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
         passphrase.chmod(0o600)
         self._environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        pcs, kds = self._launch(["-m", "simulator.vendor", "--world", str(self.world_file)], 2)
+        vendor = ["-m", "simulator.vendor", "--world", str(self.world_file)]
+        pcs, kds, nvidia = self._launch(vendor, 3)
         self._environment |= {
             "ATTESTCA_COLLATERAL__PCS_BASE_URL": pcs,
             "ATTESTCA_COLLATERAL__ROOT_CRL_URL": f"{pcs}/IntelSGXRootCA.der",
             "ATTESTCA_COLLATERAL__KDS_BASE_URL": kds,
+            "ATTESTCA_COLLATERAL__NVIDIA_RIM_BASE_URL": nvidia,
+            "ATTESTCA_COLLATERAL__NVIDIA_OCSP_URL": nvidia,
+            "ATTESTCA_COLLATERAL__NRAS_BASE_URL": nvidia,
             "ATTESTCA_COLLATERAL__ALLOW_PRIVATE_HOSTS": "127.0.0.1",
             **self.overrides,
         }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m simulator.vendor --world FILE`: the fake vendors of a world on 127.0.0.1, Intel's PCS and AMD's KDS.
+"""`python -m simulator.vendor --world FILE`: the fake vendors of a world on 127.0.0.1.
 
-Makes the world if FILE is not there, its anchors beside it. Prints two addresses, Intel's first, and runs until it is
-stopped.
+Makes the world if FILE is not there, its anchors beside it. Prints three addresses: Intel's PCS, AMD's KDS, and
+NVIDIA's services, which are RIM service, OCSP and NRAS under one address. Runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 from simulator import kds, pcs
+from simulator.nvidia import services
 from simulator.world import World
 
 
-async def serve(world: World, pcs_port: int, kds_port: int) -> None:
+async def serve(world: World, pcs_port: int, kds_port: int, nvidia_port: int) -> None:
     """Serve a world until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -25,8 +26,9 @@ async def serve(world: World, pcs_port: int, kds_port: int) -> None:
     async with (
         pcs.running(world.intel, pcs_port) as intel,
         kds.running(world.amd, kds_port) as amd,
+        services.running(world.nvidia, nvidia_port) as nvidia,
     ):
-        sys.stdout.write(f"{intel.base_url}\n{amd.base_url}\n")
+        sys.stdout.write(f"{intel.base_url}\n{amd.base_url}\n{nvidia.base_url}\n")
         sys.stdout.flush()
         await stop.wait()
 
@@ -36,7 +38,8 @@ if __name__ == "__main__":
     arguments.add_argument("--world", type=Path, required=True)
     arguments.add_argument("--port", type=int, default=0, help="of Intel's service")
     arguments.add_argument("--kds-port", type=int, default=0, help="of AMD's service")
+    arguments.add_argument("--nvidia-port", type=int, default=0, help="of NVIDIA's services")
     options = arguments.parse_args()
     path = options.world
     world = World.load(path) if path.exists() else World.create(path)
-    asyncio.run(serve(world, options.port, options.kds_port))
+    asyncio.run(serve(world, options.port, options.kds_port, options.nvidia_port))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One simulated world in a file, so that several processes see the same fake vendors and the same machines.
 
-The file holds a seed, an instant and the RSA keys of AMD's authorities; everything else follows from them. They are a
-toy's keys: whoever reads the file can sign as these vendors, which nothing but an authority made with
-`init --simulated` believes.
+The file holds a seed, an instant and the RSA keys of AMD's authorities and of NVIDIA's attestation service; everything
+else follows from them. They are a toy's keys: whoever reads the file can sign as these vendors, which nothing but an
+authority made with `init --simulated` believes.
 """
 
 from __future__ import annotations
@@ -18,25 +18,35 @@ from simulator.amd import FakeAmd
 from simulator.amd_keys import RsaKeys
 from simulator.azure import AzureCvm
 from simulator.intel import FakeIntel
+from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.machine import Platform
+    from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
 
+GPUS = 2  # H100s, each passed through by itself
 LINE = "Genoa"  # of the SEV-SNP machine; each line costs three RSA keys of 4096 bits
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A fake Intel with one TDX machine, and a fake AMD with one SEV-SNP machine."""
+    """A fake Intel with one TDX machine, a fake AMD with one SEV-SNP machine, a fake NVIDIA with GPUs.
+
+    Attributes:
+        gpus: what is plugged into the machines here. elsewhere: as many genuine ones, in a machine of somebody else.
+    """
 
     intel: FakeIntel
     machine: Platform
     amd: FakeAmd
     snp: SnpMachine
+    nvidia: FakeNvidia
+    gpus: tuple[NvidiaDevice, ...]
+    elsewhere: tuple[NvidiaDevice, ...]
 
     @classmethod
     def create(cls, path: Path) -> World:
@@ -44,13 +54,14 @@ class World:
         now, seed = datetime.now(UTC), secrets.token_bytes(32)
         keys = RsaKeys()
         line = FakeAmd.create(now, seed=seed, keys=keys).line(LINE)
+        authorities = FakeNvidia.create(now, seed=seed, keys=keys).pem
         facts = {"seed": seed.hex(), "now": now.isoformat(), "rsa": keys.dump()}
         path.touch(mode=0o600)
         path.write_text(json.dumps(facts), encoding="ascii")
         world = cls.load(path)
-        root, authorities = anchor_paths(path)
-        root.write_text(pem(world.intel.root_der), encoding="ascii")
-        authorities.write_text(line.pem, encoding="ascii")
+        anchors = (pem(world.intel.root_der), line.pem, authorities)
+        for file, text in zip(anchor_paths(path), anchors, strict=True):
+            file.write_text(text, encoding="ascii")
         return world
 
     @classmethod
@@ -58,9 +69,13 @@ class World:
         """The world in `path`."""
         facts = json.loads(path.read_text(encoding="ascii"))
         now, seed = datetime.fromisoformat(facts["now"]), bytes.fromhex(facts["seed"])
+        keys = RsaKeys.load(facts["rsa"])
         intel = FakeIntel.create(now, seed=seed)
-        amd = FakeAmd.create(now, seed=seed, keys=RsaKeys.load(facts["rsa"]))
-        return cls(intel, intel.platform(), amd, amd.machine(LINE))
+        amd = FakeAmd.create(now, seed=seed, keys=keys)
+        nvidia = FakeNvidia.create(now, seed=seed, keys=keys)
+        nvidia.clock = lambda: datetime.now(UTC)  # answers are good for a day, tokens for an hour
+        here, elsewhere = (tuple(nvidia.gpu() for _ in range(GPUS)) for _ in range(2))
+        return cls(intel, intel.platform(), amd, amd.machine(LINE), nvidia, here, elsewhere)
 
     def azure(self) -> AzureCvm:
         """A confidential VM of Azure on the SEV-SNP machine; its virtual TPM is new in each process."""
@@ -69,9 +84,15 @@ class World:
 
 def root_path(path: Path) -> Path:
     """Where the Intel root of the world in `path` is."""
-    return path.with_name(f"{path.name}.root.pem")
+    return anchor_paths(path)[0]
 
 
-def anchor_paths(path: Path) -> tuple[Path, Path]:
-    """Where the anchors of the world in `path` are: the Intel root; ARK, ASK and ASVK of AMD's product line."""
-    return root_path(path), path.with_name(f"{path.name}.{LINE.lower()}.pem")
+def anchor_paths(path: Path) -> tuple[Path, Path, Path]:
+    """Where the anchors of the world in `path` are.
+
+    The Intel root; ARK, ASK and ASVK of AMD's product line; NVIDIA's roots of devices and of manifests' signers, and
+    the intermediate of its attestation service.
+    """
+    names = ("root", LINE.lower(), "nvidia")
+    intel, amd, nvidia = (path.with_name(f"{path.name}.{name}.pem") for name in names)
+    return intel, amd, nvidia

@@ -31,11 +31,17 @@ def test_two_readers_see_the_same_world(file: Path) -> None:
     assert one.snp.report() == two.snp.report()
     assert one.amd.chips == two.amd.chips == {("Genoa", one.snp.hwid)}
     assert one.snp.line.ark.key.spki == two.snp.line.ark.key.spki
+    nonce = bytes(range(32))
+    for first, second in zip(one.nvidia.devices, two.nvidia.devices, strict=True):
+        assert first.evidence(nonce) == second.evidence(nonce)
+    assert (*one.gpus, *one.elsewhere) == tuple(one.nvidia.devices)
+    assert len({gpu.serial for gpu in one.nvidia.devices}) == 4
+    assert one.nvidia.nras_pins == two.nvidia.nras_pins
 
 
 def test_anchors_lie_beside_it(file: Path) -> None:
     world = World.load(file)
-    intel, genoa = anchor_paths(file)
+    intel, genoa, nvidia = anchor_paths(file)
     assert intel == root_path(file)
     assert x509.load_pem_x509_certificate(intel.read_bytes()) == x509.load_der_x509_certificate(
         world.intel.root_der
@@ -45,6 +51,7 @@ def test_anchors_lie_beside_it(file: Path) -> None:
     assert [one.tbs_certificate_bytes for one in found] == [
         authority.spec.tbs() for authority in (line.ark, line.ask, line.asvk)
     ]
+    assert nvidia.read_text() == world.nvidia.pem
 
 
 def test_evidence_of_each_kind(file: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from policies.floors import builtin_floors
+from policies.minimums import builtin_minimums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ca.issuance.request import Issuer
     from ca.ports import Endorser, PolicySource, Signer, Store
     from policies.floors import Floors
+    from policies.minimums import Minimums
     from verifiers.anchors import Anchors
     from verifiers.evidence import Evidence
     from verifiers.registry import Sources
@@ -51,7 +53,7 @@ class Authority:
     Attributes:
         ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes. nonce_keys: the one in use first.
         chip_key: for hardware handles, 32 bytes. entropy: that many fresh random bytes.
-        issuing: the issuing CA in force. floors: of AMD's TCBs, those in force.
+        issuing: the issuing CA in force. floors: of AMD's TCBs, minimums: of NVIDIA's versions; those in force.
     """
 
     store: Store
@@ -65,3 +67,4 @@ class Authority:
     entropy: Callable[[int], bytes]
     issuing: Callable[[], Issuing]
     floors: Callable[[], Floors] = builtin_floors
+    minimums: Callable[[], Minimums] = builtin_minimums

@@ -4,21 +4,26 @@
 `enroll` is thirteen numbered steps, forward only; each stage accepts only the type of the stage before. Nothing is
 signed without a recorded intent, or recorded without lint; an intent without certificate is never signed again.
 What anonymous callers can make us keep is only what needed a genuine machine that answered our nonce.
+
+Devices come after the CPU: its evidence covers theirs to the byte, so that nobody without a genuine CPU can have us
+look at a device, or ask a vendor about one; and the policy, which its claims choose, says how devices are appraised.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
 from ca.errors import CollateralUnusable, Denied, LintFailed, NonceUsed, Unavailable
 from ca.issuance import csr, ear, nonce, platform, prepare
-from ca.issuance.request import Group, LeafRequest, PolicyRef, Register
-from ca.ports import Blob, Decision, Intent, Outcome
+from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
+from ca.ports import Decision, Intent, Outcome
+from ca.record import Basis
+from ca.verification import Case, verified_cpu, verified_devices
 from policies.appraise import appraise
+from policies.case import UnverifiedDevices
 from policies.errors import NameRefused
 from policies.loader import LoadedPolicy
 from policies.names import render_names
@@ -27,10 +32,7 @@ from policies.result import RuleResult, log_text
 from policies.rules import RuleId
 from policies.select import select
 from verifiers import registry
-from verifiers.claims import to_json
-from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import DEVICE_KINDS, Binding
-from verifiers.tcb import TcbStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,36 +42,12 @@ if TYPE_CHECKING:
     from ca.issuance.prepare import PreparedCertificate
     from ca.issuance.request import Assurance
     from ca.ports import CertificateRecord, Store
-    from policies.floors import Floors
     from policies.result import AttestationResult
-    from policies.result import PolicyRef as AppraisedPolicy
     from verifiers.claims import Claims
+    from verifiers.nvidia.claims import NvidiaSetClaims
 
 SERIAL_ENTROPY = 16
-
-# Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
-# in the collateral that we fetched, which is not the attester's doing: 503, and ask again.
-_PLATFORM_FAULTS = frozenset(
-    {
-        Reason.CERTIFICATE_REVOKED,
-        Reason.QE_IDENTITY_MISMATCH,
-        Reason.TDX_MODULE_MISMATCH,
-        Reason.TCB_NOT_SUPPORTED,
-        Reason.TCB_REVOKED,
-        Reason.TCB_STATUS_UNKNOWN,
-        Reason.TCB_INCONSISTENT,
-    }
-)
-# Faults of a certificate that evidence is signed under: the attester's where it sent the certificate. One that AMD's
-# service gave us can only have them by a lie on the way, or because it was kept past its end.
-_SIGNER_FAULTS = frozenset(
-    {
-        Reason.CHAIN,
-        Reason.ENDORSEMENT_MISMATCH,
-        Reason.CERTIFICATE_EXPIRED,
-        Reason.CERTIFICATE_NOT_YET_VALID,
-    }
-)
+_VERSIONS = (RuleId.DRIVER_MINIMUM, RuleId.VBIOS_MINIMUM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +72,8 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         return await _enroll(request, authority, now)
     except CollateralUnusable:
         # Perhaps the vendor, or another replica, has better by now: it is asked for anew.
-        parsed = registry.parse(request.evidence)
+        of_cpu, _ = registry.split(request.evidence)
+        parsed = registry.parse(of_cpu)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
         raise
@@ -114,22 +93,23 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     # 3 what the evidence must carry
     expected = _binding(request, authority.ca_id, key.spki_der)
     # 4, 5, 6 parse, endorse, verify
-    parsed = registry.parse(request.evidence)
+    of_cpu, devices = registry.split(request.evidence)
+    parsed = registry.parse(of_cpu)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
-    case = _Case(request, key, parsed, endorsements, authority, ours.expires, now)
-    try:
-        claims = registry.verify(parsed, endorsements, authority.anchors, expected, now)
-    except VerificationError as error:
-        fault = await _fault_of_others(error, case, store)
-        if fault is None:
-            raise
-        raise fault from error
-    # 7 appraise under the one active policy that matches the verified claims and the profile
+    basis = Basis(parsed, endorsements, devices)
+    case = Case(request, key, basis, expected, authority, ours.expires, now)
+    claims = await verified_cpu(case)
+    # 7 appraise under the one active policy that matches the verified claims and the profile, devices first
     chosen = select(await authority.policies.current(), claims, request.profile, now)
-    floors = authority.floors()
-    result = appraise(claims, chosen, now, floors) if isinstance(chosen, LoadedPolicy) else chosen
-    decision = case.decision(result, claims.tcb_status, floors)
+    if isinstance(chosen, LoadedPolicy):
+        case, of_devices = await verified_devices(case, claims, chosen)
+        floors, minimums = authority.floors(), authority.minimums()
+        result = appraise(claims, chosen, now, floors, devices=of_devices, minimums=minimums)
+        case = case.asked(result, floors, minimums)
+    else:
+        of_devices, result = None, chosen
+    decision = case.decision(result, claims.tcb_status)
     # 8 denied: spend the nonce, log, say why
     if not isinstance(chosen, LoadedPolicy) or result.decision is not Appraised.ACCEPTED:
         await store.record_refusal(decision)
@@ -138,7 +118,9 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
             findings=result.public_findings(),
             record=log_text(decision.result_json),
         )
-    accepted = _Accepted(request, key, claims, chosen, result, decision, now)
+    if isinstance(of_devices, UnverifiedDevices):
+        raise LintFailed("an accepted result over devices that nobody has verified")
+    accepted = _Accepted(request, key, claims, of_devices, chosen, result, decision, now)
     return await _issue(accepted, authority)
 
 
@@ -169,6 +151,7 @@ class _Accepted:
     request: EnrollmentRequest
     key: CertifiedKey
     claims: Claims
+    devices: NvidiaSetClaims | None
     policy: LoadedPolicy
     result: AttestationResult
     decision: Decision
@@ -228,96 +211,6 @@ async def _overtaken(request: EnrollmentRequest, store: Store) -> Enrolled:
     return Enrolled(answered, repeated=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One authentic request, from which every kind of decision record is made."""
-
-    request: EnrollmentRequest
-    key: CertifiedKey
-    parsed: registry.ParsedEvidence
-    endorsements: registry.Endorsements
-    authority: Authority
-    nonce_expires: datetime
-    now: datetime
-
-    def decision(self, result: AttestationResult, tcb_status: str, floors: Floors) -> Decision:
-        """An appraisal on record, with the floors if the policy asked them."""
-        decision = self._decision(result.policy, tcb_status, result.to_json())
-        if result.floors is None:
-            return decision
-        return replace(decision, collateral=(*decision.collateral, _blob(floors.text)))
-
-    def refusal(self, error: VerificationError) -> Decision:
-        """A refusal by the vendor's own rules on record."""
-        status = error.tcb.status if error.tcb else None
-        facts = {
-            "decision": Appraised.DENIED.value,
-            "reason": {"code": error.reason.value, "detail": error.detail},
-            "tcb": to_json(error.tcb),
-        }
-        return self._decision(
-            None, (status or TcbStatus.UNKNOWN).value, json.dumps(facts, sort_keys=True)
-        )
-
-    def _decision(
-        self, policy: AppraisedPolicy | None, tcb_status: str, result_json: str
-    ) -> Decision:
-        bundle = json.dumps(self.endorsements.to_bundle(), sort_keys=True).encode()
-        return Decision(
-            decided_at=self.now,
-            nonce=self.request.nonce,
-            nonce_expires=self.nonce_expires,
-            request_sha256=self.request.body_sha256,
-            profile=self.request.profile,
-            spki_der=self.key.spki_der,
-            tee=registry.tee_of(self.parsed).value,
-            # without trailing zero bytes, so that its digest is the one in the certificate
-            evidence=tuple(
-                (piece.kind.value, _blob(piece.data)) for piece in registry.pieces_of(self.parsed)
-            ),
-            collateral=(_blob(bundle),),
-            anchors_sha256=self.authority.anchors.sha256,
-            policy_name=policy.name if policy else None,
-            policy_version=policy.version if policy else None,
-            policy_sha256=policy.sha256 if policy else None,
-            tcb_status=tcb_status,
-            result_json=result_json,
-            evaluations=registry.evaluations(
-                self.parsed, self.endorsements, self.authority.sources, self.authority.anchors
-            ),
-        )
-
-
-def _blob(data: bytes) -> Blob:
-    return Blob(sha256(data).digest(), data)
-
-
-async def _fault_of_others(error: VerificationError, case: _Case, store: Store) -> Exception | None:
-    """What is raised where a platform is refused, which goes on record, or what we fetched is at fault.
-
-    None where it is the evidence itself.
-    """
-    if error.authentic and error.reason in _PLATFORM_FAULTS:
-        decision = case.refusal(error)
-        await store.record_refusal(decision)
-        return Denied(error.detail, code=error.reason.value, record=decision.result_json)
-    if _lies_in_collateral(error, case):
-        return CollateralUnusable(
-            f"the vendor's collateral cannot be used: {error.reason}: {error.detail}",
-            retry_after=60,
-        )
-    return None
-
-
-def _lies_in_collateral(error: VerificationError, case: _Case) -> bool:
-    """Whether the fault is that of what we fetched."""
-    if error.reason is Reason.INCOMPLETE:
-        return bool(case.endorsements.missing)
-    if error.authentic:
-        return error.reason is not Reason.MALFORMED  # signed, but in a layout that no firmware has
-    return error.reason in _SIGNER_FAULTS and not registry.signer_came_along(case.parsed)
-
-
 def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
     """The names that the policy grants.
 
@@ -349,12 +242,23 @@ def _leaf_request(
     if result.policy is None or result.valid_until is None:
         raise LintFailed("an accepted result names its policy and its end")
     chip_key = None if issue.withhold_chip_handle else authority.chip_key
+    devices = (
+        ()
+        if accepted.devices is None
+        else platform.devices_of(
+            accepted.devices, chip_key, minimums_hold=_hold(result, *_VERSIONS)
+        )
+    )
     return LeafRequest(
         key=accepted.key,
         names=names,
         lifetime=issue.lifetime,
         collateral_expires=result.valid_until,
-        platform=platform.describe(accepted.claims, chip_key, floors_hold=_floors_hold(result)),
+        platform=platform.describe(
+            accepted.claims, chip_key, floors_hold=_hold(result, RuleId.TCB_FLOOR)
+        ),
+        devices=devices,
+        binding=BindingLevel.NONCE_CPU_DIGEST if devices else BindingLevel.NONE,
         policy=PolicyRef(result.policy.name, result.policy.version, result.policy.sha256),
         assurance=assurance,
         registers=tuple(Register(name.value, value) for name, value in result.pinned),
@@ -369,10 +273,11 @@ def _leaf_request(
     )
 
 
-def _floors_hold(result: AttestationResult) -> bool:
-    """Whether the policy held the TCB above floors, and nothing softened that."""
-    found = [finding.result for finding in result.findings if finding.rule is RuleId.TCB_FLOOR]
-    return bool(found) and all(one is RuleResult.PASS for one in found)
+def _hold(result: AttestationResult, *rules: RuleId) -> bool:
+    """Whether the policy asked for each of these rules, and nothing softened one."""
+    found = [(one.rule, one.result) for one in result.findings if one.rule in rules]
+    asked = {rule for rule, _ in found} == set(rules)
+    return asked and all(outcome is RuleResult.PASS for _, outcome in found)
 
 
 def _intent(prepared: PreparedCertificate, decision: Decision) -> Intent:

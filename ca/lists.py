@@ -19,6 +19,8 @@ from ca.ports import OperatorAction
 from policies.errors import PolicyError
 from policies.floors import Floors, builtin_floors, load_floors
 from policies.floors import newest as newest_floors
+from policies.minimums import Minimums, builtin_minimums, load_minimums
+from policies.minimums import newest as newest_minimums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +93,15 @@ AMD_FLOORS: Final[Kind[Floors]] = Kind(
     builtin_floors,
     load_floors,
     newest_floors,
+)
+
+NVIDIA_MINIMUMS: Final[Kind[Minimums]] = Kind(
+    "nvidia-minimums",
+    "lowest versions of NVIDIA's drivers",
+    "policies.nvidia_minimums_file",
+    builtin_minimums,
+    load_minimums,
+    newest_minimums,
 )
 
 

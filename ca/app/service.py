@@ -22,7 +22,7 @@ from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser
 from ca.http import DoorLimits, Doors
 from ca.issuance import ear
-from ca.lists import AMD_FLOORS, InForce
+from ca.lists import AMD_FLOORS, NVIDIA_MINIMUMS, InForce
 from ca.policy_admin import ActivePolicies
 from ca.store.sql import SqlStore
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ca.signers.folder import Held
     from policies.floors import Floors
+    from policies.minimums import Minimums
 
 _log = structlog.get_logger("attestca")
 
@@ -51,6 +52,7 @@ class Service:
     endorser: CachingEndorser
     authority: Authority
     floors: InForce[Floors]
+    minimums: InForce[Minimums]
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -134,6 +136,7 @@ class Service:
         minute = timedelta(minutes=1)
         return [
             jobs.Job("floors", minute, self.floors.reload),
+            jobs.Job("minimums", minute, self.minimums.reload),
             jobs.Job("abandoned-intents", minute, abandon),
             jobs.Job("certificates", minute, certificates),
             jobs.Job("retention", timedelta(hours=1), forget),
@@ -153,7 +156,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     """Everything that listeners and jobs need, open.
 
     Raises:
-        ConfigurationError, LintFailed: keys, anchors, schema, floors. Unavailable: the database.
+        ConfigurationError, LintFailed: keys, anchors, schema, lists. Unavailable: the database.
     """
     keys = Keys.open(config, read_passphrase(config))
     anchors = anchors_of(config)
@@ -163,6 +166,9 @@ async def opened(config: Config) -> AsyncIterator[Service]:
         store = await SqlStore.open(config.database.url.get_secret_value())
         stack.push_async_callback(store.close)
         floors = await InForce.open(AMD_FLOORS, store, config.policies.amd_floors_file, now)
+        minimums = await InForce.open(
+            NVIDIA_MINIMUMS, store, config.policies.nvidia_minimums_file, now
+        )
         collateral = config.collateral
         client = FetchClient(
             collateral.origins,
@@ -178,6 +184,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             CacheLimits(
                 refresh_after=collateral.refresh_after,
                 lasting=frozenset({"vcek"}),  # its URL names chip and TCB, and so its key
+                unkept=frozenset({"nras-gpu", "nras-switch"}),  # of one nonce
                 hard_age=timedelta(hours=collateral.stale_hours),
             ),
             clock,
@@ -208,8 +215,10 @@ async def opened(config: Config) -> AsyncIterator[Service]:
                 entropy=secrets.token_bytes,
                 issuing=issuing,
                 floors=lambda: floors.current,
+                minimums=lambda: minimums.current,
             ),
             floors,
+            minimums,
         )
 
 

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a decision leaves behind, and the same read back: all that makes the verdict again, and nothing else.
+
+Every document is a blob under its SHA-256, so that decisions share what they have in common: a reference manifest of a
+driver is kept once, however many machines run it. The first blob of the collateral is an index, a JSON object: the
+members of the CPU verifier's own bundle and, where there is more, `documents`, a list of [kind, SHA-256 in hexadecimal]
+for the blobs behind it, in their order. Kinds are those of `NvidiaEndorsements.documents`, and the names of the lists
+that a policy asked (`ca.lists`). Kinds are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from ca.errors import AuthorityError
+from ca.ports import Blob
+from policies.floors import Floors, load_floors
+from policies.minimums import Minimums, load_minimums
+from verifiers import registry
+from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.nvidia.endorsements import NvidiaEndorsements, from_documents
+from verifiers.nvidia.evidence import NvidiaEvidence, piece
+
+if TYPE_CHECKING:
+    from ca.ports import Decision
+
+AMD_FLOORS: Final = "amd-floors"
+NVIDIA_MINIMUMS: Final = "nvidia-minimums"
+_DOCUMENTS: Final = "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a verdict rests on besides the binding, the policy and the instant.
+
+    Attributes:
+        devices: as they were sent. of_devices: what was known of them; None where nobody asked.
+        floors, minimums: those that the policy asked.
+    """
+
+    parsed: registry.ParsedEvidence
+    endorsements: registry.Endorsements
+    devices: tuple[NvidiaEvidence, ...] = ()
+    of_devices: NvidiaEndorsements | None = None
+    floors: Floors | None = field(default=None, repr=False)
+    minimums: Minimums | None = field(default=None, repr=False)
+
+
+def evidence(basis: Basis) -> tuple[tuple[str, Blob], ...]:
+    """The evidence as a decision has it: the CPU's own piece first, the devices last.
+
+    A quote is without trailing zero bytes, so that its digest is the one in the certificate.
+    """
+    pieces = [
+        *registry.pieces_of(basis.parsed),
+        *(Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in basis.devices),
+    ]
+    return tuple((one.kind.value, _blob(one.data)) for one in pieces)
+
+
+def collateral(basis: Basis) -> tuple[Blob, ...]:
+    """The collateral as a decision has it: the index, then the documents that it names."""
+    named: list[tuple[str, bytes]] = []
+    if basis.floors is not None:
+        named.append((AMD_FLOORS, basis.floors.text))
+    if basis.minimums is not None:
+        named.append((NVIDIA_MINIMUMS, basis.minimums.text))
+    if basis.of_devices is not None:
+        named += basis.of_devices.documents()
+    blobs = [(kind, _blob(text)) for kind, text in named]
+    index: dict[str, object] = dict(basis.endorsements.to_bundle())
+    if blobs:
+        index[_DOCUMENTS] = [[kind, blob.sha256.hex()] for kind, blob in blobs]
+    text = json.dumps(index, sort_keys=True).encode()
+    return (_blob(text), *(blob for _, blob in blobs))
+
+
+def restored(decision: Decision) -> Basis:
+    """The same from a decision on record.
+
+    Raises:
+        AuthorityError: the record is not one that `evidence` and `collateral` made.
+        VerificationError: as parsing did when the decision was made.
+    """
+    pieces = [Evidence(EvidenceKind(kind), blob.data) for kind, blob in decision.evidence]
+    of_cpu, devices = registry.split(pieces)
+    parsed = registry.parse(of_cpu)
+    first, *behind = decision.collateral
+    index = json.loads(first.data)
+    kinds = index.pop(_DOCUMENTS, [])
+    if [digest for _, digest in kinds] != [blob.sha256.hex() for blob in behind]:
+        raise AuthorityError("the collateral on record is not what its index names")
+    documents = [(kind, blob.data) for (kind, _), blob in zip(kinds, behind, strict=True)]
+    floors = [load_floors(text) for kind, text in documents if kind == AMD_FLOORS]
+    minimums = [load_minimums(text) for kind, text in documents if kind == NVIDIA_MINIMUMS]
+    lists = {AMD_FLOORS, NVIDIA_MINIMUMS}
+    of_devices = [document for document in documents if document[0] not in lists]
+    return Basis(
+        parsed=parsed,
+        endorsements=registry.parse_bundle(parsed, json.dumps(index).encode()),
+        devices=devices,
+        of_devices=from_documents(of_devices) if of_devices else None,
+        floors=floors[0] if floors else None,
+        minimums=minimums[0] if minimums else None,
+    )
+
+
+def _blob(data: bytes) -> Blob:
+    return Blob(sha256(data).digest(), data)

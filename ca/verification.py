@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps 4 to 7 of an enrollment that look at evidence: the CPU's, then that of the devices it speaks for.
+
+What a fault means is decided here. Evidence that is not authentic is refused and not on record. A platform that its
+vendor's rules refuse is on record. So is every fault of a device, for a genuine CPU has sent it: its evidence covers
+the device's to the byte. Where what we fetched is at fault nobody is refused: it is asked for anew, and the attester
+may come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ca import record
+from ca.errors import CollateralUnusable, Denied
+from ca.ports import Decision
+from policies.case import UnverifiedDevices
+from policies.result import Decision as Appraised
+from policies.result import PolicyRef
+from verifiers import registry
+from verifiers.claims import to_json
+from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.gather import gather as gather_devices
+from verifiers.nvidia.system import appraise_set, authenticate_set
+from verifiers.tcb import TcbStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ca.authority import Authority, EnrollmentRequest
+    from ca.issuance.csr import CertifiedKey
+    from ca.ports import Store
+    from ca.record import Basis
+    from policies.floors import Floors
+    from policies.loader import LoadedPolicy
+    from policies.minimums import Minimums
+    from policies.result import AttestationResult
+    from verifiers.claims import Claims
+    from verifiers.endorsements import Gather
+    from verifiers.evidence import Binding
+    from verifiers.nvidia.claims import NvidiaSetClaims
+    from verifiers.nvidia.endorsements import NvidiaEndorsements
+
+# Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
+# in the collateral that we fetched, which is not the attester's doing: 503, and ask again.
+_PLATFORM_FAULTS = frozenset(
+    {
+        Reason.CERTIFICATE_REVOKED,
+        Reason.QE_IDENTITY_MISMATCH,
+        Reason.TDX_MODULE_MISMATCH,
+        Reason.TCB_NOT_SUPPORTED,
+        Reason.TCB_REVOKED,
+        Reason.TCB_STATUS_UNKNOWN,
+        Reason.TCB_INCONSISTENT,
+    }
+)
+# Faults of a certificate that evidence is signed under: the attester's where it sent the certificate. One that AMD's
+# service gave us can only have them by a lie on the way, or because it was kept past its end.
+_SIGNER_FAULTS = frozenset(
+    {
+        Reason.CHAIN,
+        Reason.ENDORSEMENT_MISMATCH,
+        Reason.CERTIFICATE_EXPIRED,
+        Reason.CERTIFICATE_NOT_YET_VALID,
+    }
+)
+# Of authentic devices: faults of what we fetched about them. Every other is theirs, and on record.
+_DEVICE_COLLATERAL_FAULTS = frozenset(
+    {
+        Reason.CERTIFICATE_EXPIRED,  # a manifest's signer; a device's own dates were looked at before
+        Reason.CERTIFICATE_NOT_YET_VALID,
+        Reason.CHAIN,
+        Reason.COLLATERAL_MALFORMED,
+        Reason.MALFORMED,
+        Reason.OCSP_INVALID,
+        Reason.RIM_SIGNATURE,
+        Reason.TOKEN_ALG,
+        Reason.TOKEN_INVALID,
+        Reason.TOKEN_KEY_UNKNOWN,
+        Reason.TOO_LARGE,
+        Reason.UNTRUSTED_ROOT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request with authentic evidence, from which every kind of decision record is made."""
+
+    request: EnrollmentRequest
+    key: CertifiedKey
+    basis: Basis
+    expected: Binding
+    authority: Authority
+    nonce_expires: datetime
+    now: datetime
+
+    def asked(self, result: AttestationResult, floors: Floors, minimums: Minimums) -> Case:
+        """With the lists that the policy has asked."""
+        basis = replace(
+            self.basis,
+            floors=floors if result.floors else None,
+            minimums=minimums if result.minimums else None,
+        )
+        return replace(self, basis=basis)
+
+    def decision(self, result: AttestationResult, tcb_status: str) -> Decision:
+        """An appraisal on record."""
+        return self._decision(result.policy, tcb_status, result.to_json())
+
+    def refusal(
+        self,
+        error: VerificationError,
+        policy: LoadedPolicy | None = None,
+        tcb_status: str | None = None,
+    ) -> Decision:
+        """A refusal by a vendor's own rules on record; of devices with the policy that had them looked at."""
+        status = error.tcb.status if error.tcb else None
+        facts = {
+            "decision": Appraised.DENIED.value,
+            "reason": {"code": error.reason.value, "detail": error.detail},
+            "tcb": to_json(error.tcb),
+        }
+        document = policy.document if policy else None
+        return self._decision(
+            PolicyRef(document.name, document.version, policy.sha256)
+            if policy and document
+            else None,
+            tcb_status or (status or TcbStatus.UNKNOWN).value,
+            json.dumps(facts, sort_keys=True),
+        )
+
+    def _decision(self, policy: PolicyRef | None, tcb_status: str, result_json: str) -> Decision:
+        basis, authority = self.basis, self.authority
+        return Decision(
+            decided_at=self.now,
+            nonce=self.request.nonce,
+            nonce_expires=self.nonce_expires,
+            request_sha256=self.request.body_sha256,
+            profile=self.request.profile,
+            spki_der=self.key.spki_der,
+            tee=registry.tee_of(basis.parsed).value,
+            evidence=record.evidence(basis),
+            collateral=record.collateral(basis),
+            anchors_sha256=authority.anchors.sha256,
+            policy_name=policy.name if policy else None,
+            policy_version=policy.version if policy else None,
+            policy_sha256=policy.sha256 if policy else None,
+            tcb_status=tcb_status,
+            result_json=result_json,
+            evaluations=registry.evaluations(
+                basis.parsed, basis.endorsements, authority.sources, authority.anchors
+            ),
+        )
+
+
+async def verified_cpu(case: Case) -> Claims:
+    """Claims of the CPU.
+
+    Raises:
+        VerificationError: evidence that is not authentic. Denied: a platform that the vendor's rules refuse; on record.
+        CollateralUnusable.
+    """
+    authority, basis = case.authority, case.basis
+    try:
+        return registry.verify(
+            basis.parsed, basis.endorsements, authority.anchors, case.expected, case.now
+        )
+    except VerificationError as error:
+        if error.authentic and error.reason in _PLATFORM_FAULTS:
+            raise await _refused(error, case.refusal(error), authority.store) from error
+        if _lies_in_collateral(error, basis):
+            raise _unusable(error) from error
+        raise
+
+
+async def verified_devices(
+    case: Case, claims: Claims, policy: LoadedPolicy
+) -> tuple[Case, NvidiaSetClaims | UnverifiedDevices | None]:
+    """Claims of the devices, and the case with what was asked about them.
+
+    Raises:
+        Denied: devices that are not genuine, not this request's, or not what NVIDIA says they are; on record, for a
+            genuine CPU vouches for having sent them. Unavailable, CollateralUnusable among it.
+    """
+    devices, rules = case.basis.devices, policy.document.nvidia
+    if not devices:
+        return case, None
+    if rules is None:
+        return case, UnverifiedDevices(len(devices))
+    authority, by, now = case.authority, rules.appraisal, case.now
+    anchors, sources = authority.anchors, authority.sources.nvidia
+    nonce = case.expected.gpu_nonce
+    try:
+        found = await asyncio.to_thread(authenticate_set, devices, anchors, nonce, now)
+        of_devices = await _endorsed(gather_devices(found, sources, anchors, by), authority)
+        case = replace(case, basis=replace(case.basis, of_devices=of_devices))
+        try:
+            return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
+        except VerificationError as error:
+            if error.reason not in _DEVICE_COLLATERAL_FAULTS:
+                raise
+            authority.endorser.distrust(gather_devices(found, sources, anchors, by))
+            raise _unusable(error) from error
+    except VerificationError as error:
+        decision = case.refusal(error, policy, claims.tcb_status)
+        raise await _refused(error, decision, authority.store) from error
+
+
+async def _endorsed(gather: Gather[NvidiaEndorsements], authority: Authority) -> NvidiaEndorsements:
+    """What NVIDIA says of authentic devices. Raises Unavailable; VerificationError for what is the devices' own."""
+    try:
+        return await authority.endorser.run(gather)
+    except VerificationError as error:
+        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+            raise _unusable(error) from error
+        raise
+
+
+async def _refused(error: VerificationError, decision: Decision, store: Store) -> Denied:
+    """What is raised for a refusal by a vendor's rules; it goes on record first."""
+    await store.record_refusal(decision)
+    return Denied(error.detail, code=error.reason.value, record=decision.result_json)
+
+
+def _unusable(error: VerificationError) -> CollateralUnusable:
+    detail = f"the vendor's collateral cannot be used: {error.reason}: {error.detail}"
+    return CollateralUnusable(detail, retry_after=60)
+
+
+def _lies_in_collateral(error: VerificationError, basis: Basis) -> bool:
+    """Whether the fault is that of what we fetched about the CPU."""
+    if error.reason is Reason.INCOMPLETE:
+        return bool(basis.endorsements.missing)
+    if error.authentic:
+        return error.reason is not Reason.MALFORMED  # signed, but in a layout that no firmware has
+    return error.reason in _SIGNER_FAULTS and not registry.signer_came_along(basis.parsed)

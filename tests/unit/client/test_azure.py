@@ -3,15 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
-import json
-import os
-import sys
 import tempfile
-import threading
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,26 +12,18 @@ from hypothesis import strategies as st
 
 from attestca_client import azure
 from attestca_client.azure import (
-    AZURE_TAG,
     MAX_HCL,
-    MAX_METADATA,
     RETRY_DELAYS,
     AzureQuoteSource,
     TpmTools,
     complaint,
-    fetch_certificates,
-    on_azure,
-    parse_certification,
 )
 from attestca_client.errors import EvidenceError, QuoteUnavailable, TpmMissing, UnsupportedProvider
-from attestca_client.machine import MachineQuoteSource
 from attestca_client.protocol import tpm_extra
 from attestca_client.runtime import Runtime
-from attestca_client.tsm import TsmQuoteSource
-from attestca_client.wire import Evidence
 from tests.tpm_lab import Hcl, runtime
 from tests.unit.client import software_tpm
-from tests.unit.client.fake_configfs import FakeConfigfs
+from tests.unit.client.fake_tpm_tools import DATA, NOWHERE, Bench
 from verifiers.errors import Reason, VerificationError
 from verifiers.vtpm.attest import parse_attest, verify_quote
 from verifiers.vtpm.claims import PcrBank
@@ -47,102 +31,11 @@ from verifiers.vtpm.hcl import parse_hcl, read_runtime_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.unit.client.software_tpm import SoftwareTpm
 
-DATA = bytes(range(64))
 ATTEMPTS = len(RETRY_DELAYS) + 1
-NOWHERE = ("127.0.0.1", 1)  # nobody listens there
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
-LEAF, CHAIN = CERTIFICATE.format("leaf"), CERTIFICATE.format("ask") + CERTIFICATE.format("ark")
-GOOD = {"vcekCert": f"{LEAF}\n", "tcbm": "DB18000000000004", "certificateChain": CHAIN}
-PEM = f"{LEAF}\n{CHAIN}\n".encode()
-
-FAKE = """#!{python} -IS
-import json, os, pathlib, sys, time
-folder, name = pathlib.Path({folder!r}), pathlib.Path(sys.argv[0]).name
-script = json.loads((folder / f"{{name}}.json").read_text())
-calls = folder / f"{{name}}.calls"
-with calls.open("a") as file:
-    mode = pathlib.Path.cwd().stat().st_mode & 0o777
-    seen = [sys.argv[1:], dict(os.environ), os.getcwd(), mode, os.listdir(".")]
-    file.write(json.dumps(seen) + "\\n")
-step = script[min(len(calls.read_text().splitlines()), len(script)) - 1]
-for output, text in step.get("files", {{}}).items():
-    pathlib.Path(output).write_bytes(bytes.fromhex(text))
-sys.stderr.write(step.get("stderr", ""))
-sys.stderr.flush()
-time.sleep(step.get("sleep", 0))
-sys.exit(step.get("code", 0))
-"""
-
-
-@dataclass
-class Call:
-    arguments: list[str]
-    environment: dict[str, str]
-    folder: Path
-    mode: int
-    there: list[str]
-
-
-class Bench:
-    """A source over fake tools, with waits recorded instead of waited."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.hcl = Hcl(runtime=runtime()).data
-        self.waits: list[float] = []
-        self.lines: list[str] = []
-        self.runtime = Runtime(
-            sleep=self.waits.append, uniform=lambda _low, high: high, say=self.lines.append
-        )
-        self.device = root / "tpmrm0"
-        self.device.touch()
-        for tool in ("tpm2_nvread", "tpm2_quote"):
-            script = root / tool
-            script.write_text(FAKE.format(python=sys.executable, folder=str(root)))
-            script.chmod(0o755)
-        self.nvread({"files": {"report": self.hcl.hex()}})
-        self.quote(self.quoted())
-        self.source = self.but()
-
-    def but(self, metadata: tuple[str, int] = NOWHERE, **tools: Any) -> AzureQuoteSource:  # noqa: ANN401 - a field of any type
-        defaults = {"path": str(self.root), "devices": (self.root / "none", self.device)}
-        return AzureQuoteSource(self.runtime, TpmTools(**(defaults | tools)), metadata)
-
-    @staticmethod
-    def quoted(
-        attest: bytes = b"attest", signature: bytes = b"sig", pcrs: bytes = b"p" * 768
-    ) -> Any:  # noqa: ANN401 - JSON
-        parts = {"attest": attest, "signature": signature, "pcrs": pcrs}
-        return {"files": {name: data.hex() for name, data in parts.items()}}
-
-    def nvread(self, *steps: dict[str, Any]) -> None:
-        (self.root / "tpm2_nvread.json").write_text(json.dumps(steps))
-
-    def quote(self, *steps: dict[str, Any]) -> None:
-        (self.root / "tpm2_quote.json").write_text(json.dumps(steps))
-
-    def calls(self, tool: str) -> list[Call]:
-        lines = (self.root / f"{tool}.calls").read_text().splitlines()
-        return [Call(a, e, Path(f), m, t) for a, e, f, m, t in map(json.loads, lines)]
-
-    @property
-    def expected(self) -> list[Evidence]:
-        return [
-            Evidence("hcl-report", self.hcl),
-            Evidence("tpm-attest", b"attest"),
-            Evidence("tpm-signature", b"sig"),
-            Evidence("tpm-pcrs", b"p" * 768),
-        ]
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    return Bench(tmp_path)
 
 
 # A software TPM
@@ -372,166 +265,3 @@ def test_being_told_to_end_removes_what_was_written(
     with pytest.raises(SystemExit):
         bench.source(DATA)
     assert list((bench.root / "temporary").iterdir()) == []
-
-
-# The instance metadata service
-
-
-@dataclass
-class Metadata:
-    """What the service answers, and what it was asked."""
-
-    status: int = 200
-    body: bytes = json.dumps(GOOD).encode()
-    headers: dict[str, str] = field(default_factory=dict)
-    seen: list[tuple[str, str | None]] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def serving(service: Metadata) -> Iterator[tuple[str, int]]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            service.seen.append((self.path, self.headers.get("Metadata")))
-            self.send_response(service.status)
-            for name, value in service.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with contextlib.suppress(OSError):  # the client may have seen enough
-                self.wfile.write(service.body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield ("127.0.0.1", server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_certificates_come_along_where_azure_has_them(bench: Bench) -> None:
-    service = Metadata()
-    with serving(service) as address:
-        pieces = bench.but(metadata=address)(DATA)
-    assert pieces == [*bench.expected, Evidence("snp-certificates", PEM)]
-    assert service.seen == [("/metadata/THIM/amd/certification", "true")]
-
-
-def test_a_service_that_is_not_there_costs_nothing(bench: Bench) -> None:
-    assert bench.source(DATA) == bench.expected
-    assert [line for line in bench.lines if "the authority will ask AMD" in line]
-
-
-BAD_ANSWERS = [
-    Metadata(status=404),
-    Metadata(status=500),
-    Metadata(status=302, headers={"Location": "http://127.0.0.1:1/"}),
-    Metadata(body=b""),
-    Metadata(body=b"{"),
-    Metadata(body=b"[]"),
-    Metadata(body=b"[" * 60_000),
-    Metadata(body=b"\xff"),
-    Metadata(body=b"1" * 10_000),
-    Metadata(body=json.dumps(GOOD | {"vcekCert": None}).encode()),
-    Metadata(body=json.dumps(GOOD | {"certificateChain": 7}).encode()),
-    Metadata(body=json.dumps(GOOD | {"certificateChain": ""}).encode()),
-    Metadata(body=json.dumps(GOOD | {"vcekCert": "x" + LEAF}).encode()),
-    Metadata(body=json.dumps(GOOD | {"vcekCert": LEAF + "é"}).encode()),
-    Metadata(body=json.dumps(GOOD).encode() + b" " * MAX_METADATA),
-    Metadata(headers={"Content-Length": "-"}, body=b""),
-    Metadata(headers={"X": "y" * 70_000}),
-]
-
-
-@pytest.mark.parametrize("service", BAD_ANSWERS)
-def test_a_service_that_answers_something_else(bench: Bench, service: Metadata) -> None:
-    with serving(service) as address:
-        assert bench.but(metadata=address)(DATA) == bench.expected
-    assert len(service.seen) == 1
-    (line,) = (line for line in bench.lines if "the authority will ask AMD" in line)
-    assert line.isprintable()
-
-
-def test_a_service_that_is_slow_is_not_waited_for() -> None:
-    clock = iter([0.0, 0.5, 1.5])
-    with serving(Metadata()) as address, pytest.raises(TimeoutError):
-        fetch_certificates(address, Runtime(monotonic=lambda: next(clock, 2.0)))
-
-
-def test_the_parts_of_a_certification() -> None:
-    assert parse_certification(json.dumps(GOOD).encode()) == PEM
-
-
-@given(
-    st.binary(max_size=100)
-    | st.dictionaries(st.text(), st.text()).map(lambda d: json.dumps(d).encode())
-)
-def test_any_certification(body: bytes) -> None:
-    with pytest.raises((ValueError, RecursionError)):
-        parse_certification(body)
-
-
-# The choice
-
-
-def machine(bench: Bench, tag: bytes | None) -> tuple[MachineQuoteSource, FakeConfigfs]:
-    reports = bench.root / "reports"
-    reports.mkdir()
-    kernel = FakeConfigfs(reports)
-    file = bench.root / "chassis_asset_tag"
-    if tag is not None:
-        file.write_bytes(tag)
-    return MachineQuoteSource(
-        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, file
-    ), kernel
-
-
-TAG = f"{AZURE_TAG}\n".encode()
-
-
-@pytest.mark.parametrize("tag", [TAG, None])
-def test_the_kernels_provider_comes_first(bench: Bench, tag: bytes | None) -> None:
-    source, _ = machine(bench, tag)
-    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
-
-
-def test_azure_where_the_kernel_has_no_provider(bench: Bench) -> None:
-    source, kernel = machine(bench, TAG)
-    kernel.errors["mkdir"] = [6]  # ENXIO
-    assert source(DATA) == bench.expected
-    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]  # it is looked at again
-
-
-@pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
-def test_no_azure_and_no_provider(bench: Bench, tag: bytes | None) -> None:
-    source, kernel = machine(bench, tag)
-    kernel.errors["mkdir"] = [6]
-    with pytest.raises(EvidenceError) as caught:
-        source(DATA)
-    assert caught.value.code == "tsm-missing"
-    assert not (bench.root / "tpm2_nvread.calls").exists()
-
-
-@pytest.mark.parametrize(("number", "code"), [(13, "tsm-permission"), (5, "quote-unavailable")])
-def test_a_provider_that_fails_is_no_reason_for_azure(bench: Bench, number: int, code: str) -> None:
-    source, kernel = machine(bench, TAG)
-    kernel.errors["mkdir"] = [number]
-    with pytest.raises(EvidenceError) as caught:
-        source(DATA)
-    assert caught.value.code == code
-
-
-def test_this_machines_own_sources() -> None:
-    source = MachineQuoteSource.of(Runtime())
-    assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
-    assert source.azure.tools == TpmTools()
-    assert str(source.asset_tag) == "/sys/class/dmi/id/chassis_asset_tag"
-
-
-def test_the_tag_is_no_directory(tmp_path: Path) -> None:
-    assert not on_azure(tmp_path)
-    assert os.access(tmp_path, os.R_OK)

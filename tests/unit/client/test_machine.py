@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a machine's two sources gives the evidence: the kernel's provider, or Azure's vTPM where it has none."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from attestca_client.azure import AZURE_TAG, TpmTools, on_azure
+from attestca_client.errors import EvidenceError
+from attestca_client.machine import MachineQuoteSource
+from attestca_client.runtime import Runtime
+from attestca_client.tsm import TsmQuoteSource
+from attestca_client.wire import Evidence
+from tests.unit.client.fake_configfs import FakeConfigfs
+from tests.unit.client.fake_tpm_tools import DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.client.fake_tpm_tools import Bench
+
+
+def machine(bench: Bench, tag: bytes | None) -> tuple[MachineQuoteSource, FakeConfigfs]:
+    reports = bench.root / "reports"
+    reports.mkdir()
+    kernel = FakeConfigfs(reports)
+    file = bench.root / "chassis_asset_tag"
+    if tag is not None:
+        file.write_bytes(tag)
+    return MachineQuoteSource(
+        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, file
+    ), kernel
+
+
+TAG = f"{AZURE_TAG}\n".encode()
+
+
+@pytest.mark.parametrize("tag", [TAG, None])
+def test_the_kernels_provider_comes_first(bench: Bench, tag: bytes | None) -> None:
+    source, _ = machine(bench, tag)
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
+
+
+def test_azure_where_the_kernel_has_no_provider(bench: Bench) -> None:
+    source, kernel = machine(bench, TAG)
+    kernel.errors["mkdir"] = [6]  # ENXIO
+    assert source(DATA) == bench.expected
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]  # it is looked at again
+
+
+@pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
+def test_no_azure_and_no_provider(bench: Bench, tag: bytes | None) -> None:
+    source, kernel = machine(bench, tag)
+    kernel.errors["mkdir"] = [6]
+    with pytest.raises(EvidenceError) as caught:
+        source(DATA)
+    assert caught.value.code == "tsm-missing"
+    assert not (bench.root / "tpm2_nvread.calls").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(13, "tsm-permission"), (5, "quote-unavailable")])
+def test_a_provider_that_fails_is_no_reason_for_azure(bench: Bench, number: int, code: str) -> None:
+    source, kernel = machine(bench, TAG)
+    kernel.errors["mkdir"] = [number]
+    with pytest.raises(EvidenceError) as caught:
+        source(DATA)
+    assert caught.value.code == code
+
+
+def test_this_machines_own_sources() -> None:
+    source = MachineQuoteSource.of(Runtime())
+    assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
+    assert source.azure.tools == TpmTools()
+    assert str(source.asset_tag) == "/sys/class/dmi/id/chassis_asset_tag"
+
+
+def test_the_tag_is_no_directory(tmp_path: Path) -> None:
+    assert not on_azure(tmp_path)
+    assert os.access(tmp_path, os.R_OK)

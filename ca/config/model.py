@@ -13,7 +13,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -161,6 +161,13 @@ class Ca(_Section):
         return arc
 
 
+_PARTS: Final = {
+    "ocsp_device": "ocsp-device",
+    "ocsp_rim": "ocsp-rim",
+    "nras_jwks": "nras-jwks",
+}  # what a key cannot be called
+
+
 class RefreshHours(_Section):
     """Hours after which a kind of collateral is asked for anew."""
 
@@ -169,6 +176,20 @@ class RefreshHours(_Section):
     pck_crl: Hours = Field(default=6, description="Revoked platforms.")
     root_ca_crl: Hours = Field(default=6, description="Revoked authorities of Intel.")
     crl: Hours = Field(default=6, description="Revoked authorities of AMD.")
+    rim: Hours = Field(default=6, description="Reference manifests of NVIDIA.")
+    ocsp_device: Hours = Field(
+        default=1,
+        description="Status of NVIDIA's devices; never past the end that an answer names.",
+    )
+    ocsp_rim: Hours = Field(default=1, description="Status of who signed NVIDIA's manifests.")
+    nras_jwks: Hours = Field(
+        default=1, description="Keys of NVIDIA's Remote Attestation Service, which rotate."
+    )
+
+    @property
+    def by_part(self) -> dict[str, float]:
+        """Hours by the name of the part, as the verifiers have it (`verifiers.endorsements.Fetch.part`)."""
+        return {_PARTS.get(name, name): hours for name, hours in self}
 
 
 class Collateral(_Section):
@@ -265,7 +286,7 @@ class Collateral(_Section):
     @property
     def refresh_after(self) -> dict[str, timedelta]:
         """Ages by part."""
-        return {part: timedelta(hours=hours) for part, hours in self.refresh_hours}
+        return {part: timedelta(hours=hours) for part, hours in self.refresh_hours.by_part.items()}
 
 
 class Policies(_Section):

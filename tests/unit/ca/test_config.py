@@ -375,7 +375,12 @@ class TestConfig:
             "pck_crl",
             "root_ca_crl",
             "crl",
+            "rim",
+            "ocsp-device",
+            "ocsp-rim",
+            "nras-jwks",
         }
+        assert default.refresh_after["ocsp-device"] == timedelta(hours=1)
 
     def test_mirrors_of_the_vendors(self, read: Callable[..., Config]) -> None:
         mirrors = {

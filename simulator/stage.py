@@ -19,8 +19,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from simulator.machine import register
 from simulator.snp_policies import azure_policy, snp_policy
+from simulator.tdx_policies import gpu_policy, tdx_policy
 from simulator.world import World, anchor_paths
 
 if TYPE_CHECKING:
@@ -28,39 +28,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 START_TIMEOUT = 60.0  # seconds until a process says where it listens
-
-POLICY = """\
-name: demo
-version: 1
-description: the one image of the simulated machine
-match: {{tee: tdx}}
-reference_sets:
-  release:
-    - id: demo-image-1
-      values:
-        mr_td: "{mr_td}"
-        rtmr0: "{rtmr0}"
-        rtmr1: "{rtmr1}"
-        rtmr2: "{rtmr2}"
-      source: {{kind: computed}}
-tdx:
-  measurements: [release]
-issue:
-  profile: default
-  lifetime: 1h
-  san:
-    dns: ["demo.example.org"]
-    uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]
-  shared_name: every machine that boots this image serves the same name
-"""
-
-
-def tdx_policy() -> str:
-    """The document for the TDX machine."""
-    names = ("firmware", "configuration", "kernel", "initrd and command line")
-    values = [register(f"simulated {name}").hex() for name in names]
-    registers = dict(zip(("mr_td", "rtmr0", "rtmr1", "rtmr2"), values, strict=True))
-    return POLICY.format(**registers)
 
 
 def say_nothing(_line: str) -> None:
@@ -165,7 +132,7 @@ class Stage:
             *("--scope", "certificates:read", "--scope", "refusals:read"),
         )
         self._environment["ATTESTCA_TOKEN"] = token.strip().splitlines()[-1]
-        documents = {"demo": tdx_policy(), "demo-snp": snp_policy()}
+        documents = {"demo": tdx_policy(), "demo-gpu": gpu_policy(), "demo-snp": snp_policy()}
         if self.azure:
             documents["demo-azure"] = azure_policy()
         files = {name: self.folder / f"{name}.yaml" for name in documents}

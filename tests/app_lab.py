@@ -41,7 +41,7 @@ from simulator import pcs
 from simulator.intel import FakeIntel
 from simulator.machine import register
 from simulator.pki import pem
-from simulator.stage import POLICY
+from simulator.tdx_policies import POLICY
 from tests.authority_lab import make_csr
 from tests.service_lab import Reply, body_of
 from tests.vendor_lab import Clock

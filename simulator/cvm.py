@@ -3,14 +3,17 @@
 
 Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` one under a
 paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
-flips a bit of genuine evidence on its way.
+flips a bit of genuine evidence on its way. `--gpus N` puts H100s beside the CPU, `--gpu-evidence` says whose
+evidence is sent for theirs.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +21,15 @@ from attestca_client import __main__ as client
 from attestca_client.protocol import tpm_extra
 from attestca_client.wire import Evidence
 from simulator.layouts import SNP_REPORT, offsets, places
-from simulator.world import World
+from simulator.nvidia.vendor import FakeNvidia
+from simulator.world import GPUS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from simulator.azure import AzureCvm
     from simulator.machine import Platform
+    from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
 
 PCR = "pcr"
@@ -103,6 +108,46 @@ class SimulatedAzure:
         return pieces
 
 
+class GpuEvidence(StrEnum):
+    """Whose evidence a machine sends for that of its GPUs."""
+
+    HONEST = "honest"  # theirs
+    FORGED = "forged"  # of GPUs whose certificates somebody else has made, under the same names
+    RECORDED = "recorded"  # theirs, but answers to another enrollment
+    RELAYED = "relayed"  # of genuine GPUs in another machine, which are asked at this moment
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedGpus:
+    """A device source: the 32-byte nonce for devices -> one piece of evidence of each GPU.
+
+    Attributes:
+        nonce: which they answer instead; None: the one that they are asked.
+    """
+
+    gpus: Sequence[NvidiaDevice]
+    nonce: bytes | None = None
+
+    def __call__(self, nonce: bytes) -> Sequence[Evidence]:
+        """The evidence for this nonce."""
+        asked = self.nonce or nonce
+        return [Evidence("nvidia-device", gpu.evidence(asked)) for gpu in self.gpus]
+
+
+def gpus_of(world: World, count: int, whose: GpuEvidence = GpuEvidence.HONEST) -> SimulatedGpus:
+    """The device source of a machine with `count` GPUs, up to `GPUS`."""
+    match whose:
+        case GpuEvidence.HONEST:
+            return SimulatedGpus(world.gpus[:count])
+        case GpuEvidence.RECORDED:
+            return SimulatedGpus(world.gpus[:count], hashlib.sha256(b"another enrollment").digest())
+        case GpuEvidence.RELAYED:
+            return SimulatedGpus(world.elsewhere[:count])
+        case GpuEvidence.FORGED:
+            forger = FakeNvidia.create(world.nvidia.now)
+            return SimulatedGpus([forger.gpu() for _ in range(count)])
+
+
 def main(argv: Sequence[str]) -> int:
     """Enroll once; arguments that are not ours go to attestca-client. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m simulator.cvm", description=__doc__)
@@ -111,17 +156,22 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--azure", action="store_true", help="with --tee snp: under a paravisor")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=HEX")
     parser.add_argument("--tamper", action="store_true")
+    parser.add_argument("--gpus", type=int, choices=range(GPUS + 1), default=0)
+    parser.add_argument(
+        "--gpu-evidence", type=GpuEvidence, choices=list(GpuEvidence), default=GpuEvidence.HONEST
+    )
     ours, rest = parser.parse_known_args(argv)
     if ours.azure and ours.tee != "snp":
         parser.error("--azure goes with --tee snp")
-    return client.run(["enroll", *rest], _source(ours))
+    world = World.load(ours.world)
+    devices = gpus_of(world, ours.gpus, ours.gpu_evidence) if ours.gpus else None
+    return client.run(["enroll", *rest], _source(ours, world), devices)
 
 
-def _source(ours: argparse.Namespace) -> Callable[[bytes], Sequence[Evidence]]:
-    """Where the evidence comes from."""
+def _source(ours: argparse.Namespace, world: World) -> Callable[[bytes], Sequence[Evidence]]:
+    """Where the evidence of the CPU comes from."""
     pairs = (item.partition("=") for item in ours.field)
     fields = {name: bytes.fromhex(value) for name, _, value in pairs}
-    world = World.load(ours.world)
     if ours.tee == "tdx":
         return SimulatedQuotes(world.machine, fields, ours.tamper)
     if ours.azure:

@@ -10,31 +10,41 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
 from attestca_client.chain import spki
-from attestca_client.protocol import DEFAULT_OID_ARC, binding, ca_id, tpm_extra
+from attestca_client.protocol import (
+    DEFAULT_OID_ARC,
+    attachment,
+    binding,
+    ca_id,
+    gpu_nonce,
+    tpm_extra,
+)
 from ca.app.keys import anchors_of
 from ca.config import load
 from ca.issuance import extension
 from ca.ports import CertificateQuery, Decision
+from ca.record import restored
 from ca.store.sql import SqlStore
 from policies.appraise import appraise
+from policies.case import UnverifiedDevices
 from policies.errors import NameRefused
-from policies.floors import load_floors
 from policies.loader import LoadedPolicy, load_policy
 from policies.names import render_names
 from policies.result import Decision as Appraised
 from policies.select import select
 from simulator.azure import AzureCvm
 from simulator.machine import register
+from simulator.nvidia.vendor import REVOKED, FakeNvidia
 from simulator.products import Tcb
 from simulator.snp import CSP
-from simulator.stage import POLICY
+from simulator.tdx_policies import POLICY
 from tests.app_lab import IMAGE
 from tests.databases import run_to_end
+from tests.device_app import DeviceApp, open_device_app, policy
 from tests.service_lab import leaf_of
 from tests.snp_app import open_snp_app
 from tests.stage_lab import Enrolled, database_url
@@ -42,37 +52,36 @@ from verifiers import registry
 from verifiers.anchors import Anchor, Anchors
 from verifiers.claims import to_json
 from verifiers.errors import VerificationError
-from verifiers.evidence import Binding, Evidence, EvidenceKind
+from verifiers.evidence import DEVICE_KINDS, Binding
+from verifiers.nvidia.system import appraise_set, authenticate_set
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from ca.ports import Store
+    from ca.record import Basis
     from tests.app_lab import App
     from tests.snp_app import SnpApp
     from tests.vendor_lab import Clock
+    from verifiers.nvidia.claims import NvidiaSetClaims
 
 
 async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: bytes) -> str:
     """`result_json` of a decision, from nothing but the record."""
     assert made.anchors_sha256 == anchors.sha256
-    pieces = [Evidence(EvidenceKind(kind), blob.data) for kind, blob in made.evidence]
-    bundle, *floors = made.collateral
     for kept in (*made.collateral, *(blob for _, blob in made.evidence)):
         assert sha256(kept.data).digest() == kept.sha256
-    expected = binding(
-        ca_id=authority, profile=made.profile, nonce=made.nonce, spki_der=made.spki_der
-    )
-    parsed = registry.parse(pieces)
-    endorsements = registry.parse_bundle(parsed, bundle.data)
+    basis, expected = restored(made), bound(made, authority)
+    policies = () if made.policy_name is None else (await _policy(made, store),)
     try:
         claims = registry.verify(
-            parsed,
-            endorsements,
-            anchors,
-            Binding(expected, tpm_extra(expected), bytes(32)),
-            made.decided_at,
+            basis.parsed, basis.endorsements, anchors, expected, made.decided_at
         )
+        chosen = select(policies, claims, made.profile, made.decided_at)
+        if not isinstance(chosen, LoadedPolicy):
+            return chosen.to_json()
+        devices = devices_of(basis, chosen, anchors, expected, made.decided_at)
     except VerificationError as error:
         return json.dumps(
             {
@@ -82,12 +91,8 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
             },
             sort_keys=True,
         )
-    policies = () if made.policy_name is None else (await _policy(made, store),)
-    chosen = select(policies, claims, made.profile, made.decided_at)
-    if not isinstance(chosen, LoadedPolicy):
-        return chosen.to_json()
-    kept_floors = [load_floors(blob.data) for blob in floors]
-    result = appraise(claims, chosen, made.decided_at, *kept_floors)
+    lists = {"devices": devices, "minimums": basis.minimums}
+    result = appraise(claims, chosen, made.decided_at, basis.floors, **lists)
     try:
         render_names(chosen.document, claims)
     except NameRefused as error:
@@ -96,6 +101,35 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
             facts = result.as_json() | {"decision": "denied", "reason": reason}
             return json.dumps(facts, sort_keys=True)
     return result.to_json()
+
+
+def bound(made: Decision, authority: bytes) -> Binding:
+    """What the evidence of this decision had to carry."""
+    about: Any = {
+        "ca_id": authority,
+        "profile": made.profile,
+        "nonce": made.nonce,
+        "spki_der": made.spki_der,
+    }
+    attachments = [
+        attachment(kind, blob.data) for kind, blob in made.evidence if kind in DEVICE_KINDS
+    ]
+    report_data = binding(**about, attachments=attachments)
+    return Binding(report_data, tpm_extra(report_data), gpu_nonce(**about))
+
+
+def devices_of(
+    basis: Basis, policy: LoadedPolicy, anchors: Anchors, expected: Binding, now: datetime
+) -> NvidiaSetClaims | UnverifiedDevices | None:
+    """Claims of the devices. Raises VerificationError."""
+    rules = policy.document.nvidia
+    if not basis.devices:
+        return None
+    if rules is None:
+        return UnverifiedDevices(len(basis.devices))
+    found = authenticate_set(basis.devices, anchors, expected.gpu_nonce, now)
+    assert basis.of_devices is not None
+    return appraise_set(found, basis.of_devices, anchors, rules.appraisal, now)
 
 
 async def _policy(made: Decision, store: Store) -> LoadedPolicy:
@@ -208,9 +242,67 @@ async def test_sev_snp(app_clock: Clock, database_url: str, tmp_path: Path) -> N
         lists = {json.loads(one.collateral[1].data)["version"]: one for one in asked}
         assert lists.keys() == {7, 8}
         earlier, later = lists[7], lists[8]
-        swapped = replace(earlier, collateral=(earlier.collateral[0], later.collateral[1]))
+        swapped = replace(earlier, collateral=later.collateral)
         again = await recomputed(swapped, store, authority.anchors, authority.ca_id)
         assert again != earlier.result_json, "the floors are those that it was judged by"
+
+
+async def device_decisions(lab: DeviceApp) -> None:
+    """Every kind of decision on devices."""
+    await lab.accept()
+    await lab.app.accept_image(
+        policy("nras", appraisal="nras").replace("profile: gpu", "profile: nras")
+    )
+    await lab.app.accept_image(
+        policy("both", appraisal="both").replace("profile: gpu", "profile: both")
+    )
+    gpu, old, revoked = lab.nvidia.gpu(), lab.nvidia.gpu(driver="580.95.05"), lab.nvidia.gpu()
+    forged = FakeNvidia.create(lab.app.clock(), seed=b"forger " * 5).gpu()
+    altered = lab.nvidia.gpu()
+    altered.written = altered.written.but(blocks=old.written.blocks)
+    unpublished = lab.nvidia.gpu(vbios="96.00.CF.00.02")
+    del lab.nvidia.manifests[unpublished.rim_ids[1]]
+    lab.nvidia.status(revoked.device.parties[1], REVOKED)
+    for status, devices, fields in (
+        (201, (gpu,), {}),
+        (201, lab.nvidia.ppcie(), {}),
+        (201, (gpu,), {"profile": "nras"}),
+        (201, (gpu,), {"profile": "both"}),
+        (403, (gpu,), {"profile": "default"}),
+        (403, (), {}),
+        (403, (old,), {}),
+        (403, (forged,), {}),
+        (403, (revoked,), {}),
+        (403, (altered,), {}),
+        (403, (altered,), {"profile": "nras"}),
+        (403, (unpublished,), {}),
+        (403, (gpu, gpu), {}),
+        (403, (gpu,), {"asked": lambda _: bytes(32)}),
+    ):
+        reply = await lab.enroll(*devices, **fields)
+        assert reply.status == status, reply.body
+
+
+async def test_devices(app_clock: Clock, database_url: str, tmp_path: Path) -> None:
+    async with open_device_app(tmp_path, database_url, app_clock) as lab:
+        await device_decisions(lab)
+        store, authority = lab.app.service.store, lab.app.service.authority
+        # the world goes on
+        app_clock.advance(days=900)
+        lab.nvidia.manifests.clear()
+        refused = [record.decision for record in await store.refusals(100, None)]
+        issued = [record.decision for record in await store.certificates(CertificateQuery())]
+        assert (len(refused), len(issued)) == (10, 4)
+        for made in (*refused, *issued):
+            again = await recomputed(made, store, authority.anchors, authority.ca_id)
+            assert again == made.result_json
+        manifests = [
+            blob.sha256
+            for made in issued
+            for blob in made.collateral
+            if b"<SoftwareId" in blob.data
+        ]
+        assert len(set(manifests)) < len(manifests), "kept once"
 
 
 async def test_the_services_own_name_is_a_denial_on_record(app: App) -> None:

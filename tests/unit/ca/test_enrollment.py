@@ -34,7 +34,7 @@ from ca.issuance import nonce as nonces
 from ca.ports import CertificateQuery, Outcome
 from ca.store import tables
 from policies.loader import load_policy
-from simulator.stage import POLICY
+from simulator.tdx_policies import POLICY
 from tests import records
 from tests.app_lab import IMAGE
 from verifiers.errors import Reason, VerificationError

@@ -16,7 +16,7 @@ from ca.errors import NotFound, PolicyConflict, RequestRefused
 from ca.policy_admin import ActivePolicies
 from ca.ports import PolicyState
 from policies.loader import LoadedPolicy, load_policy
-from simulator.stage import POLICY
+from simulator.tdx_policies import POLICY
 from tests.app_lab import IMAGE
 
 if TYPE_CHECKING:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from simulator.cvm import SimulatedAzure, SimulatedQuotes, SimulatedReports, main
+from simulator.cvm import (
+    GpuEvidence,
+    SimulatedAzure,
+    SimulatedQuotes,
+    SimulatedReports,
+    gpus_of,
+    main,
+)
 from simulator.world import World, anchor_paths, root_path
 
 if TYPE_CHECKING:
@@ -80,3 +87,21 @@ def test_a_paravisor_needs_amd(file: Path, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit):
         main(["--world", str(file), "--azure"])
     assert "--tee snp" in capsys.readouterr().err
+
+
+def test_whose_evidence_is_sent_for_that_of_gpus(file: Path) -> None:
+    world, nonce = World.load(file), bytes(range(32))
+    sent = {whose: gpus_of(world, 2, whose)(nonce) for whose in GpuEvidence}
+    assert {piece.kind for pieces in sent.values() for piece in pieces} == {"nvidia-device"}
+    data = {whose: [piece.data for piece in pieces] for whose, pieces in sent.items()}
+    assert data[GpuEvidence.HONEST] == [gpu.evidence(nonce) for gpu in world.gpus]
+    assert data[GpuEvidence.RELAYED] == [gpu.evidence(nonce) for gpu in world.elsewhere]
+    for whose, same_chain, same_nonce in (
+        (GpuEvidence.HONEST, True, True),
+        (GpuEvidence.RECORDED, True, False),
+        (GpuEvidence.FORGED, False, True),
+    ):
+        for gpu, piece in zip(world.gpus, data[whose], strict=True):
+            assert piece.endswith(gpu.chain) is same_chain
+            assert (nonce in piece) is same_nonce
+    assert gpus_of(world, 1)(nonce) == sent[GpuEvidence.HONEST][:1]

@@ -25,6 +25,11 @@ REQUEST = bytes.fromhex("11e001ff")  # SPDM 1.1 GET_MEASUREMENTS, before the non
 CHAIN = b"-----BEGIN CERTIFICATE-----\nleaf %d\n-----END CERTIFICATE-----\n"
 
 
+def chain_of(index: int) -> bytes:
+    """What stands for its certificates."""
+    return CHAIN % index
+
+
 def report_over(nonce: bytes, index: int) -> bytes:
     """What stands for a report of these tests: the request, and an answer that names the GPU."""
     return REQUEST + nonce + b"\0" + b"measurements of GPU %d" % index
@@ -32,7 +37,7 @@ def report_over(nonce: bytes, index: int) -> bytes:
 
 @dataclass
 class FakeNvml:
-    """One machine's driver. `settings`: ccFeature, devToolsMode, multiGpuMode. `sizes`: lies about a size, by field."""
+    """One machine's driver. `cc`, `developer`, `multi_gpu`: ccFeature, devToolsMode, multiGpuMode."""
 
     gpus: int = 1
     cc: int = 1
@@ -40,7 +45,9 @@ class FakeNvml:
     multi_gpu: int = 0
     errors: dict[str, int] = field(default_factory=dict)  # C function -> code that it returns
     missing: set[str] = field(default_factory=set)  # C functions that this driver lacks
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)  # lies about a size, by field
+    report: Callable[[bytes, int], bytes] = report_over
+    chain: Callable[[int], bytes] = chain_of
     hang: tuple[str, Event] | None = None
     calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     sessions: int = 0  # open ones
@@ -127,11 +134,11 @@ class FakeNvml:
             return int(pynvml.NVML_ERROR_NOT_SUPPORTED)
         nonce = bytes(answer[0].nonce)
         self.nonces.append(nonce)
-        self._fill(answer[0], "attestationReport", report_over(nonce, _index(device)))
+        self._fill(answer[0], "attestationReport", self.report(nonce, _index(device)))
         return None
 
     def _certificate(self, device: Any, answer: Any) -> None:  # noqa: ANN401
-        self._fill(answer[0], "attestationCertChain", CHAIN % _index(device))
+        self._fill(answer[0], "attestationCertChain", self.chain(_index(device)))
 
     def _fill(self, structure: Any, name: str, data: bytes) -> None:  # noqa: ANN401
         ctypes.memmove(getattr(structure, name), data, len(data))

@@ -21,10 +21,17 @@ from attestca_client.errors import (
 from attestca_client.nvidia import MAX_DEVICES, NvmlDeviceSource, unpack
 from attestca_client.runtime import Runtime
 from attestca_client.wire import Evidence
-from tests.unit.client.fake_nvml import CHAIN, FakeNvml, report_over
+from simulator.nvidia.certificates import NOW as MADE_AT
+from simulator.nvidia.devices import device
+from simulator.nvidia.reports import GPU
+from tests.nvidia_devices import anchors
+from tests.nvidia_vectors import load
+from tests.unit.client.fake_nvml import CHAIN, REQUEST, FakeNvml, report_over
+from verifiers.anchors import builtin
 from verifiers.evidence import MAX_BYTES, EvidenceKind
 from verifiers.evidence import MAX_DEVICES as MOST_OF_ALL
 from verifiers.nvidia.chain import MAX_CHAIN_BYTES
+from verifiers.nvidia.device import authenticate
 from verifiers.nvidia.evidence import parse_piece
 from verifiers.nvidia.report import MAX_REPORT_BYTES
 
@@ -74,6 +81,33 @@ def test_a_piece_of_each_gpu_in_order(monkeypatch: pytest.MonkeyPatch, count: in
     assert guest.nvml.nonces == [NONCE] * count
     assert guest.nvml.sessions == 0
     assert guest.lines == [f"devices: {count} GPU" + ("s" if count > 1 else "")]
+
+
+def test_what_real_gpus_give_fits_and_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    vector = load("b200x8-590.48.01-mpt")
+    nvml = FakeNvml(
+        gpus=len(vector.devices),
+        report=lambda _nonce, index: vector.devices[index].report,
+        chain=lambda index: vector.devices[index].chain_pem,
+    )
+    pieces = Guest(monkeypatch, nvml).source()(NONCE)
+    sent = [parse_piece(piece.data) for piece in pieces]
+    assert tuple(sent) == vector.devices
+    assert len({authenticate(one, builtin(), vector.nonce, vector.at) for one in sent}) == 8
+
+
+def test_what_simulated_gpus_give_is_evidence_over_the_nonce(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boards = [device(number) for number in range(2)]
+    nvml = FakeNvml(
+        gpus=2,
+        report=lambda nonce, index: boards[index].sign(GPU.but(request=REQUEST + nonce + b"\0")),
+        chain=lambda index: boards[index].chain_pem,
+    )
+    pieces = Guest(monkeypatch, nvml).source()(NONCE)
+    for piece in pieces:
+        authenticate(parse_piece(piece.data), anchors(), NONCE, MADE_AT)
 
 
 def test_limits_are_the_authoritys() -> None:

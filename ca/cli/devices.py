@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca verify` for the NVIDIA devices of one machine: GPUs and NVSwitches, offline and without a policy.
+"""What verification says of the NVIDIA devices of one machine, offline and without a policy, for several commands.
 
-The verifier is the library's, with the built-in anchors. Manifests and OCSP answers are what the caller has; without a
-manifest that a report needs no device is verified, without answers revocation is `not-checked`. A nonce is compared if
-one is given. Collateral past its next update is a refusal, since no policy is asked. Nothing is fetched.
+The verifier is the library's, with the built-in anchors. Manifests, OCSP answers and tokens of NVIDIA's attestation
+service are what the caller has; without a manifest that a report needs no device is verified, unless the service's word
+stands for it; without answers revocation is `not-checked`. A nonce is compared if one is given. Collateral past its
+next update is a refusal where no policy is asked (`judge_dates`). Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
-from verifiers.nvidia.claims import NvidiaSetClaims, Topology  # noqa: TC001 - dataclass fields
+from verifiers.nvidia.claims import AppraisedBy, NvidiaSetClaims, Topology
 from verifiers.nvidia.device import Device, authenticate
+from verifiers.nvidia.eat import find_answers
 from verifiers.nvidia.endorsements import NvidiaEndorsements
 from verifiers.nvidia.files import read_files
 from verifiers.nvidia.system import check_set, verify_set
@@ -28,7 +30,7 @@ from verifiers.nvidia.system import check_set, verify_set
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ca.cli.given import Given
+    from ca.cli.given import Documents
     from verifiers.claims import JsonValue
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -39,49 +41,67 @@ TECHNOLOGY: Final = "nvidia"
 class DeviceInspection:
     """One verification, whatever came of it. Claims beside a reason: only dates of the collateral failed.
 
-    `authentic`: the devices, if all are genuine and answer what they must, though they were not verified. `topology`:
-    what these prove of each other, if they belong together.
+    Attributes:
+        count: how many devices the files hold; 0 where these could not be read.
+        authentic: the devices, if all are genuine and answer what they must, though they were not verified.
+        topology: what these prove of each other, if they belong together.
     """
 
     verdict: Verdict
     reason: Reason | None
     detail: str
     claims: NvidiaSetClaims | None
+    count: int
     authentic: tuple[Device, ...]
     topology: Topology | None
     checked_at: datetime
 
 
-def inspect_devices(data: Sequence[bytes], given: Given, now: datetime) -> DeviceInspection:
+def inspect_devices(
+    data: Sequence[bytes], given: Documents, now: datetime, by: AppraisedBy | None = None
+) -> DeviceInspection:
     """To the end or to the first fault; collateral past its next update is none yet.
 
+    `by`: whose comparison with the manifests counts; None for that of whoever has something to compare with.
+
     Raises:
-        BadParameter: files that make no devices' evidence, a nonce that is none.
-        UnreadableError: a manifest or an answer that cannot be read.
+        BadParameter: files that make no devices' evidence.
     """
-    documents = given.read()
     evidence: tuple[NvidiaEvidence, ...] = ()
     try:
         files = read_files(data)
         evidence = files.evidence
-        rims = _unique([*files.rims, *documents.rims])
-        endorsements = NvidiaEndorsements(rims, _unique(documents.ocsp))
-        claims = verify_set(evidence, endorsements, builtin(), documents.nonce, now)
+        endorsements = NvidiaEndorsements(
+            _unique([*files.rims, *given.rims]),
+            _unique(given.ocsp),
+            _unique(answer for file in given.tokens for answer in find_answers(file)),
+            given.jwks,
+        )
+        by = by or _who_can(endorsements)
+        claims = verify_set(evidence, endorsements, builtin(), given.nonce, now, by)
     except VerificationError as error:
         if error.reason is Reason.EVIDENCE:
             raise typer.BadParameter(error.detail) from error
         known = evidence if error.authentic else ()
-        authentic = tuple(authenticate(one, builtin(), documents.nonce, now) for one in known)
+        authentic = tuple(authenticate(one, builtin(), given.nonce, now) for one in known)
         return DeviceInspection(
             error.reason.verdict,
             error.reason,
             error.detail + text_hint(data, error.reason),
             None,
+            len(evidence),
             authentic,
             _topology(authentic),
             now,
         )
-    return DeviceInspection(Verdict.VERIFIED, None, "", claims, (), claims.topology, now)
+    count, topology = len(evidence), claims.topology
+    return DeviceInspection(Verdict.VERIFIED, None, "", claims, count, (), topology, now)
+
+
+def _who_can(endorsements: NvidiaEndorsements) -> AppraisedBy:
+    if not endorsements.nras:
+        return AppraisedBy.LOCAL
+    return AppraisedBy.BOTH if endorsements.rims else AppraisedBy.NRAS
 
 
 def _topology(authentic: Sequence[Device]) -> Topology | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime  # noqa: TC003 - a dataclass field
-from typing import TYPE_CHECKING, Annotated, assert_never
+from typing import TYPE_CHECKING, Annotated, Final, assert_never
 
 import typer
 
@@ -33,15 +33,14 @@ if TYPE_CHECKING:
     from verifiers.registry import Identified, ParsedEvidence
     from verifiers.tcb import TcbReport
 
-FilesArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILE…",
-        help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the"
-        " TPM's quote) with its certificates and AMD's revocation list, in any order. NVIDIA devices, beside it or"
-        " alone: reports with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
-    ),
-]
+_FILES: Final = typer.Argument(
+    metavar="FILE…",
+    help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the TPM's"
+    " quote) with its certificates and AMD's revocation list, in any order. NVIDIA devices, beside it or alone: reports"
+    " with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
+)
+FilesArgument = Annotated[list[str], _FILES]
+OptionalFilesArgument = Annotated[list[str] | None, _FILES]
 CollateralOption = Annotated[
     str | None,
     typer.Option(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from ca.cli import output, snp_view, tdx_view
-from policies.result import RuleResult
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ca.cli.inspect import Inspection
-    from policies.result import AttestationResult, Finding
     from verifiers.endorsements import PartValidity
 
 
@@ -23,32 +21,6 @@ def show(found: Inspection, title: str = "") -> None:
     output.print_facts({"verdict": str(found.verdict), **_reason_facts(found)}, title)
     output.say_blank()
     show_evidence(found)
-
-
-def show_appraisal(
-    found: Inspection, verdict: str, policy: str, result: AttestationResult | None
-) -> None:
-    """Verdict and policy, the findings that deny first, then what the evidence says."""
-    output.print_facts({"verdict": verdict, "policy": policy, **_reason_facts(found)})
-    output.say_blank()
-    if result is not None:
-        _show_findings("What denies", result.denying)
-        _show_findings("Tolerated by the policy", result.tolerated)
-        held = tuple(one for one in result.findings if one.result is RuleResult.PASS)
-        _show_findings("Held", held, hints=False)
-    show_evidence(found)
-
-
-def _show_findings(title: str, findings: Sequence[Finding], *, hints: bool = True) -> None:
-    if not findings:
-        return
-    columns = ("rule", "of", "wanted", "seen") + (("hint",) if hints else ())
-    rows = (
-        (str(one.rule), one.path, one.expected, one.actual) + ((one.hint,) if hints else ())
-        for one in findings
-    )
-    output.print_table(columns, rows, title)
-    output.say_blank()
 
 
 def _reason_facts(found: Inspection) -> dict[str, str]:

@@ -25,14 +25,12 @@ _TOPOLOGIES = {
 
 def show(found: DeviceInspection, title: str = "") -> None:
     """Verdict and reason, then the devices as far as verification came."""
-    output.print_facts({"verdict": str(found.verdict), **reason_facts(found)}, title)
-    show_evidence(found)
-
-
-def reason_facts(found: DeviceInspection) -> dict[str, str]:
-    """Why it is so, and since when."""
     reason = {} if found.reason is None else {"reason": f"{found.reason}: {found.detail}"}
-    return {**reason, "judged at": found.checked_at.isoformat()}
+    facts = {"verdict": str(found.verdict), **reason, "judged at": found.checked_at.isoformat()}
+    output.print_facts(facts, title)
+    if found.claims is not None or found.authentic:
+        output.say_blank()
+        show_evidence(found)
 
 
 def show_evidence(found: DeviceInspection) -> None:
@@ -40,7 +38,6 @@ def show_evidence(found: DeviceInspection) -> None:
     if found.claims is not None:
         _show_claims(found.claims)
     elif found.authentic:
-        output.say_blank()
         _show_authentic(found.authentic)
         if found.topology is not None:
             output.say_blank()
@@ -48,7 +45,6 @@ def show_evidence(found: DeviceInspection) -> None:
 
 
 def _show_claims(claims: NvidiaSetClaims) -> None:
-    output.say_blank()
     output.print_facts(_set_facts(claims), "Devices")
     for place, device in enumerate(claims.devices):
         output.say_blank()
@@ -89,7 +85,6 @@ def _mode(mode: str | None) -> str:
 
 
 def _device_facts(device: NvidiaClaims) -> dict[str, str]:
-    compared, others = device.coverage.compared, device.coverage.not_covered
     facts = {
         "family": f"{device.family}, {device.model}",
         "chip": device.chip_info,
@@ -99,13 +94,27 @@ def _device_facts(device: NvidiaClaims) -> dict[str, str]:
         "VBIOS": device.vbios_version,
         "mode": _mode(device.mode) if device.kind is DeviceKind.GPU else None,
         "FWID": _fwid(device.kind, device.fwid),
-        "compared": f"{len(compared)} of {len(device.measurements)} measurements: {ranges(compared)}",
-        "not covered": f"{len(others)}: {ranges(others)}" if others else "none",
-        "mismatches": "none",  # one would have been a refusal that names it
+        **_comparison_facts(device),
         "revocation": f"device chain {device.revocation}",
         "expires": device.expires.isoformat(),
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _comparison_facts(device: NvidiaClaims) -> dict[str, str]:
+    """By whom measurements were compared, and which; a mismatch would have been a refusal that names it."""
+    facts = {"appraised": str(device.appraised_by)}
+    if device.nras is not None:
+        facts["NRAS"] = (
+            f"accepted, claims {device.nras.claims_version}, until {device.nras.expires.isoformat()}"
+        )
+    if device.rims:
+        compared, others = device.coverage.compared, device.coverage.not_covered
+        count = f"{len(compared)} of {len(device.measurements)} measurements"
+        facts["compared"] = f"{count}: {ranges(compared)}"
+        facts["not covered"] = f"{len(others)}: {ranges(others)}" if others else "none"
+        facts["mismatches"] = "none"
+    return facts
 
 
 def _fwid(kind: DeviceKind, fwid: bytes | None) -> str | None:

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`attestca verify`: what the vendors' own verification says of one machine's evidence, offline and without a policy.
 
-A CPU's evidence (`ca.cli.inspect`), NVIDIA devices (`ca.cli.devices`), or both, each judged by itself; which file
-is what is found by its content, never by an option. The worst verdict is that of the machine.
+A CPU's evidence (`ca.cli.inspect`), NVIDIA devices (`ca.cli.devices`), or both, each judged by itself; which file is
+what is found by its content, never by an option. The worst verdict is that of the machine. Tokens of NVIDIA's
+attestation service count beside devices, or are looked at alone (`ca.cli.nras`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
 
-from ca.cli import devices, given, inspect, inspect_view, machine, nvidia_view, output
+from ca.cli import devices, given, inspect, inspect_view, machine, nras, nvidia_view, output
 from ca.cli.exits import VERDICT_EXITS
 from ca.cli.inputs import parse_instant, read_input
 from verifiers.claims import to_json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from verifiers.claims import JsonValue
     from verifiers.errors import Verdict
+    from verifiers.nvidia.claims import AppraisedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +40,79 @@ class Verified:
         """The worst."""
         return machine.worst(one.verdict for one in (self.cpu, self.devices) if one is not None)
 
+    def dated(self) -> Verified:
+        """The same where nobody tolerates collateral past its next update."""
+        return replace(
+            self,
+            cpu=self.cpu and inspect.judge_dates(self.cpu),
+            devices=self.devices and devices.judge_dates(self.devices),
+        )
+
 
 def verify_command(
-    files: inspect.FilesArgument,
+    files: inspect.OptionalFilesArgument = None,
     collateral: inspect.CollateralOption = None,
     rim: given.RimOption = None,
     ocsp: given.OcspOption = None,
     nonce: given.NonceOption = None,
+    nras_token: given.TokenOption = None,
+    jwks: given.JwksOption = None,
     at: inspect.AtOption = None,
     json_: inspect.JsonOption = False,
 ) -> None:
     """Verify evidence as its vendor would, without a policy. Exit: 0 verified, 1 rejected, 2 undetermined."""
     now = parse_instant(at)
-    data = [read_input(name) for name in files]
-    found = verify(data, collateral, given.Given(tuple(rim or ()), ocsp, nonce), now)
-    if json_:
+    named = given.Given(tuple(rim or ()), ocsp, nonce, tuple(nras_token or ()), jwks)
+    if files:
+        data = [read_input(name) for name in files]
+        verdict = _verify_machine(data, collateral, named, now, as_json=json_)
+    else:
+        verdict = _verify_tokens(collateral, named, now, as_json=json_)
+    raise typer.Exit(VERDICT_EXITS[verdict])
+
+
+def _verify_machine(
+    data: Sequence[bytes],
+    collateral: str | None,
+    named: given.Given,
+    now: datetime,
+    *,
+    as_json: bool,
+) -> Verdict:
+    """No policy is asked, so collateral past its next update is a refusal."""
+    found = inspect_machine(data, collateral, named, now).dated()
+    if as_json:
         output.print_json(verified_json(found))
     else:
         show(found)
-    raise typer.Exit(VERDICT_EXITS[found.verdict])
+    return found.verdict
 
 
-def verify(
-    data: Sequence[bytes], collateral: str | None, named: given.Given, now: datetime
+def _verify_tokens(
+    collateral: str | None, named: given.Given, now: datetime, *, as_json: bool
+) -> Verdict:
+    if not named.tokens:
+        raise typer.BadParameter("evidence is wanted, or --nras-token")
+    if named.rims or named.ocsp is not None or collateral is not None:
+        raise typer.BadParameter("with tokens alone go --jwks and --nonce, and nothing else")
+    found = nras.inspect_tokens(named.read(), now)
+    if as_json:
+        output.print_json(nras.inspection_json(found))
+    else:
+        nras.show(found)
+    return found.verdict
+
+
+def inspect_machine(
+    data: Sequence[bytes],
+    collateral: str | None,
+    named: given.Given,
+    now: datetime,
+    by: AppraisedBy | None = None,
 ) -> Verified:
-    """Verify what files hold. No policy is asked, so collateral past its next update is a refusal.
+    """Verify what files hold; collateral past its next update is no fault yet.
+
+    `by`: whose comparison of devices with their manifests counts, as `devices.inspect_devices` takes it.
 
     Raises:
         BadParameter: files that make no evidence, options of evidence that is not given.
@@ -73,9 +123,9 @@ def verify(
     cpu = found = None
     if files.cpu:
         bundle = None if collateral is None else read_input(collateral)
-        cpu = inspect.judge_dates(inspect.verify_bytes(files.cpu, bundle, now))
+        cpu = inspect.verify_bytes(files.cpu, bundle, now)
     if files.devices:
-        found = devices.judge_dates(devices.inspect_devices(files.devices, named, now))
+        found = devices.inspect_devices(files.devices, named.read(), now, by)
     return Verified(cpu, found, now)
 
 
@@ -84,7 +134,7 @@ def check_options(files: machine.MachineFiles, collateral: str | None, named: gi
     if collateral is not None and not files.cpu:
         raise typer.BadParameter("--collateral is for CPUs; for NVIDIA there are --rim, --ocsp")
     if named != given.Given() and not files.devices:
-        raise typer.BadParameter("--rim, --ocsp and --nonce are for evidence of NVIDIA devices")
+        raise typer.BadParameter("--rim, --ocsp, --nonce and --nras-token are for NVIDIA devices")
 
 
 def verified_json(found: Verified) -> dict[str, JsonValue]:
@@ -94,12 +144,8 @@ def verified_json(found: Verified) -> dict[str, JsonValue]:
             return inspect.inspection_json(cpu)
         case None, others if others is not None:
             return devices.inspection_json(others)
-    return {"verdict": str(found.verdict), **both_json(found)}
-
-
-def both_json(found: Verified) -> dict[str, JsonValue]:
-    """The members of a machine with devices, but for its verdict."""
     return {
+        "verdict": str(found.verdict),
         "binding": machine.NOT_COMPARED,
         "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
         "devices": None if found.devices is None else devices.inspection_json(found.devices),

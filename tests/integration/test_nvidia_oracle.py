@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ca.cli.devices import Given, inspect_devices, judge_dates
+from ca.cli.devices import inspect_devices, judge_dates
+from ca.cli.given import Given
 from tests import nvidia_vectors
 from verifiers.errors import Reason, Verdict
 
@@ -63,7 +64,7 @@ class Case:
         names = ("report.bin", "chain.pem", "driver_rim.xml", "vbios_rim.xml")
         files = [(self.folder / name).read_bytes() for name in names]
         given = Given(ocsp=str(self.folder / "ocsp"), nonce=self.nonce)
-        found = judge_dates(inspect_devices(files, given, datetime.fromisoformat(self.at)))
+        found = judge_dates(inspect_devices(files, given.read(), datetime.fromisoformat(self.at)))
         assert (found.reason is None) == (found.verdict is Verdict.VERIFIED)
         return found.reason
 

@@ -58,7 +58,7 @@ def test_codes(error: Exception, code: int) -> None:
         ((), "Usage: "),
         (("token",), "Usage: "),
         (("no-such-command",), "No such command 'no-such-command'"),
-        (("verify",), "Missing argument 'FILE…'"),
+        (("verify",), "evidence is wanted, or --nras-token"),
         (("verify", "--no-such-option", "x"), "No such option: --no-such-option"),
         (("token", "create", "me", "--expires", "1d"), "Missing option '--scope'"),
         (("policy", "activate", "web", "first"), "Invalid value for 'VERSION'"),

@@ -208,7 +208,7 @@ def _detail(submodule: str, request: LeafRequest) -> dict[str, object]:
             **said,
             "product": platform.product,
             "tcb_status": platform.tcb_status,
-            "tolerated": list(request.tolerated),
+            "tolerated": list(request.stated_tolerated),
         },
     }
 

@@ -136,7 +136,7 @@ def info(request: LeafRequest, handles: Pairs) -> AttestationInfo:
         binding=request.binding,
         registers=tuple((register.name, register.value) for register in request.registers),
         tcb_status=platform.tcb_status,
-        tolerated=request.tolerated,
+        tolerated=request.stated_tolerated,
         policy=request.policy,
         devices=tuple(listed.of(device) for device in request.devices),
         evidence_sha256=platform.evidence_sha256,

@@ -6,6 +6,7 @@ Nothing here comes from the requester's free choice. `Issuer` is the other half:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ MAX_GROUPS = 16
 MAX_TOLERATED = 64
 MAX_DEVICES = 16
 MAX_HANDLES = 128
+_DEVICE = re.compile(r":devices\[[0-9]+\]\.")
 
 
 class Assurance(StrEnum):
@@ -137,7 +139,8 @@ class LeafRequest:
         lifetime: what the policy grants; `ca.issuance.profile` cuts it.
         collateral_expires: end of the vendor's collateral, UTC, each part with the stale budget that the policy allows.
         registers: pinned ones. all_pinned: whether that is every register that a policy must pin.
-        tolerated: what the policy tolerated by name ("tcb:SWHardeningNeeded", "unpinned:rtmr3", …).
+        tolerated: what the policy tolerated by name ("tcb:SWHardeningNeeded", "unpinned:rtmr3", …); of each device,
+            "rule:devices[0].field".
     """
 
     key: CertifiedKey
@@ -153,6 +156,14 @@ class LeafRequest:
     tolerated: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     binding: BindingLevel = BindingLevel.NONE
+
+    @property
+    def stated_tolerated(self) -> tuple[str, ...]:
+        """`tolerated` as certificates and results state it: what concerns several devices once, "rule:devices[].field".
+
+        Each device on its own would outgrow MAX_TOLERATED; the authority's record has them.
+        """
+        return tuple(dict.fromkeys(_DEVICE.sub(":devices[].", each) for each in self.tolerated))
 
     @property
     def certificates_expire(self) -> datetime:

@@ -6,16 +6,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attestca_client.protocol import HandleKind, handle
 from ca.errors import RequestRefused
-from ca.issuance import extension, handles, listed
+from ca.issuance import ear, extension, handles, listed
 from ca.issuance.listed import ListedDevice
-from ca.issuance.request import MAX_DEVICES, BindingLevel
-from tests.authority_lab import digest, make_device, make_request, make_switch, with_devices
+from ca.issuance.request import MAX_DEVICES, MAX_TOLERATED, BindingLevel
+from tests.authority_lab import (
+    digest,
+    make_device,
+    make_lab,
+    make_request,
+    make_switch,
+    with_devices,
+)
 from tests.foreign_info import fields_of, rewritten
 from verifiers.nvidia.claims import AppraisedBy, DeviceKind, Mode
 
@@ -194,3 +202,31 @@ def test_a_member_in_the_place_of_another() -> None:
     tagged = b"\xa1\x0c\x0c\x0a580.178.04"
     assert tagged in DER
     refused(DER.replace(tagged, b"\xa2" + tagged[1:], 1), "not an AttestationInfo")
+
+
+# what was tolerated of devices
+
+
+def test_what_is_tolerated_of_sixteen_devices_is_stated_once() -> None:
+    rules = ("driver-minimum", "vbios-minimum", "fwid-missing", "device-model", "device-list")
+    of_devices = [f"{rule}:devices[{place}].x" for rule in rules for place in range(MAX_DEVICES)]
+    assert len(of_devices) > MAX_TOLERATED
+    request = make_request(
+        tolerated=("tcb-out-of-date:tcb.status", *of_devices, "unpinned:rtmr3"),
+        **with_devices(*map(make_device, range(MAX_DEVICES))),
+    )
+    stated = (
+        "tcb-out-of-date:tcb.status",
+        *(f"{rule}:devices[].x" for rule in rules),
+        "unpinned:rtmr3",
+    )
+    lab = make_lab()
+    issued = lab.issue(request)
+    assert extension.info(request, issued.prepared.handles).tolerated == stated
+    claims = jwt.decode(ear.token(issued, lab.ear_key()), options={"verify_signature": False})
+    assert claims["submods"]["cpu"]["ear_verifier_claims"]["tolerated"] == [*stated]
+
+
+@pytest.mark.parametrize("said", ["device-count:devices.gpus", "x:tcb.devices[0].y", "x:devices[]"])
+def test_other_paths_stay_as_they_are(said: str) -> None:
+    assert make_request(tolerated=(said,)).stated_tolerated == (said,)

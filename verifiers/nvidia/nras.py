@@ -117,7 +117,7 @@ def _appraisals(
     tokens = _tokens(overall.get("submods"), answer.devices)
     claims = {name: claims_of(name, token, signer, now) for name, token in tokens.items()}
     _check_accepted(overall.get("x-nvidia-overall-att-result"), claims)
-    version = str(overall.get("x-nvidia-ver"))
+    version = _text(_OVERALL, overall, "x-nvidia-ver")
     return [_appraisal(name, claims[name], tokens[name], version, asked) for name in tokens]
 
 

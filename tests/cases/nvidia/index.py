@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole corpus by id, and the lines that other parts of the project answer for.
 
-A chapter is a module with `CASES`. Chapter F is about tokens of NVIDIA's attestation service, lines 70 to 73 about what
-binds a device to a CPU and minimum versions, lines 75 to 80 about how this project is made; none is the verifier's.
+A chapter is a module with `CASES`. Lines 70 to 73 are about what binds a device to a CPU and minimum versions, lines 75
+to 80 about how this project is made; none is the verifier's.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from tests.cases.nvidia import (
     chapter_e,
     chapter_e_form,
     chapter_e_values,
+    chapter_f,
+    chapter_f_claims,
+    chapter_f_devices,
     chapter_g,
 )
 
 if TYPE_CHECKING:
     from tests.cases.nvidia.case import Case
 
-LINES = {*range(1, 52), *range(65, 70), 74}
+LINES = {*range(1, 70), 74}
 
 # What is not the verifier's alone: who answers for the line.
 ELSEWHERE = {
@@ -53,6 +56,9 @@ _CHAPTERS = (
     chapter_e,
     chapter_e_form,
     chapter_e_values,
+    chapter_f,
+    chapter_f_claims,
+    chapter_f_devices,
     chapter_g,
 )
 CORPUS = _identified([case for chapter in _CHAPTERS for case in chapter.CASES])

@@ -142,7 +142,7 @@ class Lab:
     async def vendor(self, handler: Handler, *, tls: ssl.SSLContext | None = None) -> Vendor:
         vendor = Vendor(handler)
         app = web.Application()
-        app.router.add_get("/{path:.*}", vendor.answer)
+        app.router.add_route("*", "/{path:.*}", vendor.answer)
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )

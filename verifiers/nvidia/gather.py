@@ -80,7 +80,7 @@ def gather(
         VerificationError: authentic, `platform-unknown` for a manifest that NVIDIA does not have, naming it;
             `incomplete` for a device that no manifest is known for, and for another answer that is missing, refused, or
             a manifest of something else; `collateral-malformed`, `rim-signature`, `ocsp-invalid` for one that is not
-            NVIDIA's; `too-large` for devices that differ so much that a round would have more than 64 questions.
+            NVIDIA's; `evidence` for devices that differ so much that a round would have more than 64 questions.
     """
     try:
         return (yield from _gather(found, source, anchors, by))
@@ -120,7 +120,7 @@ def _gather(
 def _bounded(asked: tuple[Fetch, ...]) -> tuple[Fetch, ...]:
     if len(asked) > MAX_FETCHES:
         raise VerificationError(
-            Reason.TOO_LARGE, f"{len(asked)} questions about one machine, at most {MAX_FETCHES}"
+            Reason.EVIDENCE, f"{len(asked)} questions about one machine, at most {MAX_FETCHES}"
         )
     return asked
 

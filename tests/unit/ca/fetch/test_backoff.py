@@ -10,7 +10,7 @@ import pytest
 from ca.fetch.backoff import BackOff
 from ca.fetch.client import FetchFailed, FetchOutcome
 from tests.vendor_lab import START
-from verifiers.endorsements import Fetch
+from verifiers.endorsements import Fetch, Question
 
 PCS = "https://pcs.example"
 FETCH = Fetch("tcb_info", f"{PCS}/tcb?fmspc=00")
@@ -105,3 +105,26 @@ def test_pauses_are_bounded() -> None:
     for fetch in fetches:
         back_off.failed(fetch, failure(FetchOutcome.STATUS), START)
     assert [wait(back_off, fetch, START) for fetch in fetches] == [0, 2, 2]
+
+
+def posted(text: str, *, fresh: bool = False) -> Fetch:
+    return Fetch("ocsp", PCS, question=Question(text.encode(), "text/plain"), fresh=fresh)
+
+
+def test_a_question_fails_for_itself() -> None:
+    """Though all are posted to one address, which is the origin's own text."""
+    back_off = BackOff(8)
+    back_off.failed(posted("a"), failure(FetchOutcome.STATUS), START)
+    waits = [wait(back_off, fetch, START) for fetch in (posted("a"), posted("b"), FETCH)]
+    assert waits == [2, 0, 0]
+
+
+@pytest.mark.parametrize("outcome", FetchOutcome)
+def test_of_a_question_that_is_asked_once(outcome: FetchOutcome) -> None:
+    """What concerns others too is remembered; what would concern it alone takes no place of another's."""
+    back_off = BackOff(1)
+    back_off.failed(FETCH, failure(FetchOutcome.STATUS), START)
+    assert back_off.failed(posted("a", fresh=True), failure(outcome, 1), START) == 2
+    of_others = outcome in OF_ORIGIN | OF_PART
+    assert wait(back_off, posted("b", fresh=True), START) == (2 if of_others else 0)
+    assert wait(back_off, FETCH, START) == (2 if outcome not in OF_PART else 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One GET: what comes back, and what each way to misbehave is called."""
+"""One request: what comes back, and what each way to misbehave is called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gzip
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from ca.errors import ConfigurationError, Unavailable
 from ca.fetch.client import ClientLimits, FetchFailed, FetchOutcome, tls_context
 from tests.vendor_lab import FAST, Authority, Lab, Names, open_lab
-from verifiers.endorsements import Fetch
+from verifiers.endorsements import Fetch, Question
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -349,3 +350,64 @@ async def test_no_answer_raises_anything_else(first: bool, lines: list[bytes]) -
     if response is not None:
         assert response.status in {200, 404, 410}
         assert all(name == name.lower() for name in response.headers)
+
+
+QUESTION = Question(b"0 of machine 4711", "application/ocsp-request")
+
+
+async def test_a_question_is_posted(lab: Lab) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=request.method.encode() + b" " + await request.read())
+
+    vendor = await lab.vendor(handler)
+    client = await lab.client(vendor.base)
+    asked = replace(vendor.fetch("/ocsp"), question=QUESTION)
+    assert (await client.get(asked)).body == b"POST 0 of machine 4711"
+    assert (await client.get(vendor.fetch("/ocsp"))).body == b"GET "
+    posted, got = vendor.requests
+    assert posted.headers["Content-Type"] == "application/ocsp-request"
+    assert posted.headers["Content-Length"] == str(len(QUESTION.body))
+    assert posted.headers["Accept-Encoding"] == "identity"
+    assert "Content-Type" not in got.headers
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_question_is_posted_to_nobody_else(lab: Lab, status: int) -> None:
+    async def redirect(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    vendor = await lab.vendor(redirect)
+    other = await lab.vendor(redirect)
+    client = await lab.client(vendor.base)
+    await fails(client, replace(vendor.fetch(), question=QUESTION), FetchOutcome.REDIRECT)
+    await fails(client, replace(other.fetch(), question=QUESTION), FetchOutcome.NOT_ALLOWED)
+    assert (vendor.count, other.count) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, FetchOutcome.TOO_LARGE), (400, FetchOutcome.STATUS), (503, FetchOutcome.BUSY)],
+)
+async def test_what_is_posted_is_in_no_text(
+    lab: Lab, caplog: pytest.LogCaptureFixture, status: int, outcome: FetchOutcome
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=status, body=await request.read())
+
+    vendor = await lab.vendor(handler)
+    client = await lab.client(vendor.base)
+    asked = replace(vendor.fetch(max_bytes=3), question=QUESTION)
+    with caplog.at_level(logging.DEBUG):
+        failure = await fails(client, asked, outcome)
+    for text in (failure.detail, repr(failure), repr(asked), caplog.text):
+        assert "4711" not in text
+
+
+async def test_an_absent_answer_to_a_question(lab: Lab) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=404, text="who?")
+
+    vendor = await lab.vendor(handler)
+    client = await lab.client(vendor.base)
+    response = await client.get(replace(vendor.fetch(), question=QUESTION))
+    assert (response.status, response.body) == (404, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from ca.errors import AuthorityError, Unavailable
 from ca.fetch.cache import CacheLimits, CollateralCache
 from ca.fetch.client import ClientLimits
 from ca.fetch.endorser import MAX_ROUNDS, CachingEndorser
-from verifiers.endorsements import MAX_FETCHES
+from verifiers.endorsements import MAX_FETCHES, Question
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -227,3 +228,24 @@ async def test_refresh_renews_for_a_background_job(bench: Bench) -> None:
     bench.clock.advance(hours=5)
     assert await bench.hasty.refresh() == 2
     assert sum(bench.hasty.counters.fetches.values()) == 4
+
+
+async def test_a_round_of_a_whole_machine(bench: Bench) -> None:
+    """Eight GPUs and four switches have half as many questions."""
+    paths = tuple(f"/{number}" for number in range(MAX_FETCHES))
+    assert await bench.endorser.run(bench.ask(paths)) == [path.encode() for path in paths]
+
+
+async def test_what_is_distrusted_is_a_question(bench: Bench) -> None:
+    """Not all that was posted to the address."""
+
+    def ask(*texts: bytes) -> Gather[int]:
+        fetch = bench.vendor.fetch("/ocsp")
+        wanted = [replace(fetch, question=Question(text, "text/plain")) for text in texts]
+        return len((yield tuple(wanted)))
+
+    assert await bench.endorser.run(ask(b"a", b"b")) == 2
+    bench.clock.advance(minutes=2)
+    bench.endorser.distrust(ask(b"a"))
+    assert await bench.endorser.run(ask(b"a", b"b")) == 2
+    assert bench.vendor.count == 3

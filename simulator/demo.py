@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from attestca_client.protocol import DEFAULT_OID_ARC, OID_ATTESTATION_INFO, OID_PE_CMW
+from simulator.demo_gpus import gpu_chapters
 from simulator.stage import Stage, StageError
 
 REAL_QUOTE, QUOTE_AT = "tdx4-90c06f-outofdate", "2025-12-02T05:03:49Z"
@@ -77,10 +78,11 @@ def main() -> int:
     real_report(teller)
     try:
         with tempfile.TemporaryDirectory(prefix="attestca-demo-") as name:
-            teller.chapter("an authority, two vendors, policies (all simulated, all on loopback)")
+            teller.chapter("an authority, three vendors, policies (all simulated, all on loopback)")
             with Stage(Path(name), say=teller.command) as stage:
                 enrollment(stage, teller)
                 snp_enrollment(stage, teller)
+                gpu_chapters(stage, teller)
                 refusals(stage, teller)
     except StageError as error:
         teller.expect(str(error), good=False)

@@ -46,6 +46,7 @@ reference_sets:
 tdx:
   measurements: [release]
 nvidia:
+  appraisal: both
   gpus: 2
   models: [GH100]
   modes: [spt]

@@ -87,7 +87,7 @@ class FakeNras:
     """See the module's docstring.
 
     Attributes:
-        issuer: iss of every token; the service over HTTP sets its own address.
+        issuer: iss of every token, that of the real service.
         claims_version: "2.0" or "3.0" whatever the request says; as it says where None.
         keys: made so far, the last signs. header: members of every token's header, over the right ones.
         write: how a token is written. edit_…: what is said instead of what is right.

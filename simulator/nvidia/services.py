@@ -2,9 +2,9 @@
 """NVIDIA's services, answered by a `FakeNvidia` over HTTP on loopback: RIM service, OCSP, attestation service (NRAS).
 
 One server has all of them, for their paths differ: `/v1/rim/<id>`, OCSP at `/`, `/v4/attest/gpu` and `/switch` (v3 is
-the same), `/.well-known/jwks.json`. So each of the three addresses in a configuration is `base_url`, which is also what
-tokens name as their issuer. What is served follows the present state of the `FakeNvidia`; `faults` makes one part
-misbehave.
+the same), `/.well-known/jwks.json`. So each of the three addresses in a configuration is `base_url`; tokens name the
+real service as their issuer all the same, as they do behind a proxy. What is served follows the present state of the
+`FakeNvidia`; `faults` makes one part misbehave.
 """
 
 from __future__ import annotations
@@ -136,5 +136,4 @@ async def running(nvidia: FakeNvidia, port: int = 0) -> AsyncIterator[NvidiaServ
     """The services on 127.0.0.1 until the block ends; port 0 is one of the system's choice."""
     services = NvidiaServices(nvidia)
     async with listening(services.application(), port) as services.base_url:
-        nvidia.nras.issuer = services.base_url
         yield services

@@ -98,7 +98,7 @@ class NvmlDeviceSource:
                 raise DevicesMissing(f"no devices: {absent.detail}", absent.hint) from absent
             self.runtime.say(f"no devices: {absent.detail}")
             return []
-        self.runtime.say(f"devices: {len(pieces)} GPU{'s'[: len(pieces) != 1]}")
+        self.runtime.say(f"devices: {len(pieces)} {'GPU' if len(pieces) == 1 else 'GPUs'}")
         return pieces
 
 

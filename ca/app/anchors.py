@@ -45,8 +45,8 @@ _NVIDIA: Final = (  # how the common names of the three end
 _PREFIX: Final = "Simulated "
 
 
-def simulated(files: Sequence[Path], nras_issuer: str) -> Anchors:
-    """The anchors in these files. `nras_issuer`: what tokens of NVIDIA's simulated service name as theirs.
+def simulated(files: Sequence[Path]) -> Anchors:
+    """The anchors in these files. Tokens of NVIDIA's simulated service name the real one as their issuer.
 
     Raises:
         ConfigurationError: for the first file that cannot be read or is none of the three, that holds a key of a real
@@ -57,7 +57,7 @@ def simulated(files: Sequence[Path], nras_issuer: str) -> Anchors:
     amd: dict[Product, AmdHierarchy] = {}
     for path in files:
         try:
-            found = _read(path, nras_issuer)
+            found = _read(path)
         except (OSError, ValueError, VerificationError) as error:
             raise ConfigurationError(f"{_KEY}: {path}: {error}") from error
         if isinstance(found, Anchor):
@@ -82,13 +82,13 @@ def simulated(files: Sequence[Path], nras_issuer: str) -> Anchors:
     )
 
 
-def _read(path: Path, nras_issuer: str) -> Anchor | AmdHierarchy | NvidiaRoots:
+def _read(path: Path) -> Anchor | AmdHierarchy | NvidiaRoots:
     """Raises OSError, ValueError, VerificationError."""
     certificates = x509.load_pem_x509_certificates(path.read_bytes())
     _refuse_real(certificates)
     names = [_common_name(one) for one in certificates]
     if sorted(names) == sorted(_PREFIX + name for name in _NVIDIA):
-        return _nvidia(dict(zip(names, certificates, strict=True)), nras_issuer)
+        return _nvidia(dict(zip(names, certificates, strict=True)))
     if len(certificates) == 1 and names[0] not in _ROLES:
         return Anchor.from_der(certificates[0].public_bytes(Encoding.DER))
     products = {_ROLES[name][0] for name in names if name in _ROLES}
@@ -102,12 +102,12 @@ def _read(path: Path, nras_issuer: str) -> Anchor | AmdHierarchy | NvidiaRoots:
     return AmdHierarchy.from_certificates(product, ark, ask, asvk)
 
 
-def _nvidia(by_name: dict[str, x509.Certificate], nras_issuer: str) -> NvidiaRoots:
+def _nvidia(by_name: dict[str, x509.Certificate]) -> NvidiaRoots:
     """Raises VerificationError."""
     device, rim, intermediate = (by_name[_PREFIX + name] for name in _NVIDIA)
     pin = sha256(_spki(intermediate.public_key())).digest()
     device_der, rim_der = (one.public_bytes(Encoding.DER) for one in (device, rim))
-    return NvidiaRoots.from_ders(device_der, rim_der, (pin,), nras_issuer)
+    return NvidiaRoots.from_ders(device_der, rim_der, (pin,))
 
 
 def _refuse_real(certificates: Iterable[x509.Certificate]) -> None:

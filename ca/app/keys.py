@@ -150,7 +150,7 @@ def _assurance(root: x509.Certificate) -> Assurance:
 def anchors_of(config: Config) -> Anchors:
     """The built-in anchors, or a simulated authority's own. Raises ConfigurationError."""
     files = config.ca.simulated_anchors
-    return simulated(files, config.collateral.nras_base_url) if files else builtin()
+    return simulated(files) if files else builtin()
 
 
 def key_id(certificate: x509.Certificate) -> bytes:

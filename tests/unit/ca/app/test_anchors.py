@@ -33,7 +33,6 @@ INTEL = FakeIntel.create(NOW, seed=b"anchors")
 NVIDIA = FakeNvidia.create(NOW, seed=b"anchors")
 # The roots of devices and manifests, and the intermediate of the attestation service.
 OF_NVIDIA = (NVIDIA.device_root_der, NVIDIA.rim_root_der, NVIDIA.nras.intermediate_der)
-ISSUER = "https://nras.example"
 
 
 class Files:
@@ -58,7 +57,7 @@ def files(tmp_path: Path) -> Files:
 def refusal(files: Files, path: Path | None = None) -> str:
     """What is said, and of which file."""
     with pytest.raises(ConfigurationError) as caught:
-        simulated(files.paths, ISSUER)
+        simulated(files.paths)
     start = f"ca.simulated_anchors: {path}: " if path else "ca.simulated_anchors: "
     assert caught.value.detail.startswith(start)
     return caught.value.detail.removeprefix(start)
@@ -75,7 +74,7 @@ def test_told_apart_by_their_names(files: Files, order: str) -> None:
     for name in ("Turin", "Milan"):
         files.add(in_order(AMD.line(name), order))
     files.add(pem(INTEL.root_der))
-    anchors = simulated(files.paths, ISSUER)
+    anchors = simulated(files.paths)
     assert anchors.simulated
     assert anchors.intel_sgx_root == Anchor.from_der(INTEL.root_der)
     assert [one.product for one in anchors.amd] == [Product.MILAN, Product.TURIN]
@@ -90,12 +89,12 @@ def test_the_order_of_the_files_makes_no_other_anchors(files: Files) -> None:
     """Decisions name them by digest."""
     for text in (pem(INTEL.root_der), AMD.line("Turin").pem, AMD.line("Milan").pem):
         files.add(text)
-    assert simulated(files.paths, ISSUER).sha256 == simulated(files.paths[::-1], ISSUER).sha256
+    assert simulated(files.paths).sha256 == simulated(files.paths[::-1]).sha256
 
 
 def test_intel_alone(files: Files) -> None:
     files.add(pem(INTEL.root_der))
-    assert simulated(files.paths, ISSUER).amd == ()
+    assert simulated(files.paths).amd == ()
 
 
 def test_intel_is_there_once(files: Files) -> None:
@@ -155,8 +154,8 @@ def test_a_certificate_that_is_no_root(files: Files) -> None:
 def test_of_nvidia_each_for_its_own_use(files: Files, order: tuple[int, ...]) -> None:
     files.add(pem(INTEL.root_der))
     files.add(pem(*(OF_NVIDIA[place] for place in order)))
-    found = simulated(files.paths, ISSUER).nvidia
-    assert found == NvidiaRoots.from_ders(*OF_NVIDIA[:2], NVIDIA.nras_pins, ISSUER)
+    found = simulated(files.paths).nvidia
+    assert found == NvidiaRoots.from_ders(*OF_NVIDIA[:2], NVIDIA.nras_pins)
 
 
 @pytest.mark.parametrize("places", [(0,), (0, 1), (0, 1, 1), (0, 1, 2, 2)])

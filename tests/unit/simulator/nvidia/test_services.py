@@ -134,7 +134,7 @@ async def test_attestation(
         async with http.post(f"/{version}/attest/{kind}", data=ask(NONCE, device)) as response:
             assert (response.status, response.content_type) == (200, "application/json")
             (_, overall), tokens = await response.json()
-        assert claims(overall)["iss"] == services.base_url
+        assert claims(overall)["iss"] == nvidia.nras.issuer
         assert claims(overall)["x-nvidia-overall-att-result"] is True
         assert list(tokens) == [f"{kind.upper()}-0"]
     async with http.post(f"/{version}/attest/gpu", data=b"{}") as response:

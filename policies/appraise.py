@@ -133,6 +133,8 @@ NVIDIA_CHECKS = (
     nvidia_rules.check_device,
 )
 
+_ORDER = {rule: number for number, rule in enumerate(RuleId)}
+
 Devices: TypeAlias = "NvidiaSetClaims | UnverifiedDevices | None"
 
 
@@ -204,6 +206,7 @@ def appraise_devices(
         advisories = asked.file.advisories if asked else {}
         case = NvidiaCase(verified, document.nvidia, advisories, now)
         findings += [finding for check in NVIDIA_CHECKS for finding in check(case)]
+    findings.sort(key=lambda finding: _ORDER[finding.rule])
     return tuple(_soften(finding, document, now) for finding in findings)
 
 

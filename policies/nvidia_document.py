@@ -29,7 +29,11 @@ def _serial(value: bytes) -> str:
 
 def _exactly(said: object) -> object:
     """A single number stands for a range of one."""
-    return {"min": said, "max": said} if type(said) is int else said
+    if type(said) is not int:
+        return said
+    if not 0 <= said <= MAX_DEVICES:
+        raise ValueError(f"wants a number from 0 to {MAX_DEVICES}")
+    return {"min": said, "max": said}
 
 
 class Count(Model):

@@ -17,15 +17,16 @@ from policies.collateral_rules import freshness, missing_part
 from policies.nvidia_document import NvidiaPart
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
-from verifiers.endorsements import PartValidity, Revocation
+from verifiers.endorsements import Revocation
 from verifiers.nvidia.claims import AppraisedBy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from policies.case import NvidiaCase
     from policies.document import PolicyDocument
     from policies.nvidia_document import Count
+    from verifiers.endorsements import PartValidity
     from verifiers.nvidia.claims import NvidiaClaims, NvidiaSetClaims
 
 _SATISFIED_BY = {  # whose word is wanted -> whose appraisals have it
@@ -84,25 +85,28 @@ def check_collateral(case: NvidiaCase) -> Iterator[Finding]:
         parts = _first_to_end(device)
         for kind, part in parts.items():
             yield freshness(part, budgets.get(kind, timedelta()), instant, owner)
-        answered = bool(device.rims) and device.revocation is not Revocation.NOT_CHECKED
-        if answered and NvidiaPart.OCSP not in parts:
-            yield missing_part(NvidiaPart.OCSP, owner)
+        for kind in _rests_on(device):
+            if kind not in parts:
+                yield missing_part(kind, owner)
 
 
 def _first_to_end(device: NvidiaClaims) -> dict[str, PartValidity]:
     """Of each kind of part ("rim", "ocsp", "nras") the one that ends first, under the name of its kind."""
     found: dict[str, PartValidity] = {}
-    for part in sorted(_parts(device), key=lambda part: part.next_update):
+    for part in sorted(device.collateral, key=lambda part: part.next_update):
         kind = part.part.partition("-")[0]
         found.setdefault(kind, replace(part, part=kind))
     return found
 
 
-def _parts(device: NvidiaClaims) -> tuple[PartValidity, ...]:
-    if device.nras is None:
-        return device.collateral
-    token = PartValidity(NvidiaPart.NRAS, device.nras.issued, device.nras.expires, None)
-    return (*device.collateral, token)
+def _rests_on(device: NvidiaClaims) -> Iterator[str]:
+    """Kinds of parts that there must be. That no answer was at hand is for `device-revocation-unknown` to say."""
+    if device.rims:
+        yield "rim"
+        if device.revocation is not Revocation.NOT_CHECKED:
+            yield NvidiaPart.OCSP
+    if device.nras is not None:
+        yield NvidiaPart.NRAS
 
 
 def check_count(case: NvidiaCase) -> Iterator[Finding]:
@@ -180,8 +184,7 @@ def check_coverage(case: NvidiaCase) -> Iterator[Finding]:
         return
     for place, device in case.gpus:
         compared = len(device.coverage.compared)
-        open_ = ", ".join(map(str, device.coverage.not_covered))
-        hint = f"{compared} measurements were compared with golden values, too few"
+        open_ = _runs(device.coverage.not_covered)
         yield of_device(
             RuleId.RIM_COVERAGE,
             place,
@@ -189,9 +192,21 @@ def check_coverage(case: NvidiaCase) -> Iterator[Finding]:
             "coverage",
             passed(compared >= least),
             expected=f"at least {least} measurements",
-            actual=f"{compared}; not covered: {open_ or 'none'}",
-            hint=f"{hint}; manifests have none for {open_ or 'no others'}",
+            actual=f"{compared}; not covered: {open_}",
+            hint=f"{compared} measurements compared are too few for the policy; not covered: {open_}",
         )
+
+
+def _runs(indexes: Sequence[int]) -> str:
+    """Rising numbers with runs of them drawn together: "13-20, 42"; "none"."""
+    runs: list[list[int]] = []
+    for index in indexes:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    texts = (str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return ", ".join(texts) or "none"
 
 
 def check_fwid(case: NvidiaCase) -> Iterator[Finding]:
@@ -213,7 +228,7 @@ def check_revocation(case: NvidiaCase) -> Iterator[Finding]:
     """`device-revocation-unknown`: NVIDIA says of the device's chain, and of each manifest's, that it is good."""
     for place, device in case.placed:
         states = {"device": device.revocation}
-        states |= {f"manifest of the {rim.kind}": rim.revocation for rim in device.rims}
+        states |= {f"signer of the {rim.kind} manifest": rim.revocation for rim in device.rims}
         bad = [name for name, state in states.items() if state is not Revocation.GOOD]
         unknown = bool(bad) and Revocation.REVOKED not in states.values()
         yield of_device(
@@ -224,7 +239,7 @@ def check_revocation(case: NvidiaCase) -> Iterator[Finding]:
             RuleResult.MISSING if unknown else passed(not bad),
             expected="good, of every chain",
             actual="; ".join(f"{name} {state}" for name, state in states.items()),
-            hint=f"NVIDIA's answers (OCSP) do not say that these are good: {', '.join(bad)}",
+            hint=f"NVIDIA's word that it is not revoked is wanting: {', '.join(bad)}",
         )
 
 

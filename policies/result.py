@@ -122,7 +122,7 @@ class AttestationResult:
 
     Attributes:
         policy: None where none, or more than one, applies.
-        findings: of every rule, in the order of `RuleId`; behind them those about devices, likewise.
+        findings: of every rule, in the order of `RuleId`; behind them all that are about devices, likewise.
         matched: one per reference set that matched.
         pinned: registers that matched a reference value, with that value.
         unpinned: registers that must be pinned but are exempt, with the policy's reason.

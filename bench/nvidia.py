@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from bench.timing import ROUNDS, rates
 from bench.verification import caches
-from simulator.nvidia.certificates import NOW
-from tests import nvidia_devices
-from verifiers.anchors import Anchors, builtin
+from simulator.intel import FakeIntel
+from simulator.nvidia.vendor import FakeNvidia
+from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.nvidia.endorsements import NvidiaEndorsements
 from verifiers.nvidia.evidence import NvidiaEvidence
 from verifiers.nvidia.rim import read_rim
@@ -35,6 +35,9 @@ from verifiers.nvidia.system import verify_set
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulator.nvidia.hardware import NvidiaDevice
+
+NONCE = bytes(range(32))
 CASE = "h100-550.90.07"
 AT = "2025-08-21T12:00:00+00:00"  # when its OCSP answers were in force
 
@@ -58,7 +61,8 @@ def h100() -> Subject:
     """A real H100 with its manifests and answers, or a simulated one."""
     folder = Path(os.environ.get("ATTESTCA_VECTORS", "../shared/vectors")) / "nvidia" / CASE
     if not folder.is_dir():
-        return _simulated("a simulated H100", nvidia_devices.Exhibit())
+        nvidia = _vendor()
+        return _simulated("a simulated H100", nvidia, nvidia.gpu())
     evidence = NvidiaEvidence(
         (folder / "report.bin").read_bytes(), (folder / "chain.pem").read_bytes()
     )
@@ -71,19 +75,23 @@ def h100() -> Subject:
 
 def machine() -> Subject:
     """Eight GPUs and four switches, with OCSP answers about everything."""
-    return _simulated("a simulated machine", *nvidia_devices.ppcie().exhibits)
+    nvidia = _vendor()
+    return _simulated("a simulated machine", nvidia, *nvidia.ppcie())
 
 
-def _simulated(origin: str, *exhibits: nvidia_devices.Exhibit) -> Subject:
-    answered = [one.answered() for one in exhibits]
-    rims = dict.fromkeys(rim for one in answered for rim in one.endorsements.rims)
-    ocsp = dict.fromkeys(answer for one in answered for answer in one.ocsp)
+def _vendor() -> FakeNvidia:
+    return FakeNvidia.create(datetime.now(UTC), seed=b"benchmark")
+
+
+def _simulated(origin: str, nvidia: FakeNvidia, *devices: NvidiaDevice) -> Subject:
+    intel = Anchor.from_der(FakeIntel.create(nvidia.now, seed=b"benchmark").root_der)
+    roots = NvidiaRoots.from_ders(nvidia.device_root_der, nvidia.rim_root_der)
     return Subject(
         origin,
-        tuple(one.evidence for one in answered),
-        NvidiaEndorsements(tuple(rims), tuple(ocsp)),
-        nvidia_devices.anchors(),
-        NOW,
+        tuple(NvidiaEvidence(one.report(NONCE), one.chain) for one in devices),
+        NvidiaEndorsements(*nvidia.bundle(devices)),
+        Anchors(intel, nvidia=roots),
+        nvidia.now,
     )
 
 

@@ -19,7 +19,13 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from attestca_client.enroll import Enrollment, enroll
-from simulator.cvm import SimulatedAzure, SimulatedQuotes, SimulatedReports
+from simulator.cvm import (
+    GpuEvidence,
+    SimulatedAzure,
+    SimulatedQuotes,
+    SimulatedReports,
+    gpus_of,
+)
 from simulator.stage import Stage
 from tests.canary import leaks, secrets_of
 
@@ -102,6 +108,21 @@ def enroll_machine(stage: Stage, out: Path, **fields: bytes) -> Enrollment:
     """The simulated machine enrolls with the client's own code, in this process."""
     quotes = SimulatedQuotes(stage.world.machine, fields)
     return enroll(stage.url, stage.root.read_bytes(), "default", quotes, out)
+
+
+def enroll_gpu_machine(
+    stage: Stage,
+    out: Path,
+    whose: GpuEvidence = GpuEvidence.HONEST,
+    *,
+    count: int = 2,
+    profile: str = "gpu",
+) -> Enrollment:
+    """The same with so many GPUs beside its CPU."""
+    world = stage.world
+    quotes, devices = SimulatedQuotes(world.machine), gpus_of(world, count, whose)
+    root = stage.root.read_bytes()
+    return enroll(stage.url, root, profile, quotes, out, device_source=devices)
 
 
 def enroll_snp_machine(

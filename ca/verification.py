@@ -39,10 +39,8 @@ if TYPE_CHECKING:
     from policies.minimums import Minimums
     from policies.result import AttestationResult
     from verifiers.claims import Claims
-    from verifiers.endorsements import Gather
     from verifiers.evidence import Binding
     from verifiers.nvidia.claims import NvidiaSetClaims
-    from verifiers.nvidia.endorsements import NvidiaEndorsements
 
 # Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
 # in the collateral that we fetched, which is not the attester's doing: 503, and ask again.
@@ -184,7 +182,9 @@ async def verified_devices(
 
     Raises:
         Denied: devices that are not genuine, not this request's, or not what NVIDIA says they are; on record, for a
-            genuine CPU vouches for having sent them. Unavailable, CollateralUnusable among it.
+            genuine CPU vouches for having sent them.
+        VerificationError: `evidence` for more questions than one machine may cause; not on record.
+        Unavailable, CollateralUnusable among it.
     """
     devices, rules = case.basis.devices, policy.document.nvidia
     if not devices:
@@ -194,30 +194,29 @@ async def verified_devices(
     authority, by, now = case.authority, rules.appraisal, case.now
     anchors, sources = authority.anchors, authority.sources.nvidia
     nonce = case.expected.gpu_nonce
+
+    async def refusal(error: VerificationError) -> Denied:
+        decision = case.refusal(error, policy, claims.tcb_status)
+        return await _refused(error, decision, authority.store)
+
     try:
         found = await asyncio.to_thread(authenticate_set, devices, anchors, nonce, now)
-        of_devices = await _endorsed(gather_devices(found, sources, anchors, by), authority)
-        case = replace(case, basis=replace(case.basis, of_devices=of_devices))
-        try:
-            return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
-        except VerificationError as error:
-            if error.reason not in _DEVICE_COLLATERAL_FAULTS:
-                raise
-            authority.endorser.distrust(gather_devices(found, sources, anchors, by))
-            raise _unusable(error) from error
     except VerificationError as error:
-        decision = case.refusal(error, policy, claims.tcb_status)
-        raise await _refused(error, decision, authority.store) from error
-
-
-async def _endorsed(gather: Gather[NvidiaEndorsements], authority: Authority) -> NvidiaEndorsements:
-    """What NVIDIA says of authentic devices. Raises Unavailable; VerificationError for what is the devices' own."""
+        raise await refusal(error) from error
     try:
-        return await authority.endorser.run(gather)
+        of_devices = await authority.endorser.run(gather_devices(found, sources, anchors, by))
     except VerificationError as error:
         if error.reason in _DEVICE_COLLATERAL_FAULTS:
             raise _unusable(error) from error
         raise
+    case = replace(case, basis=replace(case.basis, of_devices=of_devices))
+    try:
+        return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
+    except VerificationError as error:
+        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+            authority.endorser.distrust(gather_devices(found, sources, anchors, by))
+            raise _unusable(error) from error
+        raise await refusal(error) from error
 
 
 async def _refused(error: VerificationError, decision: Decision, store: Store) -> Denied:

@@ -297,10 +297,7 @@ async def test_devices(app_clock: Clock, database_url: str, tmp_path: Path) -> N
             again = await recomputed(made, store, authority.anchors, authority.ca_id)
             assert again == made.result_json
         manifests = [
-            blob.sha256
-            for made in issued
-            for blob in made.collateral
-            if b"<SoftwareId" in blob.data
+            blob.sha256 for made in issued for blob in made.collateral if b'"rim"' in blob.data
         ]
         assert len(set(manifests)) < len(manifests), "kept once"
 

@@ -15,6 +15,8 @@
 - A manifest is authenticated before its signers are asked about, and so is every OCSP answer. What is not NVIDIA's is
   refused here, so that whoever keeps answers asks for it anew. Dates, statuses and measurements are judged by
   `verifiers.nvidia.system.appraise_set`, tokens by `verifiers.nvidia.nras`.
+- A manifest that NVIDIA does not have is left out: `appraise_set` names what it misses. So is one of a transcript of an
+  FSP, which says nothing that a manifest is for.
 - Where the service alone appraises, its word counts for manifests and revocation too, and neither is asked for.
 """
 
@@ -77,9 +79,8 @@ def gather(
         by: whose appraisal counts.
 
     Raises:
-        VerificationError: authentic, `platform-unknown` for a manifest that NVIDIA does not have, naming it;
-            `incomplete` for a device that no manifest is known for, and for another answer that is missing, refused, or
-            a manifest of something else; `collateral-malformed`, `rim-signature`, `ocsp-invalid` for one that is not
+        VerificationError: authentic, `incomplete` for an answer that is missing, refused, or a manifest of something
+            else; `collateral-malformed`, `rim-signature`, `ocsp-invalid` for one that is not
             NVIDIA's; `evidence` for devices that differ so much that a round would have more than 64 questions.
     """
     try:
@@ -102,18 +103,22 @@ def _gather(
     asked = _bounded((*manifests, *statuses, *appraisals, *keys))
     said = dict(zip(asked, (yield asked), strict=True))
     root = nvidia_roots(anchors).rim
-    rims = [_manifest(said[fetch], wanted, root) for fetch, wanted in manifests.items()]
+    had = {
+        fetch: rim
+        for fetch, wanted in manifests.items()
+        if (rim := _manifest(said[fetch], wanted, root)) is not None
+    }
     answers = [_status(said[fetch], *pair) for fetch, pair in statuses.items()]
     tokens = tuple(_body(fetch, said[fetch]) for fetch in appraisals)
     jwks = next((_body(fetch, said[fetch]) for fetch in keys), None)
 
-    signers = _statuses("ocsp-rim", [one.certificates for one in rims], source)
+    signers = _statuses("ocsp-rim", [one.certificates for one in had.values()], source)
     if signers:
         asked = _bounded(tuple(signers))
         said |= zip(asked, (yield asked), strict=True)
         answers += [_status(said[fetch], *pair) for fetch, pair in signers.items()]
     return NvidiaEndorsements(
-        tuple(said[fetch].body for fetch in manifests), tuple(answers), tokens, jwks
+        tuple(said[fetch].body for fetch in had), tuple(answers), tokens, jwks
     )
 
 
@@ -131,18 +136,19 @@ def _manifests(devices: Iterable[Device], source: NvidiaSource) -> dict[Fetch, l
     for one in dict.fromkeys(
         reference
         for device in devices
-        for reference in references(device.fields, device.chain.family)
+        if device.report.fields is not None
+        for reference in references(device.report.fields, device.chain.family)
     ):
         url = source.rim_url(one.rim_id)
         wanted[Fetch("rim", url, max_bytes=MAX_ENVELOPE_BYTES)].append(one)
     return wanted
 
 
-def _manifest(answer: Response, wanted: Sequence[Reference], root: Anchor) -> Rim:
-    """The manifest in an answer. Raises VerificationError."""
+def _manifest(answer: Response, wanted: Sequence[Reference], root: Anchor) -> Rim | None:
+    """The manifest in an answer; None if NVIDIA has none. Raises VerificationError."""
     rim_id = wanted[0].rim_id
     if answer.status in _ABSENT:
-        raise VerificationError(Reason.PLATFORM_UNKNOWN, f"NVIDIA has no manifest {rim_id}")
+        return None
     try:
         check_answer(answer.body, rim_id)
         rim = read_rim(answer.body, root)

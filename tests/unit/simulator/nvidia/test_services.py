@@ -124,7 +124,6 @@ async def test_ocsp_repeats_the_nonce_and_the_hash(
 @pytest.mark.parametrize("version", ["v3", "v4"])
 async def test_attestation(
     nvidia: FakeNvidia,
-    services: NvidiaServices,
     http: aiohttp.ClientSession,
     ask: Callable[..., bytes],
     claims: Callable[[str], dict[str, Any]],

@@ -73,6 +73,8 @@ def secrets_of(stage: Stage) -> dict[str, bytes]:
     found["token"] = stage._environment["ATTESTCA_TOKEN"].encode()
     found["ppid"] = stage.world.machine.sgx.ppid
     found["chip id"] = stage.world.snp.chip_id
+    for place, gpu in enumerate(stage.world.gpus):
+        found[f"serial of GPU {place}"] = bytes.fromhex(gpu.serial)
     if "ATTESTCA_DATABASE__URL" in stage.overrides:
         found["database password"] = b"marked-database-password"
     return found

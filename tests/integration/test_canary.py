@@ -27,13 +27,15 @@ from tests.authority_lab import make_csr
 from tests.canary import leaks, private_parts, secrets_of, spellings
 from tests.databases import run_to_end
 from tests.service_lab import body_of
-from tests.stage_lab import Enrolled, ask, database_url, operate, written_by
+from tests.stage_lab import Enrolled, ask, database_url, enroll_gpu_machine, operate, written_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from simulator.stage import Stage
 
+HARDWARE = ("ppid", "chip id", "serial of GPU 0", "serial of GPU 1")
 MARKED_TOKEN = "attestca_" + "marked-token-that-was-never-made-xxxxxxxxxxx"
 
 
@@ -148,9 +150,10 @@ def test_nothing_secret_is_told(stage: Stage, enrolled: Enrolled) -> None:
     assert b"unhandled" in said["1.log"], "the failure of before is in the log, by its kind"
 
 
-def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled) -> None:
-    """Hardware ids stand in the machine's evidence, and AMD's in the kept VCEK; what opens or signs stands nowhere."""
+def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled, tmp_path: Path) -> None:
+    """Hardware ids stand in the evidence, and AMD's in the kept VCEK; what opens or signs stands nowhere."""
     assert enrolled.folder.exists()
+    enroll_gpu_machine(stage, tmp_path)
     marked = secrets_of(stage)
     found: list[dict[str, bytes]] = []
 
@@ -163,7 +166,7 @@ def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled) -> None:
 
     run_to_end(read())
     everything = found[0]
-    hardware = {name: marked.pop(name) for name in ("ppid", "chip id")}
+    hardware = {name: marked.pop(name) for name in HARDWARE}
     assert leaks(everything, marked) == []
     evidence, kept = everything.pop("table blobs"), everything.pop("table cached_responses")
     assert leaks(everything, hardware) == []
@@ -171,6 +174,7 @@ def test_the_database_holds_no_secret(stage: Stage, enrolled: Enrolled) -> None:
     assert stage.world.machine.chain in evidence, (
         "the counter-check: the quote is there, with the PPID in its chain"
     )
+    assert stage.world.gpus[0].chain in evidence, "and the chain of a GPU, with its serial number"
 
 
 def test_no_secret_file_is_readable_by_others(stage: Stage) -> None:

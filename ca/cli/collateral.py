@@ -114,8 +114,8 @@ def _write(found: NvidiaEndorsements, folder: Path) -> None:
     except OSError as error:
         raise UnreadableError(f"{folder}: {error.strerror}") from error
     output.say(
-        f"{folder}: {len(found.rims)} manifests, {len(found.ocsp)} OCSP answers,"
-        f" {len(found.nras)} answers of NRAS"
+        f"{folder}: manifests {len(found.rims)}, OCSP answers {len(found.ocsp)},"
+        f" answers of NRAS {len(found.nras)}"
     )
 
 

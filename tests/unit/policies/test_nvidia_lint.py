@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from policies import nvidia_lint
 from policies.lint import lint
 from policies.loader import load_default
+from policies.minimums import load_minimums
 from tests.unit.policies.claims_factory import NOW
 from tests.unit.policies.documents import policy
 from tests.unit.policies.nvidia_claims import GPU, PPCIE, section, snp_wanting, wanting
@@ -115,6 +118,26 @@ def test_warnings(keys: dict[str, Any], path: str, message: str) -> None:
     assert list(found) == [f"nvidia.{path}"]
     assert message in found[f"nvidia.{path}"]
     assert errors(wanting(**keys)) == {}
+
+
+def test_a_list_with_versions_of_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's has none yet."""
+    advisory = {
+        "title": "x",
+        "source": "a test",
+        "date": "2026-01-01",
+        "vbios": {"GH100": "96.00.CF.00.01"},
+    }
+    known = {"version": 9, "date": "2026-01-01", "advisories": {"one": advisory}}
+    minimums = load_minimums(json.dumps(known).encode())
+    monkeypatch.setattr(nvidia_lint, "builtin_minimums", lambda: minimums)
+    driver = {"minimum": {"580": "580.178.04"}}
+    by_list = {"advisories": ["one"]}
+    assert lint(wanting(driver=driver, vbios=by_list), NOW) == ()
+    more = wanting(driver=driver, vbios=by_list, models=["GH100", "GB100"])
+    assert warnings(more) == {
+        "nvidia.vbios.advisories[0]": "one gives no version of GB100: none will do"
+    }
 
 
 def test_switches_without_gpus_are_not_warned_about_as_such() -> None:

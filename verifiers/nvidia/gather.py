@@ -80,8 +80,8 @@ def gather(
 
     Raises:
         VerificationError: authentic, `incomplete` for an answer that is missing, refused, or a manifest of something
-            else; `collateral-malformed`, `rim-signature`, `ocsp-invalid` for one that is not
-            NVIDIA's; `evidence` for devices that differ so much that a round would have more than 64 questions.
+            else; `collateral-malformed`, `rim-signature`, `ocsp-invalid` for one that is not NVIDIA's; `evidence` for
+            devices that differ so much that a round would have more than 64 questions.
     """
     try:
         return (yield from _gather(found, source, anchors, by))

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ from simulator.nvidia.certificates import NOW
 from simulator.nvidia.nras import FakeNras, write
 from simulator.nvidia.reports import NONCE
 from simulator.nvidia.vendor import FakeNvidia
+from tests import nvidia_vectors as vectors
 from tests.nvidia_devices import _intel
-from verifiers.anchors import NVIDIA_NRAS_ISSUER, Anchors, NvidiaRoots
+from verifiers.anchors import NVIDIA_NRAS_ISSUER, Anchors, NvidiaRoots, builtin
+from verifiers.nvidia.eat import find_answers
 from verifiers.nvidia.endorsements import NvidiaEndorsements
 from verifiers.nvidia.evidence import NvidiaEvidence
 from verifiers.nvidia.nras import verify_tokens
@@ -28,7 +31,6 @@ from verifiers.nvidia.tokens import TokenIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from simulator.nvidia.hardware import NvidiaDevice
     from simulator.nvidia.nras import NrasKey
@@ -240,3 +242,18 @@ def digest(token: str) -> list[Any]:
 def ueid(nvidia: FakeNvidia, place: int) -> str:
     """Decimal, as tokens have it."""
     return str(nvidia.devices[place].device.parties[0].certificate.serial_number)
+
+
+def real(
+    folder: str, file: str, jwks: str | None, later: timedelta = timedelta()
+) -> tuple[Appraisal, ...]:
+    """What a real answer says, which is a file of NVIDIA's tools, at the instant of its folder; none has devices."""
+    expected = json.loads(vectors.document(f"{folder}/expected.json"))
+    nonce = bytes.fromhex(expected["nonce"]) if "nonce" in expected else None
+    at = datetime.fromisoformat(expected["at"]) if "at" in expected else NOW
+    roots = builtin().nvidia
+    assert roots is not None
+    key_set = None if jwks is None else vectors.document(jwks)
+    issuer = TokenIssuer(roots.nras_issuer, key_set, roots.nras)
+    answers = find_answers(vectors.document(f"{folder}/{file}"))
+    return verify_tokens(answers, issuer, None, nonce, at + later)

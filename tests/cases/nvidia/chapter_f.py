@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,10 @@ from simulator.nvidia.certificates import NOW, SECOND
 from simulator.nvidia.nras import write
 from simulator.nvidia.vendor import FakeNvidia
 from tests import nvidia_tokens as lab
-from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.nvidia_tokens import ABSENT, Hearing, changed
-from verifiers.anchors import builtin
 from verifiers.errors import Reason
 from verifiers.nvidia.eat import find_answers
-from verifiers.nvidia.nras import verify_tokens
-from verifiers.nvidia.tokens import TokenIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,17 +39,8 @@ def said(**edits: object) -> Callable[[], int]:
 
 
 def real(folder: str, file: str, jwks: str | None, later: timedelta = 0 * SECOND) -> int:
-    """How many devices are accepted by a real answer, which is a file of NVIDIA's tools."""
-    expected = json.loads(vectors.document(f"{folder}/expected.json"))
-    nonce = bytes.fromhex(expected["nonce"]) if "nonce" in expected else None
-    at = datetime.fromisoformat(expected["at"]) if "at" in expected else NOW
-    roots = builtin().nvidia
-    assert roots is not None
-    issuer = TokenIssuer(
-        roots.nras_issuer, None if jwks is None else vectors.document(jwks), roots.nras
-    )
-    answers = find_answers(vectors.document(f"{folder}/{file}"))
-    return len(verify_tokens(answers, issuer, None, nonce, at + later))
+    """How many devices are accepted by a real answer."""
+    return len(lab.real(folder, file, jwks, later))
 
 
 SECRET = lab.with_secret(b"secret")

@@ -119,7 +119,7 @@ CHECKS = [
     ),
     *(
         Case(56, f"measres is {value!r}", INVALID, said(edit_device=changed(measres=value)))
-        for value in ("fail", "Success", "comparison-successful", True, None, [])
+        for value in ("fail", "Success", "comparison-successful", True, None, ["success"])
     ),
     Case(56, "no measres", INVALID, said(edit_device=changed(measres=ABSENT))),
     *(

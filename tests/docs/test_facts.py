@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import ca.issuance.extension
 from attestca_client import protocol
-from ca import enrollment
+from ca import verification
 from ca.cli.exits import Exit
 from ca.config.model import Limits, Retention
 from ca.http import admission, problems, schema, wire
@@ -50,15 +50,20 @@ IN_THE_LOG = {
     Reason.COLLATERAL_SIGNATURE,
     Reason.COLLATERAL_NOT_YET_VALID,
     Reason.COLLATERAL_EXPIRED,
-}
-# What is said of NVIDIA devices alone, which the service takes no evidence of.
-OF_DEVICES = {
     Reason.RIM_SIGNATURE,
     Reason.OCSP_INVALID,
+    Reason.TOKEN_ALG,
+    Reason.TOKEN_KEY_UNKNOWN,
+    Reason.TOKEN_INVALID,
+}
+# What is said of devices alone: on record, as faults of the platform are.
+OF_DEVICES = {
     Reason.CERTIFICATE_STATUS_UNKNOWN,
     Reason.MEASUREMENT_MISMATCH,
     Reason.DUPLICATE_DEVICE,
     Reason.TOPOLOGY,
+    Reason.NRAS_REFUSED,
+    Reason.VERIFIERS_DISAGREE,
 }
 KIB = 1024
 
@@ -108,16 +113,15 @@ def test_every_code_stands_in_one_table_with_its_status() -> None:
     }
     assert len(tables) == len(dict(tables))
     assert logged == {*IN_THE_LOG, "client-left"}
-    devices = codes(section(ENROLLMENT, "### NVIDIA devices"))
-    assert sorted(devices) == sorted(OF_DEVICES)
-    assert {*dict(tables), *admin, *logged, *devices} == problems.CODES
+    assert {_first_code(row) for row in rows(section(ENROLLMENT, "### The devices"))} == OF_DEVICES
+    assert {*dict(tables), *admin, *logged} == problems.CODES
     for code, status in [*tables, *admin.items()]:
         assert status == _status(code), code
 
 
 def _status(code: str) -> int:
     """By the table of the code; what is the platform's fault leaves as a denial, which is on record."""
-    if code in {reason.value for reason in enrollment._PLATFORM_FAULTS}:
+    if code in {reason.value for reason in verification._PLATFORM_FAULTS | OF_DEVICES}:
         return 403
     known = problems._REQUEST | problems._DENIED | problems._CONFLICT
     known |= dict.fromkeys(problems._UNAVAILABLE, 503) | {problems._INTERNAL: 500}

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands that the documents show, as they are shown, in a folder of their own.
 
-    stage        an authority answers, its policy `demo` is in force; root.pem, quote.bin and report.bin of the
-                 simulated machines
+    stage        an authority answers, its policy `demo` is in force; root.pem; quote.bin, report.bin and
+                 nvidia-devices.json of the simulated machines
     fresh stage  the same authority without a policy in force; policy.yaml holds one named `web`
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
     snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
                  for an image
     nvidia evidence  offline, with report, chain, manifests and OCSP answers of a real GPU likewise
+    nvidia tokens  offline, with tokens of NVIDIA's service about real GPUs, and its keys, likewise
     new          offline, in an empty folder
 
 The documents' addresses and folders are led to those of the test, and `attestca` and `attestca-client` to this
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.documents import Block
 
-OFFLINE = ("evidence", "snp evidence", "nvidia evidence", "new")
+OFFLINE = ("evidence", "snp evidence", "nvidia evidence", "nvidia tokens", "new")
 REAL = {  # folder of each situation with real evidence, and the files from it
     "evidence": ("tdx/tdx4-b0c06f-uptodate", ("quote.bin", "collateral.json")),
     "snp evidence": ("snp/milan-v2-author-key-crl", ("report.bin", "vcek.der", "crl.der")),
@@ -45,6 +47,7 @@ REAL = {  # folder of each situation with real evidence, and the files from it
         "nvidia/h100-550.90.07",
         ("report.bin", "chain.pem", "driver_rim.xml", "vbios_rim.xml", "ocsp"),
     ),
+    "nvidia tokens": ("nvidia/nras-hgx-h100x8-ppcie-token", ("nras_response.json", "jwks.json")),
 }
 FIRMWARE = ROOT / "refvalues" / "sev-snp-measure" / "ovmf_AmdSev_suffix.bin"
 _MARK = "\x1e"
@@ -152,6 +155,7 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
     shutil.copy(stage.root, folder / "root.pem")
     (folder / "quote.bin").write_bytes(stage.world.machine.quote())
     (folder / "report.bin").write_bytes(stage.world.snp.report())
+    (folder / "nvidia-devices.json").write_text(_devices(stage), encoding="ascii")
     environment = _environment(folder) | {
         "DOCS_ADMIN_URL": stage.admin_url,
         "DOCS_WORLD": str(stage.world_file),
@@ -161,6 +165,19 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
     }
     folders = _folders(folder, stage.config.parent)
     return Session(folder, environment, folders | {"https://ca.example.org": stage.url})
+
+
+def _devices(stage: Stage) -> str:
+    """The simulated GPUs' evidence, as NVIDIA's tools write it."""
+    nonce = bytes(range(32))
+    listed = [
+        {
+            "evidence": b64encode(gpu.report(nonce)).decode(),
+            "certificate": b64encode(gpu.chain).decode(),
+        }
+        for gpu in stage.world.gpus
+    ]
+    return json.dumps(listed)
 
 
 def _retire_all(operators: Operators) -> int:

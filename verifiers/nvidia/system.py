@@ -222,12 +222,16 @@ def _disagreement(how: str, refusal: VerificationError) -> VerificationError:
 
 
 def check_set(devices: Sequence[Device]) -> tuple[Mode | None, Topology]:
-    """What authentic devices are together. Raises VerificationError as `authenticate_set`."""
-    serials = [one.chain.serial for one in devices]
-    for serial in serials:
-        if serials.count(serial) > 1:
+    """What authentic devices are together. Raises VerificationError as `authenticate_set`.
+
+    Details name devices by their place: a serial number is for records, not for logs.
+    """
+    first: dict[str, int] = {}
+    for place, one in enumerate(devices):
+        if first.setdefault(one.chain.serial, place) != place:
             raise VerificationError(
-                Reason.DUPLICATE_DEVICE, f"{serial} stands for {serials.count(serial)} devices"
+                Reason.DUPLICATE_DEVICE,
+                f"devices {first[one.chain.serial]} and {place} are one device",
             )
     if len({one.report.nonce for one in devices}) > 1:
         raise VerificationError(Reason.BINDING_MISMATCH, "the devices answer different nonces")
@@ -240,14 +244,16 @@ def check_set(devices: Sequence[Device]) -> tuple[Mode | None, Topology]:
         )
     mode = next(iter(modes), None)
     if mode is Mode.PPCIE:
-        _check_ppcie(gpus, switches)
+        _check_ppcie(devices, gpus, switches)
         return mode, Topology.PPCIE
     if gpus and switches:
         raise VerificationError(Reason.TOPOLOGY, f"switches beside GPUs in mode {mode}, not ppcie")
     return mode, Topology.INDEPENDENT
 
 
-def _check_ppcie(gpus: Sequence[Device], switches: Sequence[Device]) -> None:
+def _check_ppcie(
+    devices: Sequence[Device], gpus: Sequence[Device], switches: Sequence[Device]
+) -> None:
     """Eight and four, and every list is exactly what is certified for the others."""
     if (len(gpus), len(switches)) != (_PPCIE_GPUS, _PPCIE_SWITCHES):
         raise VerificationError(
@@ -261,7 +267,7 @@ def _check_ppcie(gpus: Sequence[Device], switches: Sequence[Device]) -> None:
             if set(one.fields.listed) != certified:
                 raise VerificationError(
                     Reason.TOPOLOGY,
-                    f"{one.chain.serial} is connected to others than those that are here",
+                    f"device {devices.index(one)} is connected to others than those that are here",
                 )
 
 

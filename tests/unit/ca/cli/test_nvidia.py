@@ -255,7 +255,7 @@ def test_what_people_see_of_a_system_without_its_manifests(cli: Cli) -> None:
 def test_what_people_see_of_a_device_that_stands_for_four(cli: Cli, tmp_path: Path) -> None:
     vector = vectors.variant(SWITCH, "negative/same_switch_four_times.json")
     printed = shown(cli, written(vector, tmp_path), *judged(vector))
-    assert "duplicate-device: 50203EB31AD9ED0008 stands for 4 devices" in printed
+    assert "duplicate-device: devices 0 and 1 are one device" in printed
     assert "topology" not in printed
 
 

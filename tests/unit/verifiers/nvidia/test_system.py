@@ -139,8 +139,8 @@ GPUS = [one.device.pdi for one in WHOLE.exhibits[:8]]
 def test_a_gpu_that_names_others(listed: bytes | None) -> None:
     """Switches say that they are connected to it; it does not say so, or names more."""
     error = refused(WHOLE.having(5, WHOLE.exhibits[5].having({22: listed})))
-    serial = WHOLE.exhibits[5].device.levels[1].serial_name
-    assert (error.reason, error.detail.split()[0]) == (TOPOLOGY, serial)
+    assert error.reason is TOPOLOGY
+    assert error.detail.startswith("device 5 is connected to others")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_gpu_that_names_others(listed: bytes | None) -> None:
 )
 def test_a_switch_that_names_others(listed: bytes | None) -> None:
     error = refused(WHOLE.having(10, WHOLE.exhibits[10].having({26: listed})))
-    serial = WHOLE.exhibits[10].device.levels[1].serial_name
-    assert (error.reason, error.detail.split()[0]) == (TOPOLOGY, serial)
+    assert error.reason is TOPOLOGY
+    assert error.detail.startswith("device 10 is connected to others")
 
 
 def test_the_order_of_devices_does_not_matter() -> None:

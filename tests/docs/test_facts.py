@@ -275,12 +275,35 @@ def test_statuses_that_can_be_tolerated() -> None:
 
 
 def test_the_examples_have_every_key_and_are_accepted() -> None:
-    examples = [one.text for one in blocks(POLICIES) if one.language == "yaml"]
-    tdx, snp = (load_policy(example.encode()) for example in examples)
-    assert list(_unsaid(tdx.document, "")) == ["snp"]
+    tdx, snp, gpus = (load_policy(example.encode()) for example in _policies("name: "))
+    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia"]
     assert list(_unsaid(snp.document.rules, "snp.")) == ["snp.tcb.no_floor"]
-    for loaded in (tdx, snp):
+    assert gpus.document.nvidia is not None
+    unsaid = list(_unsaid(gpus.document.nvidia, "nvidia."))
+    assert unsaid == ["nvidia.driver.no_minimum", "nvidia.vbios.no_minimum"]
+    for loaded in (tdx, snp, gpus):
         assert [str(one) for one in lint(loaded, datetime.now(UTC)) if one.is_error] == []
+
+
+def _policies(begin: str) -> list[str]:
+    """The blocks of YAML that begin so."""
+    every = [one.text for one in blocks(POLICIES) if one.language == "yaml"]
+    return [one for one in every if one.startswith(begin)]
+
+
+def test_recipes_for_devices_stand_in_the_place_of_the_section_and_are_wise() -> None:
+    *_, example = _policies("name: ")
+    before, after = example.partition("\nnvidia:\n")[0], example.partition("\nissue:\n")[2]
+    recipes = _policies("nvidia:\n")
+    texts = [f"{before}\n{recipe}issue:\n{after}" for recipe in recipes]
+    loaded = [load_policy(text.encode()) for text in texts]
+    remarks = {
+        (number, one.problem.path)
+        for number, policy in enumerate(loaded)
+        for one in lint(policy, datetime.now(UTC))
+    }
+    assert remarks == {(2, "nvidia.vbios.no_minimum")}
+    assert [one.document.nvidia.gpus.max for one in loaded if one.document.nvidia] == [2, 8, 8, 2]
 
 
 def _unsaid(model: BaseModel, path: str) -> Iterator[str]:

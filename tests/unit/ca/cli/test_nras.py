@@ -265,3 +265,10 @@ def test_a_file_without_tokens(cli: Cli, bench: Bench) -> None:
     token = bench.token(bench.nvidia.gpu())
     done = cli("verify", "--nras-token", token[3], *token[2:], *AT, "--json")
     assert outcome(done) == (1, "rejected", "token-invalid")
+
+
+def test_what_people_see_of_a_token_that_is_refused(cli: Cli, bench: Bench) -> None:
+    token = bench.token(bench.nvidia.gpu(), nonce=NONCE[::-1])
+    printed = cli("verify", *token, "--nonce", NONCE.hex(), *AT).out
+    assert printed.startswith("verdict    rejected\nreason     token-invalid: overall token")
+    assert len(printed.splitlines()) == 3

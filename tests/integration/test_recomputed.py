@@ -91,8 +91,12 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
             },
             sort_keys=True,
         )
-    lists = {"devices": devices, "minimums": basis.minimums}
-    result = appraise(claims, chosen, made.decided_at, basis.floors, **lists)
+    result = appraise(
+        *(claims, chosen, made.decided_at),
+        basis.floors,
+        devices=devices,
+        minimums=basis.minimums,
+    )
     try:
         render_names(chosen.document, claims)
     except NameRefused as error:

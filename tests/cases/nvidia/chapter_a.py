@@ -17,9 +17,10 @@ from tests.cases.nvidia.case import Case
 from tests.nvidia_devices import Exhibit
 from verifiers.anchors import builtin
 from verifiers.errors import Reason
+from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.claims import DeviceKind, Mode
 from verifiers.nvidia.device import authenticate
-from verifiers.nvidia.evidence import MAX_DEVICES, NvidiaEvidence, parse_evidence_json
+from verifiers.nvidia.evidence import NvidiaEvidence, parse_evidence_json
 from verifiers.nvidia.report import MAX_REPORT_BYTES, parse_report
 from verifiers.nvidia.verify import verify
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import MAX_DEVICES
 from verifiers.nvidia.chain import MAX_CHAIN_BYTES
 from verifiers.nvidia.evidence import (
-    MAX_DEVICES,
     MAX_JSON_BYTES,
     NvidiaEvidence,
     parse_evidence_json,

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,14 +18,14 @@ from tests.unit.policies.nvidia_claims import section
 from verifiers.anchors import builtin
 from verifiers.endorsements import Revocation
 from verifiers.evidence import Tee
+from verifiers.nvidia.claims import NrasClaims, NvidiaSetClaims
 from verifiers.nvidia.endorsements import NvidiaEndorsements
-from verifiers.nvidia.system import verify_set
-
-if TYPE_CHECKING:
-    from verifiers.nvidia.claims import NvidiaSetClaims
+from verifiers.nvidia.system import authenticate_set, verify_set
+from verifiers.nvidia.verify import accepted
 
 H100 = "h100-550.90.07"
 SWITCH = "ls10-96.10.55.00.01"
+WITHOUT_FWID = "h100-535.86.09-old-claims"
 
 # The folder of the H100 has answers about the device of 21 August 2025, and about its manifests of two months later.
 LATER = datetime(2025, 10, 24, 12, tzinfo=UTC)
@@ -105,3 +105,21 @@ def test_serial_numbers_are_those_of_the_folder(name: str) -> None:
     keys = OLD | {"devices": [vectors.load(name).expected["device_serial"]]}
     assert "device-list" not in denied(found, at, **keys)
     assert "device-list" in denied(found, at, **keys | {"devices": ["41" * 9]})
+
+
+def test_a_report_without_firmware_id() -> None:
+    """Of its driver no manifest is at hand: a word of the service stands in for it, as of one that accepts it."""
+    vector = vectors.load(WITHOUT_FWID)
+    at = vector.at
+    found = authenticate_set(vector.devices, builtin(), vector.nonce, at)
+    said = NrasClaims("3.0", bytes(32), at, at + timedelta(hours=1), Revocation.GOOD)
+    claims = tuple(accepted(one, NvidiaEndorsements(), said, at) for one in found.devices)
+    whole = NvidiaSetClaims(claims, found.mode, found.topology, found.nonce, found.bound)
+    keys = {
+        "appraisal": "nras",
+        "driver": {"minimum": {"535": "535.86.09"}},
+        "vbios": {"minimum": {"GH100": "96.00.5E.00.01"}},
+    }
+    # such drivers do not report their mode either
+    assert denied(whole, at, **keys) == {"device-mode", *vector.expect["policy_findings"]}
+    assert vector.expect["policy_findings"] == ["fwid-missing"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evidence as JSON: two forms, strict Base64, bounded; nothing that stands beside report and chain is read."""
+"""Evidence as an enrollment carries it, to the last byte; and as JSON, of which report and chain alone are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import MAX_DEVICES
+from verifiers.evidence import MAX_BYTES, MAX_DEVICES, EvidenceKind
 from verifiers.nvidia.chain import MAX_CHAIN_BYTES
 from verifiers.nvidia.evidence import (
     MAX_JSON_BYTES,
     NvidiaEvidence,
     parse_evidence_json,
+    parse_piece,
+    piece,
 )
 from verifiers.nvidia.report import MAX_REPORT_BYTES
 
@@ -104,3 +106,49 @@ def test_what_was_encoded_comes_back(report: bytes, chain: bytes) -> None:
         assert parse_evidence_json(text) == (NvidiaEvidence(report, chain),)
     else:
         assert refusal(text) is Reason.MALFORMED
+
+
+@given(st.binary(max_size=64), st.binary(max_size=64))
+def test_a_piece_and_back(report: bytes, chain: bytes) -> None:
+    data = piece(NvidiaEvidence(report, chain))
+    assert data == len(report).to_bytes(4, "big") + report + len(chain).to_bytes(4, "big") + chain
+    assert parse_piece(data) == NvidiaEvidence(report, chain)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_for_a_piece(data: bytes) -> None:
+    """What is read is all there is, and written again the same."""
+    try:
+        read = parse_piece(data)
+    except VerificationError as error:
+        assert error.reason in {Reason.MALFORMED, Reason.TRAILING_BYTES}  # noqa: PT017 - or nothing is raised
+    else:
+        assert piece(read) == data
+
+
+LONG_REPORT, LONG_CHAIN = b"r" * (MAX_REPORT_BYTES + 1), b"c" * (MAX_CHAIN_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", Reason.MALFORMED),
+        (b"\0\0\0", Reason.MALFORMED),
+        (b"\0\0\0\1", Reason.MALFORMED),
+        (b"\0\0\0\1r", Reason.MALFORMED),
+        (b"\0\0\0\1r\0\0\0\2c", Reason.MALFORMED),
+        (b"\xff\xff\xff\xffr\0\0\0\1c", Reason.MALFORMED),
+        (b"\0\0\0\1r\0\0\0\1c\0", Reason.TRAILING_BYTES),
+        (len(LONG_REPORT).to_bytes(4, "big") + LONG_REPORT + bytes(4), Reason.TOO_LARGE),
+        (bytes(4) + len(LONG_CHAIN).to_bytes(4, "big") + LONG_CHAIN, Reason.TOO_LARGE),
+    ],
+)
+def test_pieces_that_are_none(data: bytes, reason: Reason) -> None:
+    with pytest.raises(VerificationError) as caught:
+        parse_piece(data)
+    assert caught.value.reason is reason
+
+
+def test_the_largest_piece_is_what_is_allowed_in_a_request() -> None:
+    largest = NvidiaEvidence(LONG_REPORT[1:], LONG_CHAIN[1:])
+    assert len(piece(largest)) == MAX_BYTES[EvidenceKind.NVIDIA_DEVICE]

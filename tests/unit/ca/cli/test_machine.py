@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ca.cli import devices
+from ca.cli.machine import sort_files, worst
 from simulator.nvidia.reports import NONCE
 from tests import nvidia_devices
 from tests.nvidia_devices import Exhibit
+from tests.snp_lab import SnpLab
 from tests.unit.ca.cli.nvidia_desk import Desk
+from verifiers.errors import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +90,26 @@ def test_a_file_that_is_nothing(cli: Cli, desk: Desk, evidence: Evidence) -> Non
     assert (done.code, "exactly one CPU quote or report" in done.err) == (64, True)
     done = cli("verify", *files, other, "--at", evidence.at)
     assert (done.code, "hold nothing of NVIDIA's" in done.err) == (64, True)
+
+
+def test_pieces_of_azure_and_devices_are_told_apart(evidence: Evidence) -> None:
+    """What nothing is known of is the vTPM's; certificates are AMD's or NVIDIA's by the names in them."""
+    lab = SnpLab.create("Genoa")
+    lab.azure()
+    cpu = [piece.data for piece in lab.evidence()]
+    ours = [Exhibit().evidence.report, Exhibit().evidence.chain_pem, *Exhibit().endorsements.rims]
+    mixed = [*cpu[:2], *ours[:2], *cpu[2:], *ours[2:]]
+    found = sort_files(mixed)
+    assert (found.cpu, found.devices) == (tuple(cpu), tuple(ours))
+    assert sort_files(cpu).devices == ()
+    assert sort_files(ours).cpu == ()
+    damaged = [ours[1], b"\xff" * 96]
+    assert sort_files(damaged).devices == tuple(damaged)
+    quote = evidence.quote().read_bytes()
+    assert sort_files([quote, *damaged]).cpu == (quote, damaged[1])
+
+
+def test_a_refusal_is_worse_than_what_is_not_known() -> None:
+    order = (Verdict.VERIFIED, Verdict.UNDETERMINED, Verdict.REJECTED)
+    for place, verdict in enumerate(order):
+        assert worst(order[: place + 1]) is verdict

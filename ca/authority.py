@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,12 +49,13 @@ class Issuing:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What `enroll` needs of the world.
+    """What `enroll` and `ca.revocation` need of the world.
 
     Attributes:
         ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes. nonce_keys: the one in use first.
         chip_key: for hardware handles, 32 bytes. entropy: that many fresh random bytes.
         issuing: the issuing CA in force. floors: of AMD's TCBs, minimums: of NVIDIA's versions; those in force.
+        revoked: to be set after a revocation was committed; CRLs are then signed at once.
     """
 
     store: Store
@@ -68,3 +70,4 @@ class Authority:
     issuing: Callable[[], Issuing]
     floors: Callable[[], Floors] = builtin_floors
     minimums: Callable[[], Minimums] = builtin_minimums
+    revoked: asyncio.Event = field(default_factory=asyncio.Event)

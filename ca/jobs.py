@@ -8,7 +8,8 @@ reported and tried again at its next turn, and never ends the service. Nothing h
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -32,11 +33,15 @@ INTENT_PATIENCE: Final = timedelta(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing to be done every so often; the first time at once."""
+    """One thing to be done every so often, the first time at once, and whenever `wake` is set.
+
+    Who sets it while the job runs wakes it again: a run never misses what was written before it was woken.
+    """
 
     name: str
     every: timedelta
     run: Callable[[datetime], Awaitable[None]]
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 async def run_forever(
@@ -54,11 +59,13 @@ async def _loop(
     job: Job, clock: Callable[[], datetime], report: Callable[[str, Exception], None]
 ) -> None:
     while True:
+        job.wake.clear()
         try:
             await job.run(clock())
         except Exception as error:  # noqa: BLE001 - one failing job must not end the others; it is reported
             report(job.name, error)
-        await asyncio.sleep(job.every.total_seconds())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(job.wake.wait(), job.every.total_seconds())
 
 
 async def abandon_intents(store: Store, now: datetime) -> tuple[int, ...]:

@@ -138,7 +138,7 @@ class Service:
             jobs.Job("floors", minute, self.floors.reload),
             jobs.Job("minimums", minute, self.minimums.reload),
             jobs.Job("abandoned-intents", minute, abandon),
-            jobs.Job("certificates", minute, certificates),
+            jobs.Job("certificates", minute, certificates, self.authority.revoked),
             jobs.Job("retention", timedelta(hours=1), forget),
             jobs.Job("collateral", timedelta(minutes=5), refresh),
         ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -18,6 +18,7 @@ from tests import records
 from tests.authority_lab import NOW, make_lab
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from datetime import datetime
 
     from ca.ports import CrlRecord
@@ -168,10 +169,11 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> asyncio.Semaphore:
     """Each release lets one job that waits for its next turn go on."""
     allowed = asyncio.Semaphore(0)
 
-    async def wait(_seconds: float) -> None:
+    async def wait(woken: Coroutine[Any, Any, bool], _seconds: float) -> None:
+        woken.close()
         await allowed.acquire()
 
-    monkeypatch.setattr("ca.jobs.asyncio.sleep", wait)
+    monkeypatch.setattr("ca.jobs.asyncio.wait_for", wait)
     return allowed
 
 
@@ -222,6 +224,36 @@ async def test_a_slow_job_does_not_hold_up_the_others(turns: asyncio.Semaphore) 
     for _ in range(3):
         await quick.get()
         turns.release()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_job_that_is_woken_runs_at_once_and_once_more_if_that_was_meanwhile() -> None:
+    runs: asyncio.Queue[int] = asyncio.Queue()
+    go_on = asyncio.Semaphore(0)
+    count = 0
+
+    async def counts(_now: datetime) -> None:
+        nonlocal count
+        count += 1
+        runs.put_nowait(count)
+        await go_on.acquire()
+
+    wake = asyncio.Event()
+    todo = [jobs.Job("counts", timedelta(days=1), counts, wake)]
+    running = asyncio.create_task(jobs.run_forever(todo, lambda: NOW, lambda *_: None))
+    assert await runs.get() == 1
+    for _ in range(3):  # while it runs: three times is once
+        wake.set()
+    go_on.release()
+    assert await runs.get() == 2
+    go_on.release()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert runs.empty()
+    wake.set()
+    assert await runs.get() == 3
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -207,6 +207,7 @@ def _extensions(certificate: x509.Certificate, prepared: PreparedCertificate) ->
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER.dotted_string: False,
         ExtensionOID.SUBJECT_KEY_IDENTIFIER.dotted_string: False,
         ExtensionOID.CERTIFICATE_POLICIES.dotted_string: False,
+        ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string: False,
         ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string: False,
         extension.info_oid(prepared.issuer.oid_arc): False,
         OID_PE_CMW: False,
@@ -268,6 +269,12 @@ def _subject_key_id(certificate: x509.Certificate, prepared: PreparedCertificate
 def _crl_url(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
     found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     return found == profile.crl_distribution(prepared.issuer.crl_url)
+
+
+def _authority_info_access(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
+    issuer = prepared.issuer
+    found = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    return found == profile.authority_info_access(issuer.ocsp_url, issuer.certificate_url)
 
 
 def _policy(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
@@ -354,6 +361,7 @@ LEAF_LINTS: dict[str, LeafLint] = {
     "names-valid": _names_valid,
     "authority-key-id": _authority_key_id,
     "subject-key-id": _subject_key_id,
+    "authority-info-access": _authority_info_access,
     "crl-url": _crl_url,
     "policy": _policy,
     "simulated": _simulated,

@@ -22,7 +22,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from attestca_client import protocol
 from ca.issuance import ear, extension, handles, keys, lint, names, profile, tbs
 from ca.issuance.extension import info_oid
-from ca.issuance.profile import certificate_policies, crl_distribution, key_usage
+from ca.issuance.profile import (
+    authority_info_access,
+    certificate_policies,
+    crl_distribution,
+    key_usage,
+)
 from ca.issuance.request import policy_oid
 
 if TYPE_CHECKING:
@@ -147,6 +152,7 @@ def _extensions(
         (x509.AuthorityKeyIdentifier(issuer.key_id, None, None), False),
         (x509.SubjectKeyIdentifier(key_id), False),
         (certificate_policies(level), False),
+        (authority_info_access(issuer.ocsp_url, issuer.certificate_url), False),
         (crl_distribution(issuer.crl_url), False),
     ]
     if request.names:

@@ -12,6 +12,7 @@
     subjectAltName     what the policy granted; absent if that is nothing
     authorityKeyIdentifier, subjectKeyIdentifier
     certificatePolicies   one OID: the assurance level
+    authorityInfoAccess   OCSP {public_url}/v1/ocsp, CA issuers {public_url}/v1/ca/{issuer key id}.cer
     cRLDistributionPoints {public_url}/v1/crl/{issuer key id}.crl
     AttestationInfo, id-pe-cmw   see `ca.issuance.extension`
 
@@ -24,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from ca.errors import Unavailable
 
@@ -106,3 +108,17 @@ def crl_distribution(url: str) -> x509.CRLDistributionPoints:
     """One distribution point with one URL."""
     name = x509.UniformResourceIdentifier(url)
     return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
+
+
+def authority_info_access(ocsp_url: str, certificate_url: str) -> x509.AuthorityInformationAccess:
+    """Where the status is asked and where the issuer's certificate is (RFC 5280, section 4.2.2.1)."""
+    access = (
+        (AuthorityInformationAccessOID.OCSP, ocsp_url),
+        (AuthorityInformationAccessOID.CA_ISSUERS, certificate_url),
+    )
+    return x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
+            for method, url in access
+        ]
+    )

@@ -198,6 +198,16 @@ class Issuer:
         """Where this issuer's CRL is served. Final: it stands in certificates."""
         return crl_url(self.public_url, self.key_id)
 
+    @property
+    def ocsp_url(self) -> str:
+        """Where the status of this issuer's certificates is asked. Final: it stands in certificates."""
+        return f"{self.public_url}/v1/ocsp"
+
+    @property
+    def certificate_url(self) -> str:
+        """Where this issuer's certificate is served (DER). Final: it stands in certificates."""
+        return f"{self.public_url}/v1/ca/{self.key_id.hex()}.cer"
+
 
 def crl_url(public_url: str, issuer_key_id: bytes) -> str:
     """URL of the CRL of one issuing key."""

@@ -203,6 +203,16 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
         {"subject-key-id"},
     ),
     (
+        "another responder",
+        lambda f: f.put(
+            ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string,
+            profile.authority_info_access(
+                "https://elsewhere.example/v1/ocsp", LAB.issuer.certificate_url
+            ),
+        ),
+        {"authority-info-access"},
+    ),
+    (
         "another list",
         lambda f: f.put(
             ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string,
@@ -336,6 +346,7 @@ def test_faults_of_devices(changes: dict[str, Any], expected: set[str]) -> None:
         (ExtensionOID.AUTHORITY_KEY_IDENTIFIER.dotted_string, {"authority-key-id"}),
         (ExtensionOID.SUBJECT_KEY_IDENTIFIER.dotted_string, {"subject-key-id"}),
         (ExtensionOID.CERTIFICATE_POLICIES.dotted_string, {"policy", "simulated"}),
+        (ExtensionOID.AUTHORITY_INFORMATION_ACCESS.dotted_string, {"authority-info-access"}),
         (ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string, {"crl-url"}),
         (INFO, {"attestation-info", "evidence-digest", "handles", "listed-devices", "simulated"}),
         (CMW, {"results"}),

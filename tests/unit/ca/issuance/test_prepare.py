@@ -88,6 +88,15 @@ def test_the_throw_away_key_issues_nothing(lab: Lab) -> None:
         complete(prepared, tbs.sign(ec.derive_private_key(1, ec.SECP256R1()), prepared.tbs))
 
 
+def test_where_status_and_issuer_are_to_be_had(lab: Lab) -> None:
+    leaf = x509.load_der_x509_certificate(lab.issue(make_request(lab)).der)
+    found = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    assert [(each.access_method._name, each.access_location.value) for each in found] == [
+        ("OCSP", "https://ca.example.org/v1/ocsp"),
+        ("caIssuers", f"https://ca.example.org/v1/ca/{lab.issuer.key_id.hex()}.cer"),
+    ]
+
+
 def test_too_little_time_comes_before_anything_is_built(lab: Lab) -> None:
     with pytest.raises(Unavailable):
         prepare(make_request(), lab.issuer, now=NOW + timedelta(days=90), entropy=entropy())

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authority's own certificates: root, issuing CA, and the two keys of the service (TLS, attestation results).
+"""The authority's own certificates: root, issuing CA, and the service's keys (TLS, attestation results, OCSP).
 
     root         P-384, 10 years, self-signed. Of a simulated authority: its subject says SIMULATED and it carries the
                  policy OID of simulated evidence.
     issuing CA   P-256, 90 days, pathlen 0. Its certificate policies bound what its leaves can state: an issuing CA of
                  a real authority cannot state "simulated", nor the other way round. The subject holds the first digits
                  of the key id, so that two in overlap are never taken for each other.
-    service      TLS server and signer of results: 30 days, by the issuing CA, each with one extended key usage of its
-                 own, no certificate policy and no AttestationInfo: nobody takes one for an attested machine.
-                 A leaf never gets the service's own names (`Issuer.reserved_names`).
+    service      TLS server, signer of results, OCSP responder: 30 days, by the issuing CA, each with one extended key
+                 usage of its own, no certificate policy and no AttestationInfo: nobody takes one for an attested
+                 machine. A leaf never gets the service's own names (`Issuer.reserved_names`). A responder speaks for
+                 the issuing CA that signed it alone (RFC 6960, section 4.2.2.2); nobody asks for its own status
+                 (id-pkix-ocsp-nocheck), so it has no CRL address.
 
 The service's keys chain through the issuing CA, not through a third authority: a result never outlives the certificate
 it speaks of, which never outlives the issuing CA. Root and issuing CA are signed in a ceremony by a key at hand; what
@@ -65,6 +67,7 @@ class ServiceKind(Enum):
 
     TLS = "attestca service"
     EAR = "attestca attestation results"
+    OCSP = "attestca OCSP responder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ def prepare_service(
 ) -> PreparedService:
     """A certificate of the service for a P-256 key, to be signed by `issuer`; entropy: 16 fresh random bytes.
 
-    `names` are the host names and IP addresses of the TLS server; the signer of results has none.
+    `names` are the host names and IP addresses of the TLS server; the others have none.
 
     Raises:
         LintFailed: an error of ours, or the issuing CA is at its end.
@@ -207,6 +210,9 @@ def prepare_service(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind.value)])
     lifetime = min(SERVICE_LIFETIME, issuer.certificate.not_valid_after_utc - now)
     builder = _builder(subject, issuer.certificate.subject, now, lifetime, entropy)
+    own_status = (
+        x509.OCSPNoCheck() if kind is ServiceKind.OCSP else crl_distribution(issuer.crl_url)
+    )
     builder = _add(
         builder.public_key(key),
         (x509.BasicConstraints(ca=False, path_length=None), True),
@@ -214,7 +220,7 @@ def prepare_service(
         (x509.ExtendedKeyUsage([extended_key_usage(kind, issuer.oid_arc)]), False),
         (x509.AuthorityKeyIdentifier(issuer.key_id, None, None), False),
         (x509.SubjectKeyIdentifier(keys.key_id(key)), False),
-        (crl_distribution(issuer.crl_url), False),
+        (own_status, False),
     )
     if names:
         builder = _add(
@@ -244,6 +250,8 @@ def extended_key_usage(kind: ServiceKind, arc: str) -> x509.ObjectIdentifier:
     """The one extended key usage of a service certificate."""
     if kind is ServiceKind.TLS:
         return ExtendedKeyUsageOID.SERVER_AUTH
+    if kind is ServiceKind.OCSP:
+        return ExtendedKeyUsageOID.OCSP_SIGNING
     return x509.ObjectIdentifier(f"{arc}.{OID_EKU_EAR}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from ca.issuance import keys, profile
 from ca.issuance.lint import criticality, policies, run
@@ -32,7 +32,6 @@ ISSUING_EXTENSIONS = CA_EXTENSIONS | {
 SERVICE_EXTENSIONS = CA_EXTENSIONS | {
     ExtensionOID.EXTENDED_KEY_USAGE.dotted_string: False,
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER.dotted_string: False,
-    ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string: False,
 }
 
 
@@ -181,9 +180,14 @@ ISSUING_LINTS: dict[str, Callable[..., bool]] = {
 
 
 def _service_extensions(
-    certificate: x509.Certificate, _: Issuer, __: object, names: tuple[str, ...]
+    certificate: x509.Certificate,
+    _: Issuer,
+    usage: x509.ObjectIdentifier,
+    names: tuple[str, ...],
 ) -> bool:
-    expected = dict(SERVICE_EXTENSIONS)
+    responder = usage == ExtendedKeyUsageOID.OCSP_SIGNING
+    status = ExtensionOID.OCSP_NO_CHECK if responder else ExtensionOID.CRL_DISTRIBUTION_POINTS
+    expected = SERVICE_EXTENSIONS | {status.dotted_string: False}
     if names:
         expected[ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string] = False
     return criticality(certificate) == expected
@@ -210,6 +214,15 @@ def _service_names(
     return tuple(str(name.value) for name in found) == names and "*" not in "".join(names)
 
 
+def _service_crl_url(
+    certificate: x509.Certificate, issuer: Issuer, usage: x509.ObjectIdentifier, _: object
+) -> bool:
+    if usage == ExtendedKeyUsageOID.OCSP_SIGNING:
+        return True  # `extensions` says that there is none
+    found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    return found == profile.crl_distribution(issuer.crl_url)
+
+
 SERVICE_LINTS: dict[str, Callable[..., bool]] = {
     "version": _version,
     "serial": _serial,
@@ -226,8 +239,5 @@ SERVICE_LINTS: dict[str, Callable[..., bool]] = {
     "authority-key-id": lambda certificate, issuer, *_: _authority_key_id(
         certificate, issuer.key_id
     ),
-    "crl-url": lambda certificate, issuer, *_: (
-        certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-        == profile.crl_distribution(issuer.crl_url)
-    ),
+    "crl-url": _service_crl_url,
 }

@@ -135,7 +135,8 @@ def test_as_signer_of_a_list(leaf: Leaf) -> None:
 
 def test_the_services_certificates_are_no_leaves(leaf: Leaf) -> None:
     """The other way round: nobody takes the service for an attested machine."""
-    for kind, names in ((ServiceKind.TLS, ("ca.example.org",)), (ServiceKind.EAR, ())):
+    for kind in ServiceKind:
+        names = ("ca.example.org",) if kind is ServiceKind.TLS else ()
         found = leaf.lab.service(kind, leaf.key.public_key(), names)
         oids = {each.oid.dotted_string for each in found.extensions}
         assert oids.isdisjoint({"1.3.6.1.4.1.32473.1.1", "1.3.6.1.5.5.7.1.35", "2.5.29.32"})

@@ -81,6 +81,7 @@ def certificates(lab: Lab) -> dict[str, bytes]:
         "issuing": lab.issuer.certificate,
         "service": lab.service(ServiceKind.TLS, key, HOST),
         "results": lab.service(ServiceKind.EAR, key),
+        "responder": lab.service(ServiceKind.OCSP, key),
     }
     leaves = {
         "leaf": make_request(lab),

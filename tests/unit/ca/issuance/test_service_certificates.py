@@ -28,7 +28,12 @@ P256 = ec.generate_private_key(ec.SECP256R1())
 def test_the_services_certificates() -> None:
     server = LAB.service(ServiceKind.TLS, P256.public_key(), HOST)
     results = LAB.service(ServiceKind.EAR, P256.public_key())
-    for certificate, usage in ((server, "1.3.6.1.5.5.7.3.1"), (results, f"{ARC}.3.1")):
+    responder = LAB.service(ServiceKind.OCSP, P256.public_key())
+    for certificate, usage in (
+        (server, "1.3.6.1.5.5.7.3.1"),
+        (results, f"{ARC}.3.1"),
+        (responder, "1.3.6.1.5.5.7.3.9"),
+    ):
         certificate.verify_directly_issued_by(LAB.issuer.certificate)
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert [each.dotted_string for each in found] == [usage]
@@ -41,6 +46,16 @@ def test_the_services_certificates() -> None:
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["ca.example.org"]
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+
+
+def test_nobody_needs_to_ask_about_a_responder() -> None:
+    server = LAB.service(ServiceKind.TLS, P256.public_key(), HOST)
+    responder = LAB.service(ServiceKind.OCSP, P256.public_key())
+    asked, unasked = ExtensionOID.CRL_DISTRIBUTION_POINTS, ExtensionOID.OCSP_NO_CHECK
+    for certificate, has, lacks in ((server, asked, unasked), (responder, unasked, asked)):
+        oids = {each.oid for each in certificate.extensions}
+        assert has in oids
+        assert lacks not in oids
 
 
 def test_the_service_never_outlives_the_issuing_ca() -> None:
@@ -137,6 +152,35 @@ def test_faults_of_a_service_certificate(changes: dict[str, Any], expected: set[
 def test_every_lint_of_the_service_is_shown_to_fail() -> None:
     shown = {name for _, names in SERVICE_FAULTS for name in names}
     assert shown == set(lint_authority.SERVICE_LINTS) - {"version"}
+
+
+@pytest.mark.parametrize("kind", ServiceKind)
+@pytest.mark.parametrize("other", ServiceKind)
+def test_none_is_taken_for_another(kind: ServiceKind, other: ServiceKind) -> None:
+    names = {each: HOST if each is ServiceKind.TLS else () for each in ServiceKind}
+    certificate = LAB.service(kind, P256.public_key(), names[kind])
+    prepared = authority.PreparedService(b"", other, names[other], LAB.issuer)
+    if kind is other:
+        authority.check_service(certificate, prepared)
+    else:
+        assert "extended-key-usage" in detail(
+            lambda: authority.check_service(certificate, prepared)
+        )
+
+
+POINTS = (profile.crl_distribution("https://x.example/y.crl"), False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{ExtensionOID.CRL_DISTRIBUTION_POINTS: POINTS}, {ExtensionOID.OCSP_NO_CHECK: None}],
+    ids=["asked", "not exempt"],
+)
+def test_a_responder_whose_own_status_must_be_asked_is_a_fault(changes: Any) -> None:  # noqa: ANN401 - goes to forged()
+    responder = LAB.service(ServiceKind.OCSP, P256.public_key())
+    certificate = forged(responder, LAB.issuer_key, extensions=changes)
+    prepared = authority.PreparedService(b"", ServiceKind.OCSP, (), LAB.issuer)
+    assert detail(lambda: authority.check_service(certificate, prepared)) == {"extensions"}
 
 
 def test_names_on_the_signer_of_results_are_a_fault() -> None:

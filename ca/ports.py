@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from attestca_client.protocol import HandleKind
+    from ca.issuance.reasons import RevocationReason
     from policies.loader import LoadedPolicy
     from verifiers.endorsements import Gather
 
@@ -181,6 +183,60 @@ class OperatorAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Revocation:
+    """One handle that is revoked, and with it every certificate that depends on it.
+
+    Attributes:
+        handle: 32 bytes. kind: what it is of.
+        subject: what was named, in words for operators; empty where that was the handle. Never a hardware id.
+        actor: as in `OperatorAction`. note: the operator's own words.
+    """
+
+    handle: bytes
+    kind: HandleKind
+    subject: str
+    revoked_at: datetime
+    reason: RevocationReason
+    actor: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRecord:
+    """One revocation as it is on record. `id` rises in the order in which they took effect."""
+
+    id: int
+    revocation: Revocation
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """One certificate that depends on a handle."""
+
+    serial: int
+    outcome: Outcome
+    not_after: datetime
+    subject_alt_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dependents:
+    """What the revocation of one handle takes.
+
+    Attributes:
+        kind: what the handle is of; None if no certificate on record has ever depended on it.
+        count: unexpired certificates, and intents, that depend on it; those already revoked are among them.
+        first: the last to expire of these.
+        revoked: the revocation of the handle itself, if there is one.
+    """
+
+    kind: HandleKind | None
+    count: int
+    first: tuple[Dependent, ...]
+    revoked: RevocationRecord | None
+
+
+@dataclass(frozen=True, slots=True)
 class CrlRecord:
     """One CRL of one issuer. Numbers rise strictly; an older one never replaces a newer one."""
 
@@ -272,7 +328,32 @@ class Store(Protocol):
         """Retention of refusals: delete older ones and blobs that nothing names any more. Returns rows deleted."""
         ...
 
-    # revocation, as far as abandoned serials need it
+    # revocation; nothing takes one back
+    async def revoke(
+        self, revocation: Revocation, action: OperatorAction
+    ) -> tuple[RevocationRecord, bool]:
+        """Revoke a handle: one row. What is on record now, and whether this call did it.
+
+        A handle that is revoked stays revoked as it was; `action` is logged either way, then as "….again".
+        """
+        ...
+
+    async def revocations(self, limit: int, before: int | None) -> tuple[RevocationRecord, ...]:
+        """Newest first. `before`: below this number."""
+        ...
+
+    async def revocations_after(self, after: int, limit: int) -> tuple[RevocationRecord, ...]:
+        """Oldest first, above this number. What was given once is never given otherwise."""
+        ...
+
+    async def revocations_of(self, serial: int) -> tuple[RevocationRecord, ...]:
+        """Those that take this certificate, oldest first."""
+        ...
+
+    async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
+        """What depends on a handle. `limit`: of `first`."""
+        ...
+
     async def revoked_serials(
         self, issuer_key_id: bytes, now: datetime
     ) -> tuple[tuple[int, datetime], ...]:

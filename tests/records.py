@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from attestca_client.protocol import HandleKind
+from ca.issuance.reasons import RevocationReason
 from ca.ports import (
     Blob,
     CrlRecord,
@@ -18,6 +20,7 @@ from ca.ports import (
     OperatorAction,
     PolicyRecord,
     PolicyState,
+    Revocation,
     TokenRecord,
 )
 
@@ -102,6 +105,19 @@ def token(**fields: Any) -> TokenRecord:  # noqa: ANN401 (any field)
         expires_at=NOW + timedelta(days=30),
         last_used_at=None,
         revoked_at=None,
+    )
+    return replace(made, **fields)
+
+
+def revocation(handle: bytes, **fields: Any) -> Revocation:  # noqa: ANN401 (any field)
+    made = Revocation(
+        handle=handle,
+        kind=HandleKind.MEASUREMENT,
+        subject="mr_td of the tests",
+        revoked_at=NOW,
+        reason=RevocationReason.KEY_COMPROMISE,
+        actor=ACTION.actor,
+        note="as the tests say",
     )
     return replace(made, **fields)
 

@@ -18,14 +18,16 @@ from sqlalchemy import Connection, Executable, bindparam, delete, func, select, 
 
 from attestca_client.protocol import HandleKind, certificate_handle
 from ca.errors import Conflict, HandleRevoked, IntentClosed, NonceUsed, NotFound, PolicyChanged
-from ca.ports import Decision, Intent, NonceState, Outcome
-from ca.store import collateral, decisions, tables
+from ca.issuance.reasons import RevocationReason
+from ca.ports import Decision, Intent, NonceState, Outcome, Revocation
+from ca.store import collateral, decisions, handles, tables
 from ca.store.dialect import add_new, insert
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-_ABANDONED: Final = "abandoned"  # cause of a revocation
+_SERVICE: Final = "service"  # revokes what was abandoned
+_ABANDONED: Final = "abandoned"
 
 # Built once: every enrollment runs them.
 _STILL_GOOD: Final = (
@@ -73,8 +75,8 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     """See `ca.ports.Store`. Raises Conflict "serial-used" too, which a random serial never meets."""
     _spend_nonce(connection, intent.decision, intent.serial)
     own = certificate_handle(intent.issuer_key_id, intent.serial)
-    handles = [own, *(handle for _, handle in intent.handles)]
-    _check_still_good(connection, intent.decision.policy_sha256, handles)
+    rests_on = [own, *(handle for _, handle in intent.handles)]
+    _check_still_good(connection, intent.decision.policy_sha256, rests_on)
     collateral.check_evaluations(connection, intent.decision.evaluations)
     row = {
         "serial": intent.serial,
@@ -116,9 +118,20 @@ def abandon_intents(connection: Connection, older_than: datetime, now: datetime)
         .values(state=Outcome.ABANDONED)
         .returning(table.c.serial, table.c.handle)
     ).all()
-    fixed = {"kind": HandleKind.CERTIFICATE, "revoked_at": now, "cause": _ABANDONED}
-    add_new(connection, tables.revocations, [{"handle": row.handle, **fixed} for row in rows])
+    handles.add(connection, (_of_abandoned(row.handle, row.serial, now) for row in rows))
     return tuple(sorted(row.serial for row in rows))
+
+
+def _of_abandoned(handle: bytes, serial: int, now: datetime) -> Revocation:
+    return Revocation(
+        handle=handle,
+        kind=HandleKind.CERTIFICATE,
+        subject=f"{serial:x}",
+        revoked_at=now,
+        reason=RevocationReason.UNSPECIFIED,
+        actor=_SERVICE,
+        note=_ABANDONED,
+    )
 
 
 def forget_nonces(connection: Connection, expired_before: datetime) -> int:
@@ -175,11 +188,12 @@ def _add_names_and_handles(connection: Connection, intent: Intent) -> None:
         {"serial": intent.serial, "position": i, "name": name}
         for i, name in enumerate(intent.subject_alt_names)
     ]
-    handles = [
-        {"serial": intent.serial, "position": i, "kind": kind, "handle": handle}
+    fixed = {"serial": intent.serial, "not_after": intent.not_after}
+    rests_on = [
+        fixed | {"position": i, "kind": kind, "handle": handle}
         for i, (kind, handle) in enumerate(intent.handles)
     ]
     if names:
         connection.execute(_ADD_NAME, names)
-    if handles:
-        connection.execute(_ADD_HANDLE, handles)
+    if rests_on:
+        connection.execute(_ADD_HANDLE, rests_on)

@@ -14,6 +14,7 @@ from ca.store import (
     collateral,
     decisions,
     enrollments,
+    handles,
     health,
     operators,
     policies,
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
         CertificateRecord,
         CrlRecord,
         Decision,
+        Dependents,
         Intent,
         NonceState,
         OperatorAction,
         PolicyRecord,
         PolicyState,
         RefusalRecord,
+        Revocation,
+        RevocationRecord,
         TokenRecord,
     )
     from ca.store.engines import Limits
@@ -110,6 +114,23 @@ class SqlStore:
                 return total
 
     # revocation
+
+    async def revoke(
+        self, revocation: Revocation, action: OperatorAction
+    ) -> tuple[RevocationRecord, bool]:
+        return await self._database.write(handles.revoke, revocation, action)
+
+    async def revocations(self, limit: int, before: int | None) -> tuple[RevocationRecord, ...]:
+        return await self._database.read(handles.revocations, limit, before)
+
+    async def revocations_after(self, after: int, limit: int) -> tuple[RevocationRecord, ...]:
+        return await self._database.read(handles.revocations_after, after, limit)
+
+    async def revocations_of(self, serial: int) -> tuple[RevocationRecord, ...]:
+        return await self._database.read(handles.revocations_of, serial)
+
+    async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
+        return await self._database.read(handles.dependents, handle, now, limit)
 
     async def revoked_serials(
         self, issuer_key_id: bytes, now: datetime

@@ -204,8 +204,11 @@ certificate_handles: Final = Table(
     Column("serial", ForeignKey("certificates.serial"), primary_key=True),
     Column("position", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
-    _digest("handle", index=True),
+    _digest("handle"),
+    Column("not_after", Instant, nullable=False),  # as in `certificates`
     _length("handle", 32),
+    # Who depends on a handle and is unexpired, however many certificates of the past depended on it.
+    Index(None, "handle", "not_after"),
     sqlite_with_rowid=False,
 )
 
@@ -224,14 +227,18 @@ nonces: Final = Table(
 is_of_refusal: Final = nonces.c.serial.is_(None)
 _partial("ix_nonces_refused_expires_at", nonces.c.expires_at, where=is_of_refusal)
 
-# Nothing takes a revocation back.
+# Nothing takes a revocation back. `id` rises in the order of the commits: see `ca.store.handles`.
 revocations: Final = Table(
     "revocations",
     metadata,
-    _digest("handle", primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    _digest("handle", unique=True),
     Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # in words, without hardware ids
     Column("revoked_at", Instant, nullable=False),
-    Column("cause", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("note", Text, nullable=False),
     _length("handle", 32),
 )
 
@@ -318,14 +325,16 @@ evaluations: Final = Table(
 )
 
 # One row per restored backup. What happened between the backup and the restore is not in the database, so nonces
-# that could be of that time are refused and CRL numbers go on above it.
+# that could be of that time are refused, and numbers of CRLs and of revocations go on above it.
 restorations: Final = Table(
     "restorations",
     metadata,
     _row_id(),
     Column("restored_at", Instant, nullable=False),
     Column("nonces_until", Instant, nullable=False),  # nonces that expire by then are refused
-    Column("crl_number", BigInteger, nullable=False),  # numbers up to this one may have been used
+    Column(
+        "crl_number", BigInteger, nullable=False
+    ),  # numbers up to this one may have been used, of either
     sqlite_autoincrement=True,
 )
 

@@ -52,14 +52,14 @@ FILL = (
     """INSERT INTO certificates (serial, decision_id, issuer_key_id, handle, tbs_sha256, not_before, not_after, state,
        der, ear) {numbers} SELECT {serial}, 1000 + i, {issuer}, {i}, {i}, i, 9000000000000000, 'issued', {i}, 'ear'
        FROM n WHERE i % 2 = 0""",
-    """INSERT INTO certificate_handles (serial, position, kind, handle)
-       {numbers} SELECT {serial}, 0, 'key', {i} FROM n WHERE i % 2 = 0""",
+    """INSERT INTO certificate_handles (serial, position, kind, handle, not_after)
+       {numbers} SELECT {serial}, 0, 'key', {i}, 9000000000000000 FROM n WHERE i % 2 = 0""",
     """INSERT INTO certificate_names (serial, position, name)
        {numbers} SELECT {serial}, 0, 'dns:vm.example' FROM n WHERE i % 2 = 0""",
     """INSERT INTO nonces (nonce, expires_at, decided_at, request_sha256, serial)
        {numbers} SELECT {i}, i, i, {i}, CASE i % 2 WHEN 0 THEN {serial} END FROM n""",
-    """INSERT INTO revocations (handle, kind, revoked_at, cause)
-       {numbers} SELECT {i}, 'key', i, 'test' FROM n WHERE i IN (2, 4)""",
+    """INSERT INTO revocations (id, handle, kind, subject, revoked_at, reason, actor, note)
+       {numbers} SELECT i, {i}, 'key', '', i, 'unspecified', '', '' FROM n WHERE i IN (2, 4)""",
 )
 
 
@@ -148,6 +148,12 @@ CALLS: dict[str, Callable[[SqlStore], Awaitable[object]]] = {
     "expire_refusals": lambda s: s.expire_refusals(EARLY),
     "revoked_serials": lambda s: s.revoked_serials(records.ISSUER, records.NOW),
     "latest_crl": lambda s: s.latest_crl(records.ISSUER),
+    "revocations": lambda s: s.revocations(10, None),
+    "older revocations": lambda s: s.revocations(10, 4),
+    "newer revocations": lambda s: s.revocations_after(2, 10),
+    "revocations_of": lambda s: s.revocations_of(4),
+    "dependents": lambda s: s.dependents((4).to_bytes(32, "big"), records.NOW, 20),
+    "revoke": lambda s: s.revoke(records.revocation(records.digest("x")), records.ACTION),
     "next_crl_number": lambda s: s.next_crl_number(records.ISSUER),
     "policies": lambda s: s.policies(active_only=True),
     "ping": lambda s: s.ping(),

@@ -32,7 +32,6 @@ from ca.http.wire import decode_enrollment
 from ca.issuance import csr, tbs
 from ca.issuance import nonce as nonces
 from ca.ports import CertificateQuery, Outcome
-from ca.store import tables
 from policies.loader import load_policy
 from simulator.tdx_policies import POLICY
 from tests import records
@@ -41,8 +40,6 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from ca.authority import Authority, EnrollmentRequest, Issuing
     from ca.enrollment import Enrolled
     from ca.ports import Intent, NonceState, PolicySource, Store
@@ -446,17 +443,12 @@ async def test_a_policy_that_is_retired_meanwhile(desk: Desk) -> None:
 async def test_a_measurement_that_is_revoked(desk: Desk) -> None:
     record = (await desk()).certificate
     handle = dict(record.handles)["measurement"]
-    await desk.store._database.write(_revoke, handle, desk.app.clock())
+    await desk.store.revoke(records.revocation(handle), records.ACTION)
     request = desk.request()
     with pytest.raises(HandleRevoked, match="measurement"):
         await desk(request)
     assert await desk.store.nonce_state(request.nonce) is None
     assert len(await desk.store.certificates(CertificateQuery())) == 1
-
-
-def _revoke(connection: Connection, handle: bytes, now: datetime) -> None:
-    row = {"handle": handle, "kind": "measurement", "revoked_at": now, "cause": "test"}
-    connection.execute(tables.revocations.insert().values(row))
 
 
 async def test_a_signature_that_is_not_the_issuers(desk: Desk) -> None:

@@ -21,19 +21,10 @@ from ca.errors import (
     PolicyChanged,
 )
 from ca.ports import Blob, CertificateQuery, NonceState, Outcome, PolicyState, Store
-from ca.store import tables
-from ca.store.dialect import add_new
 from tests import records
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from ca.store.sql import SqlStore
-
-
-def revoke(connection: Connection, handle: bytes, kind: HandleKind, at: datetime) -> None:
-    row = {"handle": handle, "kind": kind, "revoked_at": at, "cause": "test"}
-    add_new(connection, tables.revocations, [row])
 
 
 async def test_is_the_port(store: SqlStore) -> None:
@@ -206,7 +197,7 @@ async def test_a_revoked_handle_stops_an_intent(store: SqlStore) -> None:
     await records.activate(store)
     intent = records.intent()
     kind, handle = intent.handles[1]
-    await store._database.write(revoke, handle, HandleKind(kind), records.NOW)
+    await store.revoke(records.revocation(handle, kind=HandleKind(kind)), records.ACTION)
     with pytest.raises(HandleRevoked, match="key"):
         await store.record_intent(intent)
     assert await store.nonce_state(intent.decision.nonce) is None
@@ -217,7 +208,7 @@ async def test_a_revoked_serial_stops_its_intent(store: SqlStore) -> None:
     await records.activate(store)
     intent = records.intent()
     own = certificate_handle(intent.issuer_key_id, intent.serial)
-    await store._database.write(revoke, own, HandleKind.CERTIFICATE, records.NOW)
+    await store.revoke(records.revocation(own, kind=HandleKind.CERTIFICATE), records.ACTION)
     with pytest.raises(HandleRevoked, match="certificate"):
         await store.record_intent(intent)
 

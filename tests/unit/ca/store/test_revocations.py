@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ca.store import tables
-from ca.store.dialect import add_new
 from tests import records
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
-
     from ca.store.sql import SqlStore
 
 
-def revoke(connection: Connection, handle: bytes, at: datetime) -> None:
-    row = {"handle": handle, "kind": "measurement", "revoked_at": at, "cause": "test"}
-    add_new(connection, tables.revocations, [row])
+async def revoke(store: SqlStore, handle: bytes, at: datetime) -> None:
+    await store.revoke(records.revocation(handle, revoked_at=at), records.ACTION)
 
 
 async def test_one_handle_revokes_all_that_depend_on_it(store: SqlStore) -> None:
@@ -38,7 +33,7 @@ async def test_one_handle_revokes_all_that_depend_on_it(store: SqlStore) -> None
     await store.record_intent(records.intent(serial=9, not_after=records.NOW, handles=both))
     assert await store.revoked_serials(records.ISSUER, records.NOW) == ()
 
-    await store._database.write(revoke, bad, records.NOW)
+    await revoke(store, bad, records.NOW)
     assert await store.revoked_serials(records.ISSUER, records.NOW) == (
         (5, records.NOW),
         (7, records.NOW),
@@ -50,7 +45,7 @@ async def test_the_first_revocation_counts(store: SqlStore) -> None:
     intent = records.intent()
     await store.record_intent(intent)
     for (_kind, handle), minutes in zip(intent.handles, (9, 3), strict=True):
-        await store._database.write(revoke, handle, records.NOW + timedelta(minutes=minutes))
+        await revoke(store, handle, records.NOW + timedelta(minutes=minutes))
     await store.abandon_intents(
         records.NOW + timedelta(seconds=1), records.NOW + timedelta(minutes=5)
     )

@@ -31,6 +31,8 @@ class Label(StrEnum):
     SEALED = "attestca/1 secret"  # what a sealed box is bound to; the authority alone
     GROUP = "attestca/1 group"  # a reference group of a policy; the authority alone
     INSPECT = "attestca/1 inspect"  # evidence to look at: bound to no key, good for no certificate
+    LOG = "attestca/1 log"  # an entry of the public log, framed and not hashed; see `ca.audit`
+    RECORD = "attestca/1 record"  # what an entry commits to without telling
 
 
 class HandleKind(StrEnum):
@@ -113,6 +115,79 @@ def certificate_handle(issuer_key_id: bytes, serial: int) -> bytes:
 def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:
     """The value of a chip handle: keyed, so that it identifies no hardware to others."""
     return hmac.digest(chip_key, frame(kind.encode(), hardware_id), "sha256")
+
+
+# The log's Merkle tree: RFC 9162, section 2.1, with SHA-256. Hashes are 32 bytes.
+EMPTY_TREE = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """The hash of one entry of the log."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash over two hashes."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def is_included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
+    """Whether `leaf`, a `leaf_hash`, is number `index` (from 0) of the tree of `size` entries.
+
+    RFC 9162, section 2.1.3.2: `proof` goes from the leaf's sibling up to the root's child. Size and `root` come from a
+    checkpoint whose signature was checked.
+    """
+    if not 0 <= index < size:
+        return False
+    number, last, computed = index, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            computed = node_hash(sibling, computed)
+            number, last = _up_to_a_right_child(number, last)
+        else:
+            computed = node_hash(computed, sibling)
+        number, last = number >> 1, last >> 1
+    return last == 0 and hmac.compare_digest(computed, root)
+
+
+def is_consistent(
+    old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes
+) -> bool:
+    """Whether the new tree begins with all of the old one (RFC 9162, section 2.1.4.2).
+
+    Every tree begins with the empty one; that needs no proof, and takes none.
+    """
+    if not 0 <= old_size <= new_size:
+        return False
+    if old_size in {0, new_size}:
+        same = old_root == (new_root if old_size else EMPTY_TREE)
+        return not proof and same
+    path = [old_root, *proof] if old_size & (old_size - 1) == 0 else list(proof)
+    if not path:
+        return False
+    number, last = old_size - 1, new_size - 1
+    while number & 1:
+        number, last = number >> 1, last >> 1
+    old = new = path[0]
+    for sibling in path[1:]:
+        if last == 0:
+            return False
+        if number & 1 or number == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            number, last = _up_to_a_right_child(number, last)
+        else:
+            new = node_hash(new, sibling)
+        number, last = number >> 1, last >> 1
+    return last == 0 and (old, new) == (old_root, new_root)
+
+
+def _up_to_a_right_child(number: int, last: int) -> tuple[int, int]:
+    """At the right edge a node has no sibling until it is a right child; those levels have no hash of their own."""
+    while number and not number & 1:
+        number, last = number >> 1, last >> 1
+    return number, last
 
 
 # Object identifiers. The arc is RFC 5612's documentation number until an enterprise number is registered; every

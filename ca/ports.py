@@ -380,6 +380,10 @@ class Store(Protocol):
         name: str,
         version: int,
         state: PolicyState,
+    async def kind_of(self, handle: bytes) -> HandleKind | None:
+        """What a handle is of; None if no certificate and no revocation on record has it."""
+        ...
+
         action: OperatorAction,
         *,
         expect_active: frozenset[bytes],

@@ -101,7 +101,7 @@ def dependents(connection: Connection, handle: bytes, now: datetime, limit: int)
     )
     count = connection.execute(select(func.count()).select_from(unexpired.subquery())).scalar_one()
     return Dependents(
-        kind=_kind_of(connection, handle),
+        kind=_had_by(connection, handle),
         count=count,
         first=_first(connection, handle, now, limit),
         revoked=_of_handle(connection, handle),
@@ -146,7 +146,14 @@ def _names(connection: Connection, serials: list[int]) -> dict[int, tuple[str, .
     return found
 
 
-def _kind_of(connection: Connection, handle: bytes) -> HandleKind | None:
+def kind_of(connection: Connection, handle: bytes) -> HandleKind | None:
+    """See `ca.ports.Store`."""
+    revoked = _of_handle(connection, handle)
+    return _had_by(connection, handle) if revoked is None else revoked.revocation.kind
+
+
+def _had_by(connection: Connection, handle: bytes) -> HandleKind | None:
+    """What it is of to the certificates that depend on it."""
     statement = select(_HANDLE.kind).where(_HANDLE.handle == handle).limit(1)
     kind = connection.execute(statement).scalar_one_or_none()
     if kind is not None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ca.ports import (
+    from ca.issuance.crl import Revoked
+    from attestca_client.protocol import HandleKind
         CachedResponse,
         CertificateQuery,
         CertificateRecord,
@@ -131,6 +133,9 @@ class SqlStore:
 
     async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
         return await self._database.read(handles.dependents, handle, now, limit)
+    async def kind_of(self, handle: bytes) -> HandleKind | None:
+        return await self._database.read(handles.kind_of, handle)
+
 
     async def revoked_serials(
         self, issuer_key_id: bytes, now: datetime

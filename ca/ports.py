@@ -350,6 +350,10 @@ class Store(Protocol):
         """Those that take this certificate, oldest first."""
         ...
 
+    async def kind_of(self, handle: bytes) -> HandleKind | None:
+        """What a handle is of; None if no certificate and no revocation on record has it."""
+        ...
+
     async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
         """What depends on a handle. `limit`: of `first`."""
         ...
@@ -380,10 +384,6 @@ class Store(Protocol):
         name: str,
         version: int,
         state: PolicyState,
-    async def kind_of(self, handle: bytes) -> HandleKind | None:
-        """What a handle is of; None if no certificate and no revocation on record has it."""
-        ...
-
         action: OperatorAction,
         *,
         expect_active: frozenset[bytes],

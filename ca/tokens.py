@@ -34,6 +34,8 @@ class Scope(StrEnum):
     POLICIES_WRITE = "policies:write"
     CERTIFICATES_READ = "certificates:read"
     REFUSALS_READ = "refusals:read"
+    REVOCATIONS_READ = "revocations:read"
+    REVOCATIONS_WRITE = "revocations:write"
     AUDIT_READ = "audit:read"
 
 

@@ -35,7 +35,8 @@ ScopeOption = Annotated[
     typer.Option(
         "--scope",
         metavar="SCOPE",
-        help="policies:read, policies:write, certificates:read, refusals:read or audit:read. Repeat for more.",
+        help="policies:read, policies:write, certificates:read, refusals:read, revocations:read, revocations:write or"
+        " audit:read. Repeat for more.",
     ),
 ]
 ExpiresOption = Annotated[

@@ -75,7 +75,7 @@ async def add_policy(request: web.Request) -> web.Response:
         min(MAX_POLICY_BYTES, doors.limits.body_bytes),
         doors.state.bodies,
     )
-    async with _attempt(request, "policy.add"):
+    async with attempt(request, "policy.add"):
         record = await policy_admin.add_version(
             text, doors.authority.store, request[ACTOR], doors.clock()
         )
@@ -104,7 +104,7 @@ async def retire_policy(request: web.Request) -> web.Response:
 async def _change(request: web.Request, action: str, change: Change) -> web.Response:
     doors = request.app[DOORS]
     name, version = _policy_of(request)
-    async with _attempt(request, action, f"{name}@{version}"):
+    async with attempt(request, action, f"{name}@{version}"):
         await change(name, version, doors.authority.store, request[ACTOR], doors.clock())
     return answer(records.policy(await _policy(request, name, version)))
 
@@ -161,10 +161,11 @@ async def show_certificate(request: web.Request) -> web.Response:
     """Everything on record about one serial number, signed or not."""
     serial = serial_of(request)
     await log(request, "certificates.show", f"{serial:x}")
-    record = await request.app[DOORS].authority.store.certificate(serial)
+    store = request.app[DOORS].authority.store
+    record = await store.certificate(serial)
     if record is None:
         raise NotFound("this serial number was never used")
-    return answer(records.certificate_detail(record))
+    return answer(records.certificate_detail(record, await store.revocations_of(serial)))
 
 
 async def list_refusals(request: web.Request) -> web.Response:
@@ -200,12 +201,12 @@ async def list_actions(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def _attempt(request: web.Request, action: str, target: str = "") -> AsyncIterator[None]:
+async def attempt(request: web.Request, action: str, target: str = "") -> AsyncIterator[None]:
     """A change logs itself in its own transaction; one that was refused is a line too."""
     try:
         yield
     except (RequestRefused, Conflict, NotFound) as error:
-        await _log_line(request, f"{action}.refused", target, {"code": error.code})
+        await log_line(request, f"{action}.refused", target, {"code": error.code})
         raise
 
 
@@ -214,12 +215,13 @@ async def log(
 ) -> None:
     """One line in the operators' log. Raises Unavailable: then nothing is shown."""
     asked = {} if detail is None else detail.model_dump(mode="json", exclude_none=True)
-    await _log_line(request, action, target, asked)
+    await log_line(request, action, target, asked)
 
 
-async def _log_line(
+async def log_line(
     request: web.Request, action: str, target: str, detail: Mapping[str, object]
 ) -> None:
+    """The same with any detail."""
     doors = request.app[DOORS]
     text = json.dumps(detail, sort_keys=True)
     line = OperatorAction(doors.clock(), request[ACTOR], action, target, text)

@@ -16,6 +16,8 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from attestca_client.protocol import HandleKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -102,6 +104,12 @@ class Metrics:
             ("kind",),
             registry=registry,
         )
+        self._revocations = Counter(
+            "attestca_revocations",
+            "Revocations by operators at this process, by kind of handle.",
+            ("kind",),
+            registry=registry,
+        )
         self.nonces = Counter("attestca_nonces", "Nonces handed out.", registry=registry)
         self._codes: frozenset[str] = frozenset()
         self._routes: frozenset[str] = frozenset()
@@ -109,6 +117,8 @@ class Metrics:
             self._enrollments.labels(outcome)
         for kind in Alarm:
             self._alarms.labels(kind)
+        for handle_kind in HandleKind:
+            self._revocations.labels(handle_kind)
         _queue_gauges(registry, admission)
         registry.register(_FetchCollector(fetch_counters))
         ProcessCollector(registry=registry)
@@ -141,6 +151,10 @@ class Metrics:
     def alarm(self, kind: Alarm) -> None:
         """Something an operator must look at."""
         self._alarms.labels(kind).inc()
+
+    def revoked(self, kind: HandleKind) -> None:
+        """An operator revoked something that was not revoked before."""
+        self._revocations.labels(kind).inc()
 
     def exposition(self) -> bytes:
         """All of it in the text format of Prometheus."""

@@ -32,6 +32,7 @@ def _in_range(instant: datetime) -> datetime:
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=253, pattern="^[ -~]+$")]
 When: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+RowId: TypeAlias = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class Query(BaseModel):
@@ -82,8 +83,23 @@ class RefusalQuery(Query):
 
     kind: RefusalKind = RefusalKind.RECORDED
     limit: Limit = 100
-    before: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+    before: RowId | None = Field(
         default=None, description="`next` of the page before; recorded ones only."
+    )
+
+
+class RevocationQuery(Query):
+    """A page of revocations, newest first."""
+
+    limit: Limit = 100
+    before: RowId | None = Field(default=None, description="`next` of the page before.")
+
+
+class FeedQuery(Query):
+    """A page of the public feed, oldest first."""
+
+    after: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
+        default=0, description="`next` of the page before."
     )
 
 

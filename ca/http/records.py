@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ca.http.schema import (
     ActionAnswer,
     CertificateDetail,
     CertificateSummary,
     DecisionAnswer,
+    DependentAnswer,
     EvidenceDigest,
+    FeedEntry,
     HandleAnswer,
     PolicySummary,
+    PreviewAnswer,
     RecordedRefusal,
+    RevocationAnswer,
+    RevokedAnswer,
     SampledRefusalAnswer,
     WhoAmI,
 )
@@ -23,6 +28,8 @@ from ca.http.wire import b64, instant, pem, policy_name
 from ca.tokens import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ca.http.refusals import SampledRefusal
     from ca.ports import (
         CertificateRecord,
@@ -30,8 +37,10 @@ if TYPE_CHECKING:
         OperatorAction,
         PolicyRecord,
         RefusalRecord,
+        RevocationRecord,
         TokenRecord,
     )
+    from ca.revocation import Preview, Revoked
 
 
 def who_am_i(token: TokenRecord) -> WhoAmI:
@@ -76,12 +85,15 @@ def certificate(record: CertificateRecord) -> CertificateSummary:
     )
 
 
-def certificate_detail(record: CertificateRecord) -> CertificateDetail:
-    """Everything about one serial number."""
+def certificate_detail(
+    record: CertificateRecord, revocations: Sequence[RevocationRecord]
+) -> CertificateDetail:
+    """Everything about one serial number. `revocations`: those that take it."""
     return CertificateDetail(
         summary=certificate(record),
         certificate=None if record.der is None else pem(record.der),
         handles=[HandleAnswer(kind=kind, handle=handle.hex()) for kind, handle in record.handles],
+        revocations=[revocation(one) for one in revocations],
         decision=decision(record.decision),
     )
 
@@ -119,6 +131,64 @@ def sampled_refusal(refusal: SampledRefusal) -> SampledRefusalAnswer:
         code=refusal.code,
         detail=refusal.detail,
         address_prefix=refusal.address_prefix,
+    )
+
+
+def revocation(record: RevocationRecord) -> RevocationAnswer:
+    """One revocation, for operators."""
+    return RevocationAnswer(**_revocation(record))
+
+
+def revoked(done: Revoked) -> RevokedAnswer:
+    """What a revocation came to."""
+    return RevokedAnswer(**_revocation(done.record), again=done.again)
+
+
+def _revocation(record: RevocationRecord) -> dict[str, Any]:
+    made = record.revocation
+    return {
+        "id": record.id,
+        "kind": made.kind,
+        "handle": made.handle.hex(),
+        "subject": made.subject,
+        "revoked_at": instant(made.revoked_at),
+        "reason": made.reason,
+        "actor": made.actor,
+        "note": made.note,
+    }
+
+
+def published(record: RevocationRecord) -> FeedEntry:
+    """One revocation, for everybody."""
+    made = record.revocation
+    return FeedEntry(
+        id=record.id,
+        kind=made.kind,
+        handle=made.handle.hex(),
+        revoked_at=instant(made.revoked_at),
+        reason=made.reason,
+    )
+
+
+def preview(found: Preview) -> PreviewAnswer:
+    """What a revocation would take."""
+    named, dependents = found.named, found.dependents
+    return PreviewAnswer(
+        kind=named.kind,
+        handle=named.handle.hex(),
+        subject=named.words,
+        known=dependents.kind is not None,
+        count=dependents.count,
+        certificates=[
+            DependentAnswer(
+                serial=f"{one.serial:x}",
+                outcome=one.outcome,
+                not_after=instant(one.not_after),
+                names=list(one.subject_alt_names),
+            )
+            for one in dependents.first
+        ],
+        revoked=None if dependents.revoked is None else revocation(dependents.revoked),
     )
 
 

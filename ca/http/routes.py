@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ca.http import admin, export, handlers
+from ca.http import admin, export, handlers, revocations
 from ca.http.metrics import CONTENT_TYPE as METRICS
-from ca.http.queries import ActionQuery, CertificateSearch, ExportQuery, RefusalQuery
+from ca.http.queries import (
+    ActionQuery,
+    CertificateSearch,
+    ExportQuery,
+    FeedQuery,
+    RefusalQuery,
+    RevocationQuery,
+)
 from ca.http.schema import (
     ActionList,
     CertificateAnswer,
@@ -22,11 +29,17 @@ from ca.http.schema import (
     CertificatePage,
     EnrollmentAnswer,
     EnrollmentBody,
+    FeedPage,
     JwksAnswer,
     NonceAnswer,
     PolicyList,
     PolicySummary,
+    PreviewAnswer,
+    PreviewBody,
     RefusalsAnswer,
+    RevocationBody,
+    RevocationPage,
+    RevokedAnswer,
     StatusAnswer,
     WhoAmI,
 )
@@ -43,6 +56,7 @@ if TYPE_CHECKING:
 JSON: Final = "application/json"
 _IMMUTABLE: Final = "public, max-age=86400"
 _MINUTES: Final = "public, max-age=300"
+_SECONDS: Final = "public, max-age=30"
 
 
 class On(Flag):
@@ -157,6 +171,16 @@ _PUBLIC: Final = (
         summary="The newest CRL of one CA",
         answers=_raw("application/pkix-crl"),
         cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
+        path="/v1/revocations",
+        name="revocation-feed",
+        handler=revocations.feed,
+        summary="What is revoked, by handle, oldest first; a full page never changes",
+        query=FeedQuery,
+        answers=_json(FeedPage),
+        cache=_SECONDS,
     ),
     Route(
         method="GET",
@@ -310,6 +334,39 @@ _OPERATORS: Final = (
         answers={200: (Content(JSON, RefusalsAnswer),)},
         on=On.ADMIN,
         access=Scope.REFUSALS_READ,
+    ),
+    Route(
+        method="GET",
+        path="/v1/admin/revocations",
+        name="revocations",
+        handler=revocations.list_revocations,
+        summary="What is revoked, by whom and why, newest first",
+        query=RevocationQuery,
+        answers=_json(RevocationPage),
+        on=On.ADMIN,
+        access=Scope.REVOCATIONS_READ,
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/revocations",
+        name="revoke",
+        handler=revocations.revoke,
+        summary="Revoke a handle, and all that depends on it: at once, for good",
+        bodies=(Content(JSON, RevocationBody),),
+        answers=_json(RevokedAnswer, 201) | _json(RevokedAnswer, 200),
+        on=On.ADMIN,
+        access=Scope.REVOCATIONS_WRITE,
+    ),
+    Route(
+        method="POST",
+        path="/v1/admin/revocations/preview",
+        name="preview-revocation",
+        handler=revocations.preview,
+        summary="What a revocation would take; changes nothing",
+        bodies=(Content(JSON, PreviewBody),),
+        answers=_json(PreviewAnswer),
+        on=On.ADMIN,
+        access=Scope.REVOCATIONS_READ,
     ),
     Route(
         method="GET",

@@ -14,8 +14,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
+from attestca_client.protocol import HandleKind
 from ca.http.problems import CODES
 from ca.issuance.csr import MAX_BYTES as MAX_CSR_BYTES
+from ca.issuance.reasons import RevocationReason
 from ca.issuance.request import Assurance
 from ca.ports import Outcome, PolicyState
 from ca.tokens import Scope
@@ -40,6 +42,8 @@ Pem: TypeAlias = Annotated[str, Field(pattern="^-----BEGIN CERTIFICATE-----\n")]
 Name: TypeAlias = Annotated[str, Field(pattern="^(dns|uri):.")]
 Code: TypeAlias = Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]
 Stands: TypeAlias = Annotated[Assurance, Field(strict=False)]
+Kind: TypeAlias = Annotated[HandleKind, Field(strict=False)]
+Because: TypeAlias = Annotated[RevocationReason, Field(strict=False)]
 
 
 class Model(BaseModel):
@@ -74,6 +78,28 @@ class EnrollmentBody(Model):
         description="One quote or report of the CPU's own, what belongs to it, and up to 16 devices; every kind but the"
         " devices' at most once.",
     )
+
+
+class PreviewBody(Model):
+    """What is to be revoked: `kind` and `value`, with `name` of a measurement or chip; or a `handle`.
+
+    certificate: serial. key: SHA-256 or SubjectPublicKeyInfo in base64. measurement: register and value, or reference
+    group (set/entry) and its digest or the policy (name@version) that has it. chip: ppid, chip_id or nvidia, and the
+    id in hexadecimal. product: product line. tcb: TCB vector. firmware: identifier. policy: name@version or SHA-256.
+    issuer: key id.
+    """
+
+    kind: Kind | None = None
+    name: str | None = Field(default=None, min_length=1, max_length=160, pattern="^[!-~]+$")
+    value: str | None = Field(default=None, min_length=1, max_length=512, pattern="^[!-~]+$")
+    handle: Sha256 | None = None
+
+
+class RevocationBody(PreviewBody):
+    """The same, why, and words of the operator's own that only operators are shown."""
+
+    reason: Because
+    note: str = Field(default="", max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")
 
 
 # answers to everybody
@@ -122,6 +148,23 @@ class CertificateAnswer(Model):
     tcb_status: str = Field(description="In the vendor's words, at the time of issuance.")
     verified_at: Instant
     evidence_sha256: list[Sha256]
+
+
+class FeedEntry(Model):
+    """One handle that is revoked, for good."""
+
+    id: int
+    kind: Kind
+    handle: Sha256
+    revoked_at: Instant
+    reason: Because
+
+
+class FeedPage(Model):
+    """Oldest first, 1000 at most; `next` is the `after` of the following page, which may still be empty."""
+
+    revocations: list[FeedEntry]
+    next: int
 
 
 class StatusAnswer(Model):
@@ -261,12 +304,60 @@ class DecisionAnswer(Model):
     result: JsonValue
 
 
+class RevocationAnswer(Model):
+    """One revocation. `subject`: what was named, in words; of hardware, what kind of id it was."""
+
+    id: int
+    kind: Kind
+    handle: Sha256
+    subject: str
+    revoked_at: Instant
+    reason: Because
+    actor: str
+    note: str
+
+
+class RevokedAnswer(RevocationAnswer):
+    """What is on record after a revocation. `again`: it was there before, and nothing changed."""
+
+    again: bool
+
+
+class RevocationPage(Model):
+    """Newest first; `next` is the `before` of the following page, null at the end."""
+
+    revocations: list[RevocationAnswer]
+    next: int | None
+
+
+class DependentAnswer(Model):
+    """One certificate that a revocation takes, or an intent without certificate."""
+
+    serial: Serial
+    outcome: Annotated[Outcome, Field(strict=False)]
+    not_after: Instant
+    names: list[Name]
+
+
+class PreviewAnswer(Model):
+    """What a revocation takes. `known`: whether any certificate on record, expired or not, depended on it."""
+
+    kind: Kind
+    handle: Sha256
+    subject: str
+    known: bool
+    count: int = Field(description="Unexpired certificates that depend on it.")
+    certificates: list[DependentAnswer] = Field(description="The last of them to expire, 20.")
+    revoked: RevocationAnswer | None
+
+
 class CertificateDetail(Model):
-    """Everything on record about one serial number."""
+    """Everything on record about one serial number. `revocations`: those that take it."""
 
     summary: CertificateSummary
     certificate: Pem | None
     handles: list[HandleAnswer]
+    revocations: list[RevocationAnswer]
     decision: DecisionAnswer
 
 

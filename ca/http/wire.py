@@ -15,7 +15,7 @@ import binascii
 import re
 from datetime import UTC
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -29,6 +29,7 @@ from ca.http.schema import (
     EnrollmentAnswer,
     EnrollmentBody,
     EvidenceBody,
+    Model,
     NonceAnswer,
     PolicyName,
     base64_length,
@@ -55,6 +56,8 @@ _TO_COMMAS: Final = bytes.maketrans(b":{}[]", b",,,,,")
 _LONGEST: Final = 2 * max(map(base64_length, MAX_BYTES.values()))  # one value with white space
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _TOLD: Final = 5  # faults of one body that are told
+
+M = TypeVar("M", bound=Model)
 
 
 # requests
@@ -130,15 +133,28 @@ def decode_enrollment(body: bytes) -> EnrollmentRequest:
 
 
 def _parse(body: bytes) -> EnrollmentBody:
-    _check_structure(body)
     try:
-        tree = jsontext.parse(body)
-    except ValueError:
-        raise RequestRefused("the body is not one JSON object with each key once") from None
-    try:
-        return EnrollmentBody.model_validate(tree)
+        return EnrollmentBody.model_validate(_tree(body))
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False, include_input=False)) from None
+
+
+def decode(body: bytes, model: type[M]) -> M:
+    """What an operator sent. Raises RequestRefused `malformed`, `too-large`."""
+    try:
+        return model.model_validate(_tree(body))
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise RequestRefused("; ".join(map(told, faults[:_TOLD]))) from None
+
+
+def _tree(body: bytes) -> object:
+    """The JSON value in `body`, within the limits of structure."""
+    _check_structure(body)
+    try:
+        return jsontext.parse(body)
+    except ValueError:
+        raise RequestRefused("the body is not one JSON object with each key once") from None
 
 
 def _check_structure(body: bytes) -> None:

@@ -26,9 +26,8 @@ from ca.store.database import Database
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ca.ports import (
-    from ca.issuance.crl import Revoked
     from attestca_client.protocol import HandleKind
+    from ca.ports import (
         CachedResponse,
         CertificateQuery,
         CertificateRecord,
@@ -131,11 +130,11 @@ class SqlStore:
     async def revocations_of(self, serial: int) -> tuple[RevocationRecord, ...]:
         return await self._database.read(handles.revocations_of, serial)
 
-    async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
-        return await self._database.read(handles.dependents, handle, now, limit)
     async def kind_of(self, handle: bytes) -> HandleKind | None:
         return await self._database.read(handles.kind_of, handle)
 
+    async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
+        return await self._database.read(handles.dependents, handle, now, limit)
 
     async def revoked_serials(
         self, issuer_key_id: bytes, now: datetime

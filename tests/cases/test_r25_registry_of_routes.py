@@ -27,7 +27,14 @@ AUTHORIZATIONS: tuple[dict[str, str], ...] = (
     {"Authorization": "Bearer attestca_" + "A" * 43},
     {"Authorization": "Basic YWRtaW46YWRtaW4="},
 )
-BODIES = (b"", b"{}", b"name: x\nversion: 1\n")
+BODIES = (
+    b"",
+    b"{}",
+    b"name: x\nversion: 1\n",
+    b'{"kind": "product", "value": "Milan", "reason": "superseded"}',
+)
+# What they are asked about stands in a body, for it may be a hardware id.
+CHANGES_NOTHING = {"preview-revocation"}
 
 
 @pytest.fixture
@@ -76,7 +83,8 @@ def test_every_operators_route_needs_a_token() -> None:
         if route.on is On.ADMIN:
             assert route.access is not Access.ANYBODY
         if route.method != "GET" and route.on is not On.PUBLIC:
-            assert route.access is Scope.POLICIES_WRITE
+            writes = route.access in {Scope.POLICIES_WRITE, Scope.REVOCATIONS_WRITE}
+            assert writes == (route.name not in CHANGES_NOTHING)
 
 
 async def test_walked_by_nobody_nothing_is_signed_or_changed(service: Service) -> None:
@@ -91,6 +99,7 @@ async def test_walked_by_nobody_nothing_is_signed_or_changed(service: Service) -
     assert service.signer.asked == 0
     assert await service.store.certificates(CertificateQuery()) == ()
     assert await service.store.refusals(1, None) == ()
+    assert await service.store.revocations(1, None) == ()
     assert await service.store.policies() == policies
 
 

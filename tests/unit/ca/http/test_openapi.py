@@ -115,6 +115,7 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
         ("certificate", f"/v1/certificates/{serial}"),
         ("ear", f"/v1/certificates/{serial}/ear"),
         ("crl", f"/v1/crl/{key_id}.crl"),
+        ("revocation-feed", "/v1/revocations"),
         ("jwks", "/.well-known/jwks.json"),
         ("ready", "/readyz"),
         ("openapi", "/openapi.json"),
@@ -123,11 +124,17 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
     ):
         answers[name] = [await service.get(path)]
     yaml = {"Content-Type": "application/yaml"}
+    line = {"kind": "product", "value": "fmspc:00112233aabb"}
+    because = line | {"reason": "superseded"}
     for name, method, path, options in (
         ("whoami", "GET", "whoami", {}),
         ("add-policy", "POST", "policies", {"data": service.policy_text("two"), "headers": yaml}),
         ("retire-policy", "POST", "policies/demo/1/retire", {}),
         ("activate-policy", "POST", "policies/two/1/activate", {}),
+        ("revoke", "POST", "revocations", {"json": because}),
+        ("revoke", "POST", "revocations", {"json": because}),
+        ("preview-revocation", "POST", "revocations/preview", {"json": line}),
+        ("revocations", "GET", "revocations", {}),
         ("policies", "GET", "policies", {}),
         ("policy", "GET", "policies/two/1", {}),
         ("certificates", "GET", "certificates?limit=1", {}),

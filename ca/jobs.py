@@ -11,18 +11,19 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-
 from ca.issuance import crl
+from ca.issuance.request import shard_url
 from ca.ports import CrlRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
-    from ca.ports import Signer, Store
+    from ca.issuance.request import Issuer
+    from ca.ports import CrlState, Signer, Store
 
 CRL_EVERY: Final = timedelta(hours=1)
 CRL_LIFETIME: Final = timedelta(hours=24)
@@ -73,39 +74,63 @@ async def abandon_intents(store: Store, now: datetime) -> tuple[int, ...]:
     return await store.abandon_intents(now - INTENT_PATIENCE, now)
 
 
-async def publish_crl(store: Store, signer: Signer, now: datetime) -> bool:
-    """A new CRL of one issuing CA, if the last is old or no longer says all that is revoked.
+async def publish_crls(store: Store, issuer: Issuer, signer: Signer, now: datetime) -> int:
+    """New CRLs of one issuing CA, of each day whose list is missing, old, or short of something that is revoked.
 
-    An entry leaves only after a list of later than the certificate's end had it (RFC 5280, section 3.3).
-    Returns whether this call published one; a replica that was overtaken did not.
+    A replica that was overtaken while it signed looks again: what it misses may not be on the other's lists. Returns
+    how many lists this call published.
     """
-    issuer = x509.load_der_x509_certificate(signer.certificate_der)
-    key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    last = await store.latest_crl(key_id)
-    since = min(now, last.this_update) if last is not None else now
-    revoked = await store.revoked_serials(key_id, since)
-    if last is not None and now < last.this_update + CRL_EVERY and _lists(last, revoked):
-        return False
-    prepared = crl.prepare(
-        issuer,
+    days = crl.days(issuer.certificate, now)
+    while True:
+        state = await store.crl_state(issuer.key_id, days[0], days[-1])
+        due = [day for day in days if _is_due(state, day, now)]
+        if not due:
+            return 0
+        this_update = max(now, state.this_update or now)  # another replica's clock may be ahead
+        numbers = count(max(state.number, state.floor) + 1)
+        lists = [
+            await _signed_list(store, issuer, signer, day, number, this_update)
+            for day, number in zip(due, numbers, strict=False)
+        ]
+        if await store.publish_crls(lists, state.number):
+            return len(lists)
+
+
+def _is_due(state: CrlState, day: date, now: datetime) -> bool:
+    shard = state.shards.get(day)
+    return (
+        shard is None
+        or now >= shard.this_update + CRL_EVERY
+        or shard.entries != state.revoked.get(day, 0)
+    )
+
+
+async def _signed_list(
+    store: Store, issuer: Issuer, signer: Signer, day: date, number: int, this_update: datetime
+) -> CrlRecord:
+    revoked = await store.revoked_on(issuer.key_id, day)
+    prepared = await asyncio.to_thread(  # a hundred thousand entries take a while
+        crl.prepare,
+        issuer.certificate,
         revoked,
-        number=await store.next_crl_number(key_id),
-        this_update=now,
-        next_update=now + CRL_LIFETIME,
+        number=number,
+        this_update=this_update,
+        next_update=this_update + CRL_LIFETIME,
+        url=shard_url(issuer.public_url, issuer.key_id, day),
     )
-    der = crl.complete(prepared, await signer.sign(prepared.tbs))
-    return await store.add_crl(
-        CrlRecord(key_id, prepared.number, der, prepared.this_update, prepared.next_update)
+    return CrlRecord(
+        issuer_key_id=issuer.key_id,
+        day=day,
+        number=number,
+        entries=len(revoked),
+        der=crl.complete(prepared, await signer.sign(prepared.tbs)),
+        this_update=prepared.this_update,
+        next_update=prepared.next_update,
     )
-
-
-def _lists(record: CrlRecord, revoked: Sequence[tuple[int, datetime]]) -> bool:
-    """Whether a CRL lists all of these serials."""
-    listed = {entry.serial_number for entry in x509.load_der_x509_crl(record.der)}
-    return listed.issuperset(serial for serial, _ in revoked)
 
 
 async def forget(store: Store, now: datetime, refusals: timedelta, nonces: timedelta) -> None:
-    """Retention: refusals older than their time, and nonces of refusals that expired long ago."""
+    """Retention: refusals older than their time, nonces of refusals that expired long ago, CRLs that are over."""
     await store.expire_refusals(now - refusals)
     await store.forget_nonces(now - nonces)
+    await store.forget_crls(crl.first_day(now))

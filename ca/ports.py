@@ -12,10 +12,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date, datetime
 
     from attestca_client.protocol import HandleKind
+    from ca.issuance.crl import Revoked
     from ca.issuance.reasons import RevocationReason
     from policies.loader import LoadedPolicy
     from verifiers.endorsements import Gather
@@ -238,16 +239,44 @@ class Dependents:
 
 @dataclass(frozen=True, slots=True)
 class CrlRecord:
-    """One CRL of one issuer. Numbers rise strictly; an older one never replaces a newer one."""
+    """The CRL of an issuer's certificates that end on one day (UTC). Numbers rise strictly over all days."""
 
     issuer_key_id: bytes
     number: int
+    day: date
     der: bytes
+    entries: int
     this_update: datetime
     next_update: datetime
 
 
 class Endorser(Protocol):
+@dataclass(frozen=True, slots=True)
+class CrlShard:
+    """What a published CRL says of itself."""
+
+    this_update: datetime
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CrlState:
+    """The CRLs of one issuer and what they should list, of one instant.
+
+    Attributes:
+        number: its highest, 0 before the first. floor: numbers up to this one may have been used before the database
+            was restored from a backup.
+        this_update: the latest of its lists.
+        shards: by day. revoked: how many certificates that end on a day are revoked; days with none are left out.
+    """
+
+    number: int
+    floor: int
+    this_update: datetime | None
+    shards: Mapping[date, CrlShard]
+    revoked: Mapping[date, int]
+
+
     """Runs a verifier's `gather()` against the collateral cache and the vendor's service."""
 
     async def run(self, gather: Gather[T]) -> T:
@@ -358,20 +387,37 @@ class Store(Protocol):
         """What depends on a handle. `limit`: of `first`."""
         ...
 
-    async def revoked_serials(
-        self, issuer_key_id: bytes, now: datetime
-    ) -> tuple[tuple[int, datetime], ...]:
-        """(serial, revoked_at) of unexpired certificates of one issuer, by serial."""
+    async def crl_state(self, issuer_key_id: bytes, first: date, last: date) -> CrlState:
+        """What an issuer's CRLs of these days are, and what is revoked."""
         ...
 
-    async def latest_crl(self, issuer_key_id: bytes) -> CrlRecord | None: ...
+    async def revoked_on(self, issuer_key_id: bytes, day: date) -> tuple[Revoked, ...]:
+        """The certificates of one issuer that end on that day and depend on a revoked handle, by serial.
 
-    async def next_crl_number(self, issuer_key_id: bytes) -> int:
-        """Above every number that this issuer may have used, also before the database was restored from a backup."""
+        Each since the first revocation that takes it, with the reason of that one.
+        """
         ...
 
-    async def add_crl(self, crl: CrlRecord) -> bool:
-        """Keep it if its number is the highest of its issuer; False if another replica was first."""
+    async def statuses(
+        self, issuer_key_id: bytes, serials: Collection[int]
+    ) -> dict[int, Revoked | None]:
+        """Of these serial numbers, those that one issuer issued: None, or since when and why it is revoked.
+
+        Any integers; what was never issued is left out. Each since the first revocation that takes it.
+        """
+        ...
+
+    async def crl(self, issuer_key_id: bytes, day: date) -> CrlRecord | None: ...
+
+    async def publish_crls(self, lists: Sequence[CrlRecord], seen: int) -> bool:
+        """Keep them all, or none: False where the issuer's number is not `seen` (of `CrlState`) any more.
+
+        All are of one issuer, their numbers above `seen` and the floor, no thisUpdate before that of another list.
+        """
+        ...
+
+    async def forget_crls(self, before: date) -> int:
+        """Delete those of earlier days, of every issuer. Returns how many."""
         ...
 
     # policies

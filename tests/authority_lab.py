@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import strategies as st
 
 from attestca_client.protocol import DEFAULT_OID_ARC
-from ca.issuance import authority, csr, tbs
+from ca.issuance import authority, crl, csr, lint_authority, tbs
 from ca.issuance.authority import Authority, ServiceKind
 from ca.issuance.ear import EarKey
 from ca.issuance.prepare import IssuedCertificate, PreparedCertificate, complete, prepare
@@ -34,6 +34,8 @@ from ca.issuance.request import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ca.issuance.crl import Revoked
 
 NOW = datetime(2026, 11, 25, 13, 0, 0, tzinfo=UTC)
 ARC = DEFAULT_OID_ARC
@@ -62,6 +64,32 @@ class Lab:
     root_key: ec.EllipticCurvePrivateKey
     issuer: Issuer
     issuer_key: ec.EllipticCurvePrivateKey
+
+    @property
+    def root_key_id(self) -> bytes:
+        """SubjectKeyIdentifier of the root."""
+        return lint_authority.subject_key_id(self.root)
+
+    def root_crl(self, now: datetime = NOW) -> bytes:
+        """The root's list, empty, good for a month."""
+        prepared = crl.prepare(
+            self.root, (), number=1, this_update=now, next_update=now + timedelta(days=30)
+        )
+        return crl.complete(prepared, tbs.sign(self.root_key, prepared.tbs))
+
+    def crl(
+        self, *revoked: Revoked, not_after: datetime, now: datetime = NOW, number: int = 1
+    ) -> bytes:
+        """The issuing CA's list of certificates that end on the day of `not_after`, good for a day."""
+        prepared = crl.prepare(
+            self.issuer.certificate,
+            revoked,
+            number=number,
+            this_update=now,
+            next_update=now + timedelta(days=1),
+            url=self.issuer.crl_url(not_after),
+        )
+        return crl.complete(prepared, tbs.sign(self.issuer_key, prepared.tbs))
 
     def renew(self, now: datetime) -> Lab:
         """The same root with another issuing CA."""

@@ -126,7 +126,9 @@ def crl(number: int, **fields: Any) -> CrlRecord:  # noqa: ANN401 (any field)
     made = CrlRecord(
         issuer_key_id=ISSUER,
         number=number,
+        day=NOW.date(),
         der=b"crl %d" % number,
+        entries=0,
         this_update=NOW,
         next_update=NOW + timedelta(days=1),
     )

@@ -301,17 +301,13 @@ class Service:
         )
         chain = (self.lab.issuer.certificate, self.lab.root)
 
-        async def crl(key_id: str) -> bytes | None:
-            record = await store.latest_crl(bytes.fromhex(key_id))
-            return None if record is None else record.der
-
         given: dict[str, Any] = {
             "authority": authority,
             "clock": self.clock,
             "limits": self.limits,
             "trusted_proxies": (),
             "chain_pem": lambda: b"".join(one.public_bytes(Encoding.PEM) for one in chain),
-            "crl": crl,
+            "root_crl": {self.lab.root_key_id: self.lab.root_crl()}.get,
             "jwks": lambda: ear.jwks([self.ear_key.certificate], self.clock()),
             "check_ready": store.ping,
             "fetch_counters": endorser.counters,
@@ -390,7 +386,6 @@ async def open_service(
             await service.add_replica(database_url, **doors)
         if accepting:
             await service.accept_machine()
-        await jobs.publish_crl(
-            service.store, FileSigner(lab.issuer_key, lab.issuer.certificate, lab.root), NOW
-        )
+        signer = FileSigner(lab.issuer_key, lab.issuer.certificate, lab.root)
+        await jobs.publish_crls(service.store, lab.issuer, signer, NOW)
         yield service

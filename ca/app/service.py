@@ -73,7 +73,7 @@ class Service:
             admin_trusted_proxies=config.admin.trusted_proxies,
             chain_pem=self.chain_pem,
             former_chain=self.former_chain,
-            crl=self.crl,
+            root_crl=self.root_crl,
             jwks=lambda: ear.jwks([held.certificate for held in self.keys.ear], clock()),
             check_ready=self.check_ready,
             fetch_counters=self.endorser.counters,
@@ -93,13 +93,9 @@ class Service:
                 return self.keys.signer(held).chain_der
         return None
 
-    async def crl(self, issuer_key_id: str) -> bytes | None:
-        """DER of the newest CRL of one of our CAs, the root among them."""
-        wanted = bytes.fromhex(issuer_key_id)
-        if wanted == key_id(self.keys.root):
-            return self.keys.folder.root_crl()
-        record = await self.store.latest_crl(wanted)
-        return None if record is None else record.der
+    def root_crl(self, root_key_id: bytes) -> bytes | None:
+        """DER of the root's newest CRL, if that is its key id."""
+        return self.keys.folder.root_crl() if root_key_id == key_id(self.keys.root) else None
 
     async def check_ready(self) -> None:
         """Raises Unavailable or ConfigurationError: the database answers and an issuing CA is valid."""
@@ -116,7 +112,8 @@ class Service:
             # A leaf names its CRL, so a new issuing CA is taken when that can be had and not before.
             for held in self.keys.folder.issuing():
                 if held.valid(now):
-                    await jobs.publish_crl(self.store, self.keys.signer(held), now)
+                    issuer, signer = self.keys.issuer(held), self.keys.signer(held)
+                    await jobs.publish_crls(self.store, issuer, signer, now)
             self.keys.reload()
             if await self.keys.renew_service(now):
                 load_tls(tls, self.keys, now)

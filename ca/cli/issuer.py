@@ -218,9 +218,9 @@ def _check_crl_url(keys: Keys, certificate: x509.Certificate) -> None:
     from ca.app.keys import key_id
     from ca.errors import Conflict
     from ca.issuance.profile import crl_distribution
-    from ca.issuance.request import crl_url
+    from ca.issuance.request import root_crl_url
 
-    wanted = crl_url(keys.of.public_url, key_id(keys.root))
+    wanted = root_crl_url(keys.of.public_url, key_id(keys.root))
     found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     if found != crl_distribution(wanted):
         raise Conflict(

@@ -59,7 +59,7 @@ class Doors:
             admin_trusted_proxies: likewise by the operators'.
         chain_pem: PEM of the issuing CA in force, then the root.
         former_chain: DER chain (issuing CA, root) by key id of an issuing CA that is in force no more; None if unknown.
-        crl: DER of the newest CRL by the lower-case hex of its issuer's key id; None if there is none.
+        root_crl: DER of the root's newest CRL by its key id; None if it is not the root's.
         jwks: the JWK Set of the keys that sign attestation results.
         check_ready: raises an AuthorityError where the service cannot do its work.
         fetch_counters: of the collateral cache.
@@ -71,7 +71,7 @@ class Doors:
     limits: DoorLimits
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     chain_pem: Callable[[], bytes]
-    crl: Callable[[str], Awaitable[bytes | None]]
+    root_crl: Callable[[bytes], bytes | None]
     jwks: Callable[[], dict[str, object]]
     check_ready: Callable[[], Awaitable[None]]
     fetch_counters: FetchCounts

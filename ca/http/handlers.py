@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -43,6 +44,8 @@ DOCUMENT: Final = web.AppKey("document", bytes)  # the API description
 JSON: Final = frozenset({"application/json"})
 _SERIAL: Final = re.compile("[1-9a-f][0-9a-f]{0,39}")
 _KEY_ID: Final = re.compile("[0-9a-f]{40}")
+_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CRL: Final = "application/pkix-crl"
 _log = structlog.get_logger("attestca.http")
 
 
@@ -226,13 +229,39 @@ def serial_of(request: web.Request) -> int:
     return int(text, 16)
 
 
-async def crl(request: web.Request) -> web.Response:
-    """The newest CRL of one of this authority's CAs."""
-    key_id = request.match_info["issuer_key_id"]
-    der = await request.app[DOORS].crl(key_id) if _KEY_ID.fullmatch(key_id) else None
+async def root_crl(request: web.Request) -> web.Response:
+    """The newest CRL of the root."""
+    der = request.app[DOORS].root_crl(_key_id_of(request))
     if der is None:
-        raise NotFound("no CA of this authority has this key id")
-    return web.Response(body=der, content_type="application/pkix-crl")
+        raise NotFound("the root of this authority has another key id")
+    return web.Response(body=der, content_type=_CRL)
+
+
+async def crl(request: web.Request) -> web.Response:
+    """The newest CRL of one issuing CA and day."""
+    record = await request.app[DOORS].authority.store.crl(_key_id_of(request), _day_of(request))
+    if record is None:
+        raise NotFound("no issuing CA of this authority has a CRL of this day")
+    return web.Response(body=record.der, content_type=_CRL)
+
+
+def _key_id_of(request: web.Request) -> bytes:
+    """The key id of the path. Raises NotFound for what cannot be one."""
+    text = request.match_info["issuer_key_id"]
+    if not _KEY_ID.fullmatch(text):
+        raise NotFound("a key id is 40 lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def _day_of(request: web.Request) -> date:
+    """The day of the path. Raises NotFound for what is none."""
+    text = request.match_info["day"]
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise NotFound("a day is YYYY-MM-DD")
 
 
 async def jwks(request: web.Request) -> web.Response:

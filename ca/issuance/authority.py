@@ -35,7 +35,7 @@ from attestca_client.protocol import OID_EKU_EAR
 from ca.errors import LintFailed, RequestRefused
 from ca.issuance import csr, keys, lint, lint_authority, profile, tbs
 from ca.issuance.profile import certificate_policies, crl_distribution, key_usage
-from ca.issuance.request import Assurance, Issuer, crl_url, policy_oid
+from ca.issuance.request import Assurance, Issuer, policy_oid, root_crl_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def sign_issuer(
         (x509.AuthorityKeyIdentifier(root_id, None, None), False),
         (x509.SubjectKeyIdentifier(key_id), False),
         (certificate_policies(*_levels(authority)), False),
-        (crl_distribution(crl_url(authority.public_url, root_id)), False),
+        (crl_distribution(root_crl_url(authority.public_url, root_id)), False),
     )
     certificate = builder.sign(root_key, hashes.SHA384())
     lint_authority.check_issuing(certificate, root, authority.assurance, authority.oid_arc)
@@ -211,7 +211,9 @@ def prepare_service(
     lifetime = min(SERVICE_LIFETIME, issuer.certificate.not_valid_after_utc - now)
     builder = _builder(subject, issuer.certificate.subject, now, lifetime, entropy)
     own_status = (
-        x509.OCSPNoCheck() if kind is ServiceKind.OCSP else crl_distribution(issuer.crl_url)
+        x509.OCSPNoCheck()
+        if kind is ServiceKind.OCSP
+        else crl_distribution(issuer.crl_url(_end(now, lifetime)))
     )
     builder = _add(
         builder.public_key(key),
@@ -281,15 +283,18 @@ def _builder(
     subject: x509.Name, issuer: x509.Name, now: datetime, lifetime: timedelta, entropy: bytes
 ) -> x509.CertificateBuilder:
     instant = now.astimezone(UTC).replace(microsecond=0)
-    end = (now + lifetime).astimezone(UTC).replace(microsecond=0)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .serial_number(profile.serial(entropy))
         .not_valid_before(instant)
-        .not_valid_after(end)
+        .not_valid_after(_end(now, lifetime))
     )
+
+
+def _end(now: datetime, lifetime: timedelta) -> datetime:
+    return (now + lifetime).astimezone(UTC).replace(microsecond=0)
 
 
 def _add(

@@ -268,7 +268,8 @@ def _subject_key_id(certificate: x509.Certificate, prepared: PreparedCertificate
 
 def _crl_url(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:
     found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    return found == profile.crl_distribution(prepared.issuer.crl_url)
+    url = prepared.issuer.crl_url(certificate.not_valid_after_utc)
+    return found == profile.crl_distribution(url)
 
 
 def _authority_info_access(certificate: x509.Certificate, prepared: PreparedCertificate) -> bool:

@@ -220,7 +220,7 @@ def _service_crl_url(
     if usage == ExtendedKeyUsageOID.OCSP_SIGNING:
         return True  # `extensions` says that there is none
     found = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    return found == profile.crl_distribution(issuer.crl_url)
+    return found == profile.crl_distribution(issuer.crl_url(certificate.not_valid_after_utc))
 
 
 SERVICE_LINTS: dict[str, Callable[..., bool]] = {

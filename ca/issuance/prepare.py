@@ -94,7 +94,8 @@ def prepare(
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
-    content = tbs.to_be_signed(_extend(builder, request, issuer, depends_on), issuer.public_key)
+    builder = _extend(builder, request, issuer, not_after, depends_on)
+    content = tbs.to_be_signed(builder, issuer.public_key)
     prepared = PreparedCertificate(
         content, serial, not_before, not_after, depends_on, request, issuer
     )
@@ -122,11 +123,12 @@ def _extend(
     builder: x509.CertificateBuilder,
     request: LeafRequest,
     issuer: Issuer,
+    not_after: datetime,
     depends_on: tuple[tuple[str, bytes], ...],
 ) -> x509.CertificateBuilder:
     key = keys.load(request.key.spki_der)
     builder = builder.public_key(key)
-    for value, critical in _extensions(request, issuer, keys.key_id(key)):
+    for value, critical in _extensions(request, issuer, not_after, keys.key_id(key)):
         builder = builder.add_extension(value, critical=critical)
     ours = extension.encode(extension.info(request, depends_on))
     cmw = extension.encode_cmw(ear.claims(request, issuer.build))
@@ -137,7 +139,7 @@ def _extend(
 
 
 def _extensions(
-    request: LeafRequest, issuer: Issuer, key_id: bytes
+    request: LeafRequest, issuer: Issuer, not_after: datetime, key_id: bytes
 ) -> list[tuple[x509.ExtensionType, bool]]:
     level = policy_oid(issuer.oid_arc, request.assurance, all_pinned=request.all_pinned)
     found: list[tuple[x509.ExtensionType, bool]] = [
@@ -153,7 +155,7 @@ def _extensions(
         (x509.SubjectKeyIdentifier(key_id), False),
         (certificate_policies(level), False),
         (authority_info_access(issuer.ocsp_url, issuer.certificate_url), False),
-        (crl_distribution(issuer.crl_url), False),
+        (crl_distribution(issuer.crl_url(not_after)), False),
     ]
     if request.names:
         found.append((x509.SubjectAlternativeName(names.general_names(request.names)), False))

@@ -13,7 +13,7 @@
     authorityKeyIdentifier, subjectKeyIdentifier
     certificatePolicies   one OID: the assurance level
     authorityInfoAccess   OCSP {public_url}/v1/ocsp, CA issuers {public_url}/v1/ca/{issuer key id}.cer
-    cRLDistributionPoints {public_url}/v1/crl/{issuer key id}.crl
+    cRLDistributionPoints {public_url}/v1/crl/{issuer key id}/{day of notAfter}.crl; see `ca.issuance.crl`
     AttestationInfo, id-pe-cmw   see `ca.issuance.extension`
 
 Evolution: an extension may be added, never critical; what stands here stays.

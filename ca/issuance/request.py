@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from attestca_client import protocol
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import date, datetime, timedelta
 
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -193,10 +194,9 @@ class Issuer:
     build: str
     reserved_names: frozenset[str]
 
-    @property
-    def crl_url(self) -> str:
-        """Where this issuer's CRL is served. Final: it stands in certificates."""
-        return crl_url(self.public_url, self.key_id)
+    def crl_url(self, not_after: datetime) -> str:
+        """Where the CRL of certificates that end then is served. Final: it stands in certificates and in the CRL."""
+        return shard_url(self.public_url, self.key_id, shard_of(not_after))
 
     @property
     def ocsp_url(self) -> str:
@@ -209,9 +209,19 @@ class Issuer:
         return f"{self.public_url}/v1/ca/{self.key_id.hex()}.cer"
 
 
-def crl_url(public_url: str, issuer_key_id: bytes) -> str:
-    """URL of the CRL of one issuing key."""
-    return f"{public_url}/v1/crl/{issuer_key_id.hex()}.crl"
+def root_crl_url(public_url: str, root_key_id: bytes) -> str:
+    """URL of the root's one CRL."""
+    return f"{public_url}/v1/crl/{root_key_id.hex()}.crl"
+
+
+def shard_of(not_after: datetime) -> date:
+    """Which of its issuer's CRLs a certificate is on: that of the day on which it ends, UTC."""
+    return not_after.astimezone(UTC).date()
+
+
+def shard_url(public_url: str, issuer_key_id: bytes, day: date) -> str:
+    """URL of the CRL of an issuing CA's certificates that end on `day`."""
+    return f"{public_url}/v1/crl/{issuer_key_id.hex()}/{day.isoformat()}.crl"
 
 
 def policy_oid(arc: str, assurance: Assurance, *, all_pinned: bool) -> str:

@@ -11,7 +11,7 @@ What happened between the backup and the restore is lost, and nothing may be don
 - Nonces: each that could have been answered in that time is refused, until the last of them has expired.
 - CRL numbers go on above the number of milliseconds since 1970 at the restore. That is above every number ever used,
   and above those of an earlier restore, as long as the clock does not go back and one issuer signs fewer than a
-  thousand CRLs a second. The CRL of the backup is dropped, for relying parties may have a newer one.
+  thousand CRLs a second. The CRLs of the backup are dropped, for relying parties may have a newer one.
 - Serial numbers are random; one of that time comes again with the probability of any collision. But its certificate is
   unknown here and cannot be revoked by its serial number: where that matters, renew the issuing CA.
 """
@@ -235,9 +235,10 @@ def _let_nothing_happen_twice(
     """See the module's docstring."""
     used = [
         connection.execute(select(func.max(column))).scalar_one() or 0
-        for column in (tables.crls.c.number, tables.restorations.c.crl_number)
+        for column in (tables.crl_series.c.number, tables.restorations.c.crl_number)
     ]
-    connection.execute(delete(tables.crls))
+    for table in (tables.crls, tables.crl_series):
+        connection.execute(delete(table))
     connection.execute(
         insert(tables.restorations).values(
             restored_at=now,

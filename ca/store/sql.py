@@ -12,27 +12,31 @@ from typing import TYPE_CHECKING, Final
 from ca.store import (
     certificates,
     collateral,
+    crls,
     decisions,
     enrollments,
     handles,
     health,
     operators,
     policies,
-    revocations,
     schema,
+    status,
 )
 from ca.store.database import Database
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
+    from datetime import date, datetime
 
     from attestca_client.protocol import HandleKind
+    from ca.issuance.crl import Revoked
     from ca.ports import (
         CachedResponse,
         CertificateQuery,
         CertificateRecord,
         CrlRecord,
         Decision,
+        CrlState,
         Dependents,
         Intent,
         NonceState,
@@ -136,19 +140,25 @@ class SqlStore:
     async def dependents(self, handle: bytes, now: datetime, limit: int) -> Dependents:
         return await self._database.read(handles.dependents, handle, now, limit)
 
-    async def revoked_serials(
-        self, issuer_key_id: bytes, now: datetime
-    ) -> tuple[tuple[int, datetime], ...]:
-        return await self._database.read(revocations.revoked_serials, issuer_key_id, now)
+    async def crl_state(self, issuer_key_id: bytes, first: date, last: date) -> CrlState:
+        return await self._database.read(crls.crl_state, issuer_key_id, first, last)
 
-    async def latest_crl(self, issuer_key_id: bytes) -> CrlRecord | None:
-        return await self._database.read(revocations.latest_crl, issuer_key_id)
+    async def revoked_on(self, issuer_key_id: bytes, day: date) -> tuple[Revoked, ...]:
+        return await self._database.read(crls.revoked_on, issuer_key_id, day)
 
-    async def next_crl_number(self, issuer_key_id: bytes) -> int:
-        return await self._database.read(revocations.next_crl_number, issuer_key_id)
+    async def statuses(
+        self, issuer_key_id: bytes, serials: Collection[int]
+    ) -> dict[int, Revoked | None]:
+        return await self._database.read(status.statuses, issuer_key_id, serials)
 
-    async def add_crl(self, crl: CrlRecord) -> bool:
-        return await self._database.write(revocations.add_crl, crl)
+    async def crl(self, issuer_key_id: bytes, day: date) -> CrlRecord | None:
+        return await self._database.read(crls.crl, issuer_key_id, day)
+
+    async def publish_crls(self, lists: Sequence[CrlRecord], seen: int) -> bool:
+        return await self._database.write(crls.publish_crls, lists, seen)
+
+    async def forget_crls(self, before: date) -> int:
+        return await self._database.write(crls.forget_crls, before)
 
     # policies
 

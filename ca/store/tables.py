@@ -14,7 +14,7 @@ when one of them is in `revocations`; every list of revoked certificates is a pr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
@@ -60,6 +60,21 @@ class Instant(TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002 - SQLAlchemy's signature
         """From the database."""
         return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class Day(TypeDecorator[date]):
+    """A day as TEXT, YYYY-MM-DD, which sorts."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:  # noqa: ARG002 (interface)
+        """To the database."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> date | None:  # noqa: ANN401, ARG002 - SQLAlchemy's signature
+        """From the database."""
+        return None if value is None else date.fromisoformat(value)
 
 
 class Serial(TypeDecorator[int]):
@@ -242,7 +257,15 @@ revocations: Final = Table(
     _length("handle", 32),
 )
 
-# The newest CRL of each issuer; older ones are of no use to anybody.
+# The highest number of each issuer's CRLs, and the latest thisUpdate. See `ca.store.crls`.
+crl_series: Final = Table(
+    "crl_series",
+    metadata,
+    _digest("issuer_key_id", primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("this_update", Instant, nullable=False),
+)
+# The newest CRL of each issuer and day; older ones are of no use to anybody.
 crls: Final = Table(
     "crls",
     metadata,
@@ -250,7 +273,9 @@ crls: Final = Table(
     Column("number", BigInteger, nullable=False),
     Column("der", LargeBinary, nullable=False),
     Column("this_update", Instant, nullable=False),
+    Column("day", Day, primary_key=True),  # on which the certificates end that it lists
     Column("next_update", Instant, nullable=False),
+    Column("entries", Integer, nullable=False),
 )
 
 policies: Final = Table(

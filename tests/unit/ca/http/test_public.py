@@ -76,7 +76,7 @@ async def test_chain_and_crl_are_cacheable_and_whole(service: Service) -> None:
     assert certificates == [service.lab.issuer.certificate, service.lab.root]
     assert chain.headers["Content-Type"] == "application/pem-certificate-chain"
     assert chain.headers["Cache-Control"].startswith("public")
-    crl = await service.get(f"/v1/crl/{service.lab.issuer.key_id.hex()}.crl")
+    crl = await service.get(f"/v1/crl/{service.lab.issuer.key_id.hex()}/2026-11-25.crl")
     assert crl.headers["Content-Type"] == "application/pkix-crl"
     assert crl.headers["Cache-Control"].startswith("public")
     loaded = x509.load_der_x509_crl(crl.body)
@@ -92,10 +92,26 @@ async def test_crl_url_of_a_certificate_is_served(service: Service) -> None:
     assert (await service.get(path)).status == 200
 
 
-async def test_unknown_issuer_has_no_crl(service: Service) -> None:
-    for key_id in ("00" * 20, "00", "x" * 40, "AB" * 20):
-        reply = await service.get(f"/v1/crl/{key_id}.crl")
-        assert (reply.status, reply.code) == (404, "not-found")
+async def test_the_root_has_one_crl(service: Service) -> None:
+    reply = await service.get(f"/v1/crl/{service.lab.root_key_id.hex()}.crl")
+    assert x509.load_der_x509_crl(reply.body).issuer == service.lab.root.subject
+    assert reply.headers["Content-Type"] == "application/pkix-crl"
+    assert reply.headers["Cache-Control"].startswith("public")
+
+
+async def test_nobody_else_has_a_crl(service: Service) -> None:
+    ours = service.lab.issuer.key_id.hex()
+    for path in (
+        *(f"{key_id}.crl" for key_id in ("00" * 20, "00", "x" * 40, "AB" * 20, ours)),
+        *(f"{key_id}/2026-11-25.crl" for key_id in ("00" * 20, "00", ours.upper())),
+        f"{service.lab.root_key_id.hex()}/2026-11-25.crl",
+        *(f"{ours}/{day}.crl" for day in ("2026-11-23", "2027-11-25", "2026-02-30", "20261125")),
+        *(f"{ours}/{day}.crl" for day in ("2026-W48-3", "0000-00-00", "-", "today", "2026-11-２５")),
+        f"{ours}/",
+        ours,
+    ):
+        reply = await service.get(f"/v1/crl/{path}")
+        assert (reply.status, reply.code) == (404, "not-found"), path
 
 
 async def test_record_and_result_of_a_certificate(service: Service) -> None:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +47,6 @@ def test_the_issuing_ca() -> None:
     certificate = LAB.issuer.certificate
     assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(days=90)
     assert policies(certificate) == {f"{ARC}.2.1", f"{ARC}.2.2"}
-    assert LAB.issuer.crl_url == f"{URL}/v1/crl/{LAB.issuer.key_id.hex()}.crl"
     points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     root_id = lint_authority.subject_key_id(LAB.root)
     assert points == profile.crl_distribution(f"{URL}/v1/crl/{root_id.hex()}.crl")
@@ -69,7 +68,22 @@ def test_never_past_the_root() -> None:
 def test_two_issuing_cas_are_told_apart() -> None:
     renewed = LAB.renew(NOW + 80 * DAY)
     assert renewed.issuer.certificate.subject != LAB.issuer.certificate.subject
-    assert renewed.issuer.crl_url != LAB.issuer.crl_url
+    assert renewed.issuer.crl_url(NOW) != LAB.issuer.crl_url(NOW)
+
+
+@pytest.mark.parametrize(
+    ("not_after", "day"),
+    [
+        (datetime(2026, 11, 25, 23, 59, 59, tzinfo=UTC), "2026-11-25"),
+        (datetime(2026, 11, 26, tzinfo=UTC), "2026-11-26"),
+        (datetime(2026, 11, 26, 0, 30, tzinfo=timezone(timedelta(hours=1))), "2026-11-25"),
+    ],
+)
+def test_certificates_are_on_the_list_of_the_day_on_which_they_end(
+    not_after: datetime, day: str
+) -> None:
+    expected = f"{URL}/v1/crl/{LAB.issuer.key_id.hex()}/{day}.crl"
+    assert LAB.issuer.crl_url(not_after) == expected
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,13 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
     (
         "a week and a second",
         lambda f: vars(f).update(dates=(f.dates[0], f.dates[0] + timedelta(days=7, seconds=1))),
-        {"dates", "lifetime"},
+        {"dates", "lifetime", "crl-url"},
     ),
-    ("no time", lambda f: vars(f).update(dates=(f.dates[0], f.dates[0])), {"dates", "lifetime"}),
+    (
+        "no time",
+        lambda f: vars(f).update(dates=(f.dates[0], f.dates[0])),
+        {"dates", "lifetime", "crl-url"},
+    ),
     (
         "before the issuer",
         lambda f: vars(f).update(dates=(NOW - timedelta(seconds=1), f.dates[1])),
@@ -116,12 +120,12 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
     (
         "after the issuer",
         lambda f: vars(f).update(dates=(NOW + timedelta(days=89), NOW + timedelta(days=91))),
-        {"dates", "within-issuer", "within-evidence"},
+        {"dates", "within-issuer", "within-evidence", "crl-url"},
     ),
     (
         "after the collateral",
         lambda f: vars(f).update(dates=(NOW + timedelta(days=19), NOW + timedelta(days=21))),
-        {"dates", "within-evidence"},
+        {"dates", "within-evidence", "crl-url"},
     ),
     ("key", lambda f: vars(f).update(key=KEY.public_key()), {"key"}),
     ("issuer's key", lambda f: vars(f).update(key=LAB.issuer.public_key), {"key", "issuer-key"}),
@@ -211,6 +215,14 @@ FAULTS: list[tuple[str, Callable[[Forge], object], set[str]]] = [
             ),
         ),
         {"authority-info-access"},
+    ),
+    (
+        "the list of another day",
+        lambda f: f.put(
+            ExtensionOID.CRL_DISTRIBUTION_POINTS.dotted_string,
+            profile.crl_distribution(LAB.issuer.crl_url(GOOD.not_after + timedelta(days=1))),
+        ),
+        {"crl-url"},
     ),
     (
         "another list",

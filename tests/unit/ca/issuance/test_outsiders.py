@@ -21,8 +21,10 @@ from pkilint.pkix import crl as pkilint_crl
 from pkilint.pkix import extension, name
 
 from attestca_client.protocol import HandleKind, handle
-from ca.issuance import crl, csr, tbs
+from ca.issuance import csr, tbs
 from ca.issuance.authority import ServiceKind
+from ca.issuance.crl import Revoked
+from ca.issuance.reasons import RevocationReason
 from ca.issuance.request import Assurance
 from tests.authority_lab import (
     ARC,
@@ -43,21 +45,12 @@ if TYPE_CHECKING:
 HOST = ("ca.example.org", "127.0.0.1")
 DAY = timedelta(days=1)
 AT = NOW + timedelta(hours=1)
+REASONS = tuple(RevocationReason)
 
 
-def lists(lab: Lab, revoked: tuple[int, ...] = ()) -> tuple[bytes, bytes]:
-    """CRLs of the issuing CA and the root."""
-    found = []
-    for certificate, key, serials in (
-        (lab.issuer.certificate, lab.issuer_key, revoked),
-        (lab.root, lab.root_key, ()),
-    ):
-        entries = [(serial, NOW) for serial in serials]
-        prepared = crl.prepare(
-            certificate, entries, number=1, this_update=NOW, next_update=NOW + 30 * DAY
-        )
-        found.append(crl.complete(prepared, tbs.sign(key, prepared.tbs)))
-    return found[0], found[1]
+def lists(lab: Lab, *revoked: Revoked) -> tuple[bytes, bytes]:
+    """CRLs of the issuing CA, for what ends a day from now, and of the root."""
+    return lab.crl(*revoked, not_after=NOW + DAY), lab.root_crl()
 
 
 def devices(count: int) -> dict[str, Any]:
@@ -104,7 +97,12 @@ ALL = {
 CRLS = {
     f"{label}-{number}": der
     for label, lab in LABS.items()
-    for number, der in enumerate((*lists(lab), lists(lab, (5, 7))[0]))
+    for number, der in enumerate(
+        (
+            *lists(lab),
+            *lists(lab, Revoked(5, NOW), *(Revoked(7 + n, NOW, r) for n, r in enumerate(REASONS))),
+        )
+    )
 }
 
 
@@ -330,7 +328,7 @@ def chain(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Lab, in
     }
     for part, certificate in files.items():
         (tmp_path / part).write_bytes(certificate.public_bytes(Encoding.PEM))
-    for part, ders in (("crls", lists(lab)), ("crls-revoked", lists(lab, (serial,)))):
+    for part, ders in (("crls", lists(lab)), ("crls-revoked", lists(lab, Revoked(serial, NOW)))):
         pem = [x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in ders]
         (tmp_path / part).write_bytes(b"".join(pem))
     return tmp_path, lab, serial

@@ -81,7 +81,8 @@ SERVICE_FAULTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"key": ec.generate_private_key(ec.SECP384R1()).public_key()}, {"key", "subject-key-id"}),
     ({"key": LAB.issuer.public_key}, {"issuer-key", "subject-key-id"}),
     ({"issuer": OTHER}, {"issuer"}),
-    ({"end": NOW + 91 * DAY}, {"dates"}),
+    ({"end": NOW + 91 * DAY}, {"dates", "crl-url"}),
+    ({"end": SERVICE.not_valid_after_utc - DAY}, {"crl-url"}),
     (
         {
             "extensions": {

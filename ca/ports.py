@@ -242,15 +242,14 @@ class CrlRecord:
     """The CRL of an issuer's certificates that end on one day (UTC). Numbers rise strictly over all days."""
 
     issuer_key_id: bytes
-    number: int
     day: date
-    der: bytes
+    number: int
     entries: int
+    der: bytes
     this_update: datetime
     next_update: datetime
 
 
-class Endorser(Protocol):
 @dataclass(frozen=True, slots=True)
 class CrlShard:
     """What a published CRL says of itself."""
@@ -277,6 +276,7 @@ class CrlState:
     revoked: Mapping[date, int]
 
 
+class Endorser(Protocol):
     """Runs a verifier's `gather()` against the collateral cache and the vendor's service."""
 
     async def run(self, gather: Gather[T]) -> T:

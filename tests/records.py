@@ -125,10 +125,10 @@ def revocation(handle: bytes, **fields: Any) -> Revocation:  # noqa: ANN401 (any
 def crl(number: int, **fields: Any) -> CrlRecord:  # noqa: ANN401 (any field)
     made = CrlRecord(
         issuer_key_id=ISSUER,
-        number=number,
         day=NOW.date(),
-        der=b"crl %d" % number,
+        number=number,
         entries=0,
+        der=b"crl %d" % number,
         this_update=NOW,
         next_update=NOW + timedelta(days=1),
     )

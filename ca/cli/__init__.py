@@ -20,6 +20,7 @@ from ca.cli import (
     policy,
     records,
     refvalues,
+    revoke,
     serve,
     tokens,
     verify,
@@ -78,6 +79,8 @@ app.add_typer(refvalues.app)
 app.add_typer(records.certs)
 app.add_typer(records.refusals)
 app.add_typer(records.actions)
+app.command("revoke")(revoke.revoke_command)
+app.command("revocations")(revoke.revocations_command)
 app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(issuer.app)

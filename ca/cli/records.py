@@ -138,8 +138,12 @@ def show_certificate(
             "decided at": summary["decided_at"],
             "issuer key id": summary["issuer_key_id"],
             "SHA-256": summary["certificate_sha256"] or "none",
+            "revoked": "\n".join(map(_revoked, found["revocations"])) or "no",
         }
     )
+    output.say_blank()
+    rows = ((one["kind"], one["handle"]) for one in found["handles"])
+    output.print_table(("kind", "handle"), rows, "Handles")
     output.say_blank()
     _show_findings(found["decision"]["result"])
     if found["certificate"] is not None:
@@ -249,6 +253,11 @@ def _show_findings(result: dict[str, Any]) -> None:
         output.print_table(
             columns, ([one[name] for name in columns] for one in notable), "Findings"
         )
+
+
+def _revoked(one: dict[str, Any]) -> str:
+    what = " ".join(filter(None, (one["kind"], one["subject"])))
+    return f"{one['revoked_at']} {one['reason']}: {what}"
 
 
 def _policy(policy: dict[str, Any] | None) -> str:

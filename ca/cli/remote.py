@@ -33,6 +33,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8444"
 MAX_ANSWER: Final = 64 * 1024 * 1024
 _PATIENCE: Final = 30.0  # seconds without a byte
 _CHUNK: Final = 64 * 1024
+_YAML: Final = "application/yaml"
 
 UrlOption = Annotated[
     str, typer.Option("--url", metavar="URL", help="The operators' API.", show_default=True)
@@ -69,7 +70,13 @@ class Remote:
 
     def post(self, path: str, text: bytes | None = None) -> Any:  # noqa: ANN401 - JSON
         """The policy that answers a POST of its text, or of nothing."""
-        return _object(asyncio.run(_ask(self, "POST", path, text=text)), "version")
+        return _object(asyncio.run(_ask(self, "POST", path, body=text)), "version")
+
+    def post_json(self, path: str, value: Mapping[str, object], member: str) -> Any:  # noqa: ANN401 - JSON
+        """The JSON object that answers a POST of another; it has `member`."""
+        body = json.dumps(value).encode()
+        answer = asyncio.run(_ask(self, "POST", path, body=body, media_type="application/json"))
+        return _object(answer, member)
 
     def save(self, path: str, sink: Callable[[bytes], None], **query: object) -> None:
         """Write the body of the answer to a GET as it comes."""
@@ -121,9 +128,11 @@ async def _ask(
     path: str,
     *,
     query: Mapping[str, str] | None = None,
-    text: bytes | None = None,
+    body: bytes | None = None,
+    media_type: str = _YAML,
 ) -> bytes:
-    async with _exchange(remote, method, path, query=query, text=text) as response:
+    exchange = _exchange(remote, method, path, query=query, body=body, media_type=media_type)
+    async with exchange as response:
         return await _read(response)
 
 
@@ -142,14 +151,15 @@ async def _exchange(
     path: str,
     *,
     query: Mapping[str, str] | None = None,
-    text: bytes | None = None,
+    body: bytes | None = None,
+    media_type: str = _YAML,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """The answer, if it is a good one. Raises RequestRefused, Unavailable; no exception of the library."""
     import aiohttp
 
     headers = {"Authorization": f"Bearer {remote.token}", "Accept": "application/json, */*"}
-    if text is not None:
-        headers["Content-Type"] = "application/yaml"
+    if body is not None:
+        headers["Content-Type"] = media_type
     timeout = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
     connector = aiohttp.TCPConnector(ssl=_tls(remote))
     try:
@@ -159,7 +169,7 @@ async def _exchange(
                 method,
                 remote.url + path,
                 params=query or {},
-                data=text,
+                data=body,
                 headers=headers,
                 allow_redirects=False,
             ) as response,

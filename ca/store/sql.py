@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import date, datetime
 
-    from attestca_client.protocol import HandleKind
     from ca.issuance.crl import Revoked
+    from attestca_client.protocol import HandleKind
     from ca.ports import (
         CachedResponse,
         CertificateQuery,
         CertificateRecord,
         CrlRecord,
-        Decision,
         CrlState,
+        Decision,
         Dependents,
         Intent,
         NonceState,

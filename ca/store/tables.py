@@ -270,12 +270,12 @@ crls: Final = Table(
     "crls",
     metadata,
     _digest("issuer_key_id", primary_key=True),
+    Column("day", Day, primary_key=True),  # on which the certificates end that it lists
     Column("number", BigInteger, nullable=False),
+    Column("entries", Integer, nullable=False),
     Column("der", LargeBinary, nullable=False),
     Column("this_update", Instant, nullable=False),
-    Column("day", Day, primary_key=True),  # on which the certificates end that it lists
     Column("next_update", Instant, nullable=False),
-    Column("entries", Integer, nullable=False),
 )
 
 policies: Final = Table(

@@ -30,6 +30,7 @@ _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 _PATH_SCHEMAS: Final[dict[str, Json]] = {
     "serial": {"type": "string", "pattern": "^[1-9a-f][0-9a-f]{0,39}$"},
     "issuer_key_id": {"type": "string", "pattern": "^[0-9a-f]{40}$"},
+    "day": {"type": "string", "format": "date"},
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
     "version": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
 }

@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
-from ca.errors import CollateralUnusable, Denied, LintFailed, NonceUsed, Unavailable
+from ca.errors import (
+    CollateralUnusable,
+    Denied,
+    HandleRevoked,
+    LintFailed,
+    NonceUsed,
+    Unavailable,
+)
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
 from ca.ports import Decision, Intent, Outcome
@@ -165,7 +172,7 @@ async def _issue(accepted: _Accepted, authority: Authority) -> Enrolled:
     try:
         names = _names(accepted.policy, accepted.claims, issuing.issuer.reserved_names)
     except NameRefused as error:
-        raise await _refusal_of_names(error, accepted, store) from error
+        raise await _refusal(accepted, "name-refused", error, store) from error
     prepared = prepare.prepare(
         _leaf_request(accepted, names, authority, issuing.issuer.assurance),
         issuing.issuer,
@@ -178,6 +185,8 @@ async def _issue(accepted: _Accepted, authority: Authority) -> Enrolled:
         await store.record_intent(_intent(prepared, accepted.decision))
     except NonceUsed:
         return await _overtaken(accepted.request, store)
+    except HandleRevoked as error:  # the policy accepts what this authority has revoked since
+        raise await _refusal(accepted, error.code, error, store) from error
     # 11, 12 sign, and lint what was signed
     issued = prepare.complete(prepared, await issuing.signer.sign(prepared.tbs))
     # 13 the certificate, on record before anybody has it
@@ -226,13 +235,15 @@ def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tu
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
 
 
-async def _refusal_of_names(error: NameRefused, accepted: _Accepted, store: Store) -> Denied:
-    """What is raised for claims that the policy accepts but has no name for; on record as the denial that it is."""
-    reason = {"code": "name-refused", "detail": str(error)}
+async def _refusal(
+    accepted: _Accepted, code: str, why: NameRefused | HandleRevoked, store: Store
+) -> Denied:
+    """What is raised where the policy accepts and there is no certificate all the same; on record as a denial."""
+    reason = {"code": code, "detail": str(why)}
     facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
     decision = replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
     await store.record_refusal(decision)
-    return Denied(error.detail, code="name-refused", record=log_text(decision.result_json))
+    return Denied(why.detail, code=code, record=log_text(decision.result_json))
 
 
 def _leaf_request(

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 REVOCATIONS: Final = "/v1/admin/revocations"
 _DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
-FORMS: Final = """\
+HELP: Final = """\
+Revoke something, and every certificate that depends on it: at once, and for good.
+
 \b
 certificate SERIAL
 key         SHA-256 | FILE            of the public key; or a PEM file with it or its certificate
@@ -89,6 +91,7 @@ def revoke_command(
     ca_root: remote.CaRootOption = None,
     json_: options.JsonOption = False,
 ) -> None:
+    """Revoke what is named, or show what that would take."""
     subject = _subject(kind, words)
     asked = remote.connect(url, token_file, ca_root)
     if dry_run:
@@ -102,11 +105,6 @@ def revoke_command(
     else:
         output.print_facts(_facts(found))
         output.say("it was revoked before: nothing changed" if found["again"] else "revoked")
-
-
-revoke_command.__doc__ = f"""Revoke something, and every certificate that depends on it: at once, and for good.
-
-{FORMS}"""
 
 
 def revocations_command(

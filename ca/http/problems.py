@@ -59,12 +59,11 @@ _REQUEST: Final = {
     "policy-invalid": 422,
     "rate-limited": 429,
 }
-_DENIED: Final = {"denied": 403, "name-refused": 403}
+_DENIED: Final = {"denied": 403, "handle-revoked": 403, "name-refused": 403}
 _CONFLICT: Final = {
     "conflict": 409,
     "policy-changed": 409,
     "policy-conflict": 409,
-    "handle-revoked": 409,
     "intent-closed": 409,
     "serial-used": 409,
 }

@@ -20,7 +20,6 @@ from ca import policy_admin
 from ca.enrollment import enroll
 from ca.errors import (
     Denied,
-    HandleRevoked,
     LintFailed,
     NonceUsed,
     PolicyChanged,
@@ -445,9 +444,15 @@ async def test_a_measurement_that_is_revoked(desk: Desk) -> None:
     handle = dict(record.handles)["measurement"]
     await desk.store.revoke(records.revocation(handle), records.ACTION)
     request = desk.request()
-    with pytest.raises(HandleRevoked, match="measurement"):
+    with pytest.raises(Denied, match="revoked: measurement") as caught:
         await desk(request)
-    assert await desk.store.nonce_state(request.nonce) is None
+    assert caught.value.code == "handle-revoked"
+    assert '"code":"handle-revoked"' in caught.value.record
+    state = await desk.store.nonce_state(request.nonce)
+    assert state is not None
+    assert (state.outcome, state.serial) == (Outcome.DENIED, None)
+    (refusal,) = await desk.store.refusals(10, None)
+    assert refusal.decision.result_json.count("handle-revoked") == 1
     assert len(await desk.store.certificates(CertificateQuery())) == 1
 
 

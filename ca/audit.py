@@ -10,7 +10,7 @@ An entry is `frame(…)` of `attestca_client.protocol`, every field behind its l
       policy       what, name, version, SHA-256 of the document, state
       key          purpose, DER
 
-    time          u64 big-endian, microseconds since 1970-01-01T00:00:00Z: of the decision, or of the change
+    time          i64 big-endian, microseconds since 1970-01-01T00:00:00Z: of the decision, or of the change
     serial        big-endian without leading zeros, as in a certificate's handle; version is a u32 big-endian
     number        u64 big-endian, as in the feed of revocations; rises from entry to entry
     commitment    SHA-256 of frame("attestca/1 record", 32 random bytes of this entry, the record); see `ca.record`
@@ -130,37 +130,7 @@ Entry: TypeAlias = Issuance | Refusal | Revocation | PolicyChange | KeyAdded
 
 def encode(entry: Entry) -> bytes:
     """The bytes of an entry. Raises EntryError for what `decode` would not take."""
-    match entry:
-        case Issuance():
-            kind = "issuance"
-            fields = (
-                entry.issuer_key_id,
-                entry.serial.to_bytes((entry.serial.bit_length() + 7) // 8, "big"),
-                entry.certificate_sha256,
-                entry.policy_sha256,
-                entry.commitment,
-            )
-        case Refusal():
-            kind, fields = "refusal", (entry.policy_sha256 or b"", entry.commitment)
-        case Revocation():
-            kind = "revocation"
-            fields = (
-                entry.number.to_bytes(8, "big"),
-                entry.handle_kind.encode(),
-                entry.handle,
-                entry.reason.encode(),
-            )
-        case PolicyChange():
-            kind = "policy"
-            fields = (
-                entry.what.encode(),
-                entry.name.encode(),
-                entry.version.to_bytes(4, "big"),
-                entry.sha256,
-                entry.state.encode(),
-            )
-        case KeyAdded():
-            kind, fields = "key", (entry.purpose.encode(), entry.der)
+    kind, fields = _said(entry)
     data = frame(Label.LOG.encode(), kind.encode(), _time_bytes(entry.time), *fields)
     if decode(data) != entry:
         raise EntryError(f"a field of this {kind} entry has a value that it cannot have")
@@ -187,6 +157,31 @@ def commitment(salt: bytes, record: bytes) -> bytes:
     if len(salt) != SALT:
         raise ValueError(f"a commitment takes {SALT} random bytes")
     return hashlib.sha256(frame(Label.RECORD.encode(), salt, record)).digest()
+
+
+def _said(entry: Entry) -> tuple[str, tuple[bytes, ...]]:
+    """Kind and fields, as the table at the top has them."""
+    match entry:
+        case Issuance():
+            serial = entry.serial.to_bytes((entry.serial.bit_length() + 7) // 8, "big")
+            digests = (entry.certificate_sha256, entry.policy_sha256, entry.commitment)
+            return "issuance", (entry.issuer_key_id, serial, *digests)
+        case Refusal():
+            return "refusal", (entry.policy_sha256 or b"", entry.commitment)
+        case Revocation():
+            number, kind = entry.number.to_bytes(8, "big"), entry.handle_kind.encode()
+            return "revocation", (number, kind, entry.handle, entry.reason.encode())
+        case PolicyChange():
+            what, name, version = entry.what, entry.name, entry.version.to_bytes(4, "big")
+            return "policy", (
+                what.encode(),
+                name.encode(),
+                version,
+                entry.sha256,
+                entry.state.encode(),
+            )
+        case KeyAdded():
+            return "key", (entry.purpose.encode(), entry.der)
 
 
 def _issuance(time: datetime, fields: tuple[bytes, ...]) -> Entry:
@@ -270,13 +265,11 @@ def _exactly(field: bytes, length: int = _DIGEST) -> bytes:
 
 def _time(field: bytes) -> datetime:
     try:
-        return _EPOCH + int.from_bytes(_exactly(field, 8), "big") * _MICROSECOND
+        micros = int.from_bytes(_exactly(field, 8), "big", signed=True)
+        return _EPOCH + micros * _MICROSECOND
     except OverflowError as error:
-        raise EntryError("a time beyond the year 9999") from error
+        raise EntryError("a time outside of the years 1 to 9999") from error
 
 
 def _time_bytes(instant: datetime) -> bytes:
-    micros = (instant - _EPOCH) // _MICROSECOND
-    if micros < 0:
-        raise EntryError("a time before 1970")
-    return micros.to_bytes(8, "big")
+    return ((instant - _EPOCH) // _MICROSECOND).to_bytes(8, "big", signed=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from attestca_client.protocol import frame
 from ca.errors import AuthorityError
 from ca.ports import Blob
 from policies.floors import Floors, load_floors
@@ -105,6 +106,29 @@ def restored(decision: Decision) -> Basis:
         of_devices=from_documents(of_devices) if of_devices else None,
         floors=floors[0] if floors else None,
         minimums=minimums[0] if minimums else None,
+    )
+
+
+def committed(decision: Decision) -> bytes:
+    """The bytes that the log's entry about a decision commits to: all that is on record, documents by their SHA-256.
+
+    `frame` of: SHA-256 of the request, nonce, profile, key to be certified (DER), TEE, `frame` of the kind and SHA-256
+    of each piece of evidence, `frame` of the SHA-256 of each document of collateral, digest of the trust anchors,
+    SHA-256 of the policy (empty where none matched), TCB status, the result as JSON.
+    """
+    pieces = [field for kind, blob in decision.evidence for field in (kind.encode(), blob.sha256)]
+    return frame(
+        decision.request_sha256,
+        decision.nonce,
+        decision.profile.encode(),
+        decision.spki_der,
+        decision.tee.encode(),
+        frame(*pieces),
+        frame(*(blob.sha256 for blob in decision.collateral)),
+        decision.anchors_sha256,
+        decision.policy_sha256 or b"",
+        decision.tcb_status.encode(),
+        decision.result_json.encode(),
     )
 
 

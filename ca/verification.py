@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ca import record
+from ca import audit, record
 from ca.errors import CollateralUnusable, Denied
 from ca.ports import Decision
 from policies.case import UnverifiedDevices
@@ -149,6 +149,7 @@ class Case:
             policy_sha256=policy.sha256 if policy else None,
             tcb_status=tcb_status,
             result_json=result_json,
+            salt=authority.entropy(audit.SALT),
             evaluations=registry.evaluations(
                 basis.parsed, basis.endorsements, authority.sources, authority.anchors
             ),

@@ -60,6 +60,7 @@ def decision(**fields: Any) -> Decision:  # noqa: ANN401 (any field)
         policy_version=1,
         policy_sha256=hashlib.sha256(DOCUMENT).digest(),
         tcb_status="UpToDate",
+        salt=digest(f"salt {number}"),
         result_json=json.dumps({"verdict": "accepted", "findings": [], "note": "naïve ☂"}),
     )
     return replace(made, **fields)

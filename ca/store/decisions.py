@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, select
 
+from ca import audit
 from ca.errors import AuthorityError
 from ca.ports import Blob, Decision
+from ca.record import committed
 from ca.store import tables
 from ca.store.dialect import add_new, lock_table
 
@@ -35,6 +37,7 @@ _PLAIN: Final = (  # fields that a row of `decisions` and a Decision have in com
     "policy_sha256",
     "tcb_status",
     "result_json",
+    "salt",
 )
 
 # Built once: every enrollment runs them.
@@ -45,12 +48,15 @@ _ADD_DECISION: Final = tables.decisions.insert().returning(tables.decisions.c.id
 _ADD_EVIDENCE: Final = tables.decision_evidence.insert()
 
 
-def add(connection: Connection, decision: Decision, *, refused: bool) -> int:
-    """Write one decision and the blobs it names; its row id."""
+def add(connection: Connection, decision: Decision, *, refused: bool) -> tuple[int, bytes]:
+    """Write one decision and the blobs it names; its row id, and what the log may tell of it."""
+    if decision.salt is None:
+        raise AuthorityError("a new decision has its random bytes")
+    commitment = audit.commitment(decision.salt, committed(decision))
     _add_blobs(connection, [blob for _, blob in decision.evidence])
     bundle = _add_bundle(connection, decision.collateral)
     values = {name: getattr(decision, name) for name in _PLAIN}
-    values |= {"refused": int(refused), "bundle_sha256": bundle}
+    values |= {"refused": int(refused), "bundle_sha256": bundle, "commitment": commitment}
     row_id: int = connection.execute(_ADD_DECISION, values).scalar_one()
     if decision.evidence:
         connection.execute(
@@ -60,7 +66,7 @@ def add(connection: Connection, decision: Decision, *, refused: bool) -> int:
                 for i, (kind, blob) in enumerate(decision.evidence)
             ],
         )
-    return row_id
+    return row_id, commitment
 
 
 def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Decision]:

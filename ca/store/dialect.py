@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 1000  # rows
 _MIGRATIONS: Final = 0x6174746573746361  # number of the PostgreSQL advisory lock: "attestca"
+_SEQUENCER: Final = _MIGRATIONS + 1
 
 
 def insert(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -48,6 +49,14 @@ def lock_migrations(connection: Connection) -> None:
     """One process migrates at a time, until the transaction ends. SQLite's one writer has that."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATIONS)))
+
+
+def may_sequence(connection: Connection) -> bool:
+    """Whether this transaction alone may write the log, until it ends. SQLite's one writer may."""
+    if connection.dialect.name != "postgresql":
+        return True
+    taken: bool = connection.execute(select(func.pg_try_advisory_xact_lock(_SEQUENCER))).scalar_one()
+    return taken
 
 
 def number_on(connection: Connection, table: Table) -> None:

@@ -12,15 +12,17 @@ Rules:
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
 
 from attestca_client.protocol import HandleKind, certificate_handle
+from ca import audit
 from ca.errors import Conflict, HandleRevoked, IntentClosed, NonceUsed, NotFound, PolicyChanged
 from ca.issuance.reasons import RevocationReason
 from ca.ports import Decision, Intent, NonceState, Outcome, Revocation
-from ca.store import collateral, decisions, handles, tables
+from ca.store import collateral, decisions, handles, log, tables
 from ca.store.dialect import add_new, insert
 
 if TYPE_CHECKING:
@@ -46,6 +48,16 @@ _CLOSE: Final = (
     .where(tables.certificates.c.serial == bindparam("intent"), tables.is_intent)
     .values(der=bindparam("der"), ear=bindparam("ear"), state=bindparam("state"))
 )
+_LOGGED: Final = (
+    select(
+        tables.certificates.c.issuer_key_id,
+        tables.decisions.c.decided_at,
+        tables.decisions.c.policy_sha256,
+        tables.decisions.c.commitment,
+    )
+    .join(tables.decisions, tables.certificates.c.decision_id == tables.decisions.c.id)
+    .where(tables.certificates.c.serial == bindparam("issued"))
+)
 _ADD_NAME: Final = tables.certificate_names.insert()
 _ADD_HANDLE: Final = tables.certificate_handles.insert()
 
@@ -68,7 +80,9 @@ def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
     _spend_nonce(connection, decision, None)
     collateral.check_evaluations(connection, decision.evaluations)
-    decisions.add(connection, decision, refused=True)
+    _, commitment = decisions.add(connection, decision, refused=True)
+    entry = audit.Refusal(decision.decided_at, decision.policy_sha256, commitment)
+    log.append(connection, entry)
 
 
 def record_intent(connection: Connection, intent: Intent) -> None:
@@ -78,9 +92,10 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     rests_on = [own, *(handle for _, handle in intent.handles)]
     _check_still_good(connection, intent.decision.policy_sha256, rests_on)
     collateral.check_evaluations(connection, intent.decision.evaluations)
+    decision_id, _ = decisions.add(connection, intent.decision, refused=False)
     row = {
         "serial": intent.serial,
-        "decision_id": decisions.add(connection, intent.decision, refused=False),
+        "decision_id": decision_id,
         "issuer_key_id": intent.issuer_key_id,
         "handle": own,
         "tbs_sha256": intent.tbs_sha256,
@@ -97,6 +112,7 @@ def record_certificate(connection: Connection, serial: int, der: bytes, ear: str
     """See `ca.ports.Store`. The same certificate again changes nothing: a lost answer may be asked for again."""
     values = {"intent": serial, "der": der, "ear": ear, "state": Outcome.ISSUED}
     if connection.execute(_CLOSE, values).rowcount:
+        log.append(connection, _issuance(connection, serial, der))
         return
     table = tables.certificates
     row = connection.execute(select(table).where(table.c.serial == serial)).one_or_none()
@@ -104,6 +120,19 @@ def record_certificate(connection: Connection, serial: int, der: bytes, ear: str
         raise NotFound("no intent with this serial number")
     if (row.der, row.ear) != (der, ear):
         raise IntentClosed(f"the intent is {row.state} already")
+
+
+def _issuance(connection: Connection, serial: int, der: bytes) -> audit.Issuance:
+    """What the log tells of a certificate."""
+    row = connection.execute(_LOGGED, {"issued": serial}).one()
+    return audit.Issuance(
+        time=row.decided_at,
+        issuer_key_id=row.issuer_key_id,
+        serial=serial,
+        certificate_sha256=hashlib.sha256(der).digest(),
+        policy_sha256=row.policy_sha256,
+        commitment=row.commitment,
+    )
 
 
 def abandon_intents(connection: Connection, older_than: datetime, now: datetime) -> tuple[int, ...]:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Row, func, select, union
 
 from attestca_client.protocol import HandleKind
+from ca import audit
 from ca.issuance.reasons import RevocationReason
 from ca.ports import Dependent, Dependents, Outcome, Revocation, RevocationRecord
-from ca.store import operators, tables
+from ca.store import log, operators, tables
 from ca.store.dialect import lock_table, page
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def add(connection: Connection, revocations: Iterable[Revocation]) -> tuple[Revo
     made = tuple(RevocationRecord(first + i, one) for i, one in enumerate(wanted.values()))
     if made:
         connection.execute(tables.revocations.insert(), [_row(record) for record in made])
+        log.append_all(connection, map(_entry, made))
     return made
 
 
@@ -173,6 +175,12 @@ def _of_handle(connection: Connection, handle: bytes) -> RevocationRecord | None
     statement = select(tables.revocations).where(_REVOCATION.handle == handle)
     row = connection.execute(statement).one_or_none()
     return None if row is None else _record(row)
+
+
+def _entry(record: RevocationRecord) -> audit.Revocation:
+    """What the log tells of it: all but who did it, and the words."""
+    one = record.revocation
+    return audit.Revocation(one.revoked_at, record.id, one.kind, one.handle, one.reason)
 
 
 def _row(record: RevocationRecord) -> dict[str, Any]:

@@ -7,14 +7,18 @@ active -> retired, and no way back (what was good in an old version becomes a ne
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from ca import audit
 from ca.errors import NotFound, PolicyConflict
 from ca.ports import OperatorAction, PolicyRecord, PolicyState
-from ca.store import operators, tables
+from ca.store import log, operators, tables
 from ca.store.dialect import lock_table
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
 
 _POLICY: Final = tables.policies.c
 # Not EXCLUSIVE: it must not make an enrollment wait that reads its policy FOR SHARE.
@@ -37,6 +41,8 @@ def add_policy(connection: Connection, policy: PolicyRecord, action: OperatorAct
         )
     )
     operators.log_action(connection, action)
+    if policy.state is PolicyState.ACTIVE:
+        log.append(connection, _change(policy, action, PolicyState.ACTIVE))
 
 
 def set_policy_state(
@@ -59,13 +65,26 @@ def set_policy_state(
     if (current, state) not in _STEPS:
         raise PolicyConflict(f"a policy that is {current} cannot become {state}")
     if state is PolicyState.ACTIVE:
-        connection.execute(
-            update(tables.policies)
-            .where(_POLICY.name == name, tables.is_active)
-            .values(state=PolicyState.RETIRED)
-        )
-    connection.execute(update(tables.policies).where(this).values(state=state))
+        retired = (_POLICY.name == name) & tables.is_active
+        _move(connection, retired, PolicyState.RETIRED, action)
+    _move(connection, this, state, action)
     operators.log_action(connection, action)
+
+
+def _move(
+    connection: Connection, which: ColumnElement[bool], state: PolicyState, action: OperatorAction
+) -> None:
+    """Change the state of versions; the log tells of those that come into force or leave it, and of no draft."""
+    rows = connection.execute(select(tables.policies).where(which)).all()
+    connection.execute(update(tables.policies).where(which).values(state=state))
+    log.append_all(
+        connection,
+        (
+            _change(_record(row), action, state)
+            for row in rows
+            if PolicyState.ACTIVE in {PolicyState(row.state), state}
+        ),
+    )
 
 
 def policies(connection: Connection, *, active_only: bool) -> tuple[PolicyRecord, ...]:
@@ -107,6 +126,10 @@ def record_list(
         table.insert().values(name=name, version=version, sha256=sha256, since=action.done_at)
     )
     operators.log_action(connection, action)
+    log.append(
+        connection,
+        audit.PolicyChange(action.done_at, "list", name, version, sha256, PolicyState.ACTIVE),
+    )
     return True
 
 
@@ -120,6 +143,12 @@ _STEPS: Final = {
 def _active(connection: Connection, name: str) -> bool:
     statement = select(_POLICY.version).where(_POLICY.name == name, tables.is_active)
     return connection.execute(statement).first() is not None
+
+
+def _change(policy: PolicyRecord, action: OperatorAction, state: PolicyState) -> audit.PolicyChange:
+    return audit.PolicyChange(
+        action.done_at, "policy", policy.name, policy.version, policy.sha256, state
+    )
 
 
 def _record(row: Row[Any]) -> PolicyRecord:

@@ -23,6 +23,7 @@ from ca.store import (
     status,
 )
 from ca.store.database import Database
+from ca.store.log_sql import SqlLog
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,6 +60,7 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         """Use `open`, which checks the schema."""
         self._database: Final = database
+        self.log: Final = SqlLog(database)
 
     @classmethod
     async def open(cls, url: str, limits: Limits | None = None) -> SqlStore:

@@ -165,6 +165,9 @@ decisions: Final = Table(
     Column("policy_sha256", LargeBinary),
     Column("tcb_status", Text, nullable=False),
     Column("result_json", Text, nullable=False),
+    # What the log's entry commits to the record with; without them before there was a log.
+    Column("salt", LargeBinary),
+    Column("commitment", LargeBinary),
     CheckConstraint("refused IN (0, 1)", name="refused"),
     sqlite_autoincrement=True,  # an id is never given twice, even after the newest rows were deleted
 )
@@ -361,6 +364,52 @@ restorations: Final = Table(
         "crl_number", BigInteger, nullable=False
     ),  # numbers up to this one may have been used, of either
     sqlite_autoincrement=True,
+)
+
+# The log. What is to be in it, written by the transaction that makes it true; gone once it has its position.
+log_outbox: Final = Table(
+    "log_outbox",
+    metadata,
+    _row_id(),
+    Column("entry", LargeBinary, nullable=False),
+    Column("serial", Serial),  # of the certificate whose issuance it is
+    sqlite_autoincrement=True,
+)
+# Entries by position, for ever, without a gap.
+log_entries: Final = Table(
+    "log_entries",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("serial", Serial),
+)
+is_issuance: Final = log_entries.c.serial.is_not(None)
+_partial("uq_log_entries_serial", log_entries.c.serial, where=is_issuance, unique=True)
+# Hashes of the tree; see `ca.merkle`. A tile only grows, up to 8192 bytes.
+log_tiles: Final = Table(
+    "log_tiles",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+# One row: the newest checkpoint, and the one key that may sign the next.
+log_checkpoint: Final = Table(
+    "log_checkpoint",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _digest("key_sha256"),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary),  # none was signed by this key yet
+    _length("key_sha256", 32),
+)
+# Keys of the authority that the log tells of, by SHA-256 of their DER: each is told once.
+log_keys: Final = Table(
+    "log_keys",
+    metadata,
+    _digest("sha256", primary_key=True),
+    _length("sha256", 32),
+    sqlite_with_rowid=False,
 )
 
 # One row, rewritten by each health check: what cannot be written is not healthy.

@@ -158,11 +158,12 @@ async def test_a_serial_is_used_up_by_an_abandoned_intent_too(store: SqlStore) -
 
 
 async def test_a_row_that_breaks_a_constraint_is_not_called_a_used_nonce(store: SqlStore) -> None:
-    broken = replace(records.decision(), tee=None)  # type: ignore[arg-type] # that is the case
+    await records.activate(store)
+    broken = replace(records.intent(), not_before=None)  # type: ignore[arg-type] # that is the case
     with pytest.raises(AuthorityError) as raised:
-        await store.record_refusal(broken)
+        await store.record_intent(broken)
     assert raised.value.code == "internal"
-    assert await store.nonce_state(broken.nonce) is None
+    assert await store.nonce_state(broken.decision.nonce) is None
 
 
 async def test_a_blob_under_a_false_digest_is_refused(store: SqlStore) -> None:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the log needs of the world: LogStore, Witness, and the records that cross those lines.
+
+Records are plain frozen data. Every method may raise `ca.errors.Unavailable`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ca.audit import KeyAdded
+
+
+@dataclass(frozen=True, slots=True)
+class LogTree:
+    """The tree of the entries that have a position. `signed_root`: of its beginning; None where it is not that long."""
+
+    size: int
+    root: bytes
+    signed_root: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogCheckpoint:
+    """The newest checkpoint, a signed note (`ca.note`), and SHA-256 of the public key that alone may sign the next."""
+
+    key_sha256: bytes
+    size: int
+    note: bytes | None  # None: this key has not signed yet
+
+
+@dataclass(frozen=True, slots=True)
+class LogProof:
+    """Where an entry stands in the log, and the hashes that prove it to whoever has the checkpoint."""
+
+    index: int
+    entry: bytes
+    hashes: tuple[bytes, ...]
+    note: bytes
+
+
+class LogStore(Protocol):
+    """The log in the database. Each method is one transaction."""
+
+    async def sequence(self, limit: int) -> int:
+        """Give up to `limit` waiting entries their positions. How many; 0 where another replica is at it."""
+        ...
+
+    async def tree(self, signed: int) -> LogTree:
+        """The tree as it is committed, and what its first `signed` entries hash to."""
+        ...
+
+    async def checkpoint(self) -> LogCheckpoint | None:
+        """The newest; None if nobody ever signed one."""
+        ...
+
+    async def publish(self, checkpoint: LogCheckpoint) -> bool:
+        """Keep it if its key is the one that may sign and its tree the largest. The first key that comes may."""
+        ...
+
+    async def replace_key(self, key_sha256: bytes) -> None:
+        """Let the key with this digest sign from now on, and no other."""
+        ...
+
+    async def append_keys(self, keys: Sequence[KeyAdded]) -> None:
+        """Have the log tell of those that it has not told of."""
+        ...
+
+    async def tile(self, level: int, number: int, width: int) -> bytes | None:
+        """That many hashes of a tile; None where the published tree has not as many."""
+        ...
+
+    async def bundle(self, number: int, width: int) -> bytes | None:
+        """The entries of a level 0 tile, as `merkle.encode_bundle` has them; None likewise."""
+        ...
+
+    async def proof(self, serial: int) -> LogProof | None:
+        """Of the issuance of a certificate, in the published tree; None if it is not there (yet)."""
+        ...
+
+
+class Witness(Protocol):
+    """Remembers the last checkpoint that was signed here, beside the key and not in the database."""
+
+    async def last(self) -> bytes | None:
+        """The note; None if none was signed yet."""
+        ...
+
+    async def keep(self, note: bytes) -> None:
+        """Durably, instead of the one before."""
+        ...

@@ -133,6 +133,49 @@ async def test_an_upgrade_keeps_what_was_there(empty_database_url: str) -> None:
     assert answer.fetched_at == EPOCH + timedelta(seconds=5)
 
 
+BEFORE_NUMBERS = (
+    "INSERT INTO bundles (sha256) VALUES (:digest)",
+    (
+        "INSERT INTO decisions (id, refused, decided_at, nonce, nonce_expires, request_sha256, profile, spki_der, tee,"
+        " bundle_sha256, anchors_sha256, tcb_status, result_json) VALUES (1, 0, 1, :digest, 1, :digest, 'default',"
+        " :digest, 'tdx', :digest, :digest, 'UpToDate', '{}')"
+    ),
+    (
+        "INSERT INTO certificates (serial, decision_id, issuer_key_id, handle, tbs_sha256, not_before, not_after, state)"
+        " VALUES (:serial, 1, :digest, :digest, :digest, 1, 7000000, 'abandoned')"
+    ),
+    "INSERT INTO certificate_handles (serial, position, kind, handle) VALUES (:serial, 0, 'key', :other)",
+    "INSERT INTO revocations (handle, kind, revoked_at, cause) VALUES (:digest, 'certificate', 9000000, 'abandoned')",
+    "INSERT INTO revocations (handle, kind, revoked_at, cause) VALUES (:other, 'key', 8000000, 'abandoned')",
+)
+
+
+async def test_an_upgrade_numbers_revocations_and_dates_handles(empty_database_url: str) -> None:
+    def before(connection: Connection) -> None:
+        schema.migrate(connection, "0003")
+        values = {"serial": bytes(19) + b"\x05", "digest": b"d" * 32, "other": b"o" * 32}
+        for statement in BEFORE_NUMBERS:
+            used = {name: value for name, value in values.items() if f":{name}" in statement}
+            connection.execute(text(statement), used)
+
+    await on(empty_database_url, before)
+    await schema.upgrade(empty_database_url)
+    store = await SqlStore.open(empty_database_url)
+    found = await store.revocations_after(0, 10)
+    dependents = await store.dependents(b"o" * 32, EPOCH + timedelta(seconds=6), 20)
+    late = await store.dependents(b"o" * 32, EPOCH + timedelta(seconds=7), 20)
+    await store.close()
+    assert [(one.id, one.revocation.handle, one.revocation.revoked_at) for one in found] == [
+        (1, b"o" * 32, EPOCH + timedelta(seconds=8)),
+        (2, b"d" * 32, EPOCH + timedelta(seconds=9)),
+    ]
+    assert {
+        (one.revocation.reason, one.revocation.actor, one.revocation.note) for one in found
+    } == {("unspecified", "service", "abandoned")}
+    assert [one.serial for one in dependents.first] == [5]
+    assert (dependents.count, late.count) == (1, 0)
+
+
 async def test_a_newer_schema_is_refused_and_left_alone(empty_database_url: str) -> None:
     def to_the_future(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -43,6 +43,7 @@ from policies.capture import capture_policy
 from simulator import pcs
 from simulator.intel import FakeIntel
 from tests.authority_lab import NOW, Lab, make_csr, make_lab
+from tests.ocsp_lab import responder
 from tests.vendor_lab import Clock
 from verifiers import registry
 from verifiers.anchors import Anchor, Anchors
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from ca.issuance.ear import EarKey
+    from ca.issuance.ocsp import Responder
     from simulator.machine import Platform
     from simulator.pcs import FakePcs
 
@@ -114,6 +116,7 @@ class Service:
     pcs: FakePcs
     signer: CountingSigner
     ear_key: EarKey
+    responder: Responder
     session: aiohttp.ClientSession
     limits: DoorLimits
     stack: AsyncExitStack
@@ -310,6 +313,7 @@ class Service:
             "root_crl": {self.lab.root_key_id: self.lab.root_crl()}.get,
             "jwks": lambda: ear.jwks([self.ear_key.certificate], self.clock()),
             "check_ready": store.ping,
+            "responders": lambda: (self.responder,),
             "fetch_counters": endorser.counters,
         }
         return Doors(**given | changes)
@@ -378,6 +382,7 @@ async def open_service(
             pcs=vendor,
             signer=CountingSigner(lab),
             ear_key=lab.ear_key(),
+            responder=responder(lab),
             session=session,
             limits=limits,
             stack=stack,

@@ -22,12 +22,14 @@ from ca.app.anchors import simulated
 from ca.errors import ConfigurationError
 from ca.issuance import authority as authorities
 from ca.issuance.authority import RENEW_SERVICE, ServiceKind
+from ca.issuance.ocsp import Responder
 from ca.issuance.request import Assurance, Issuer
 from ca.signers.file import FileSigner
 from ca.signers.folder import Held, KeyFolder
 from verifiers.anchors import builtin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from ca.config import Config
@@ -47,6 +49,8 @@ class Keys:
     issuing_cas: tuple[Held, ...] = ()
     ear: tuple[Held, ...] = ()
     tls: tuple[Held, ...] = ()
+    ocsp: tuple[Held, ...] = ()
+    _responders: tuple[Responder, ...] = field(default=(), repr=False)
     _issuers: dict[x509.Certificate, Issuer] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -64,6 +68,21 @@ class Keys:
         self.issuing_cas = self.folder.issuing()
         self.ear = self.folder.service("ear")
         self.tls = self.folder.service("tls")
+        self.ocsp = self.folder.service("ocsp")
+        self._responders = tuple(
+            Responder.of(authority.certificate, held.certificate, held.key)
+            for authority in self.issuing_cas
+            for held in reversed(self.ocsp)
+            if signed(held, authority)
+        )
+
+    def responders(self, now: datetime) -> tuple[Responder, ...]:
+        """Who answers for the issuing CAs now; of one CA the one that ends last comes first."""
+        return tuple(
+            one
+            for one in self._responders
+            if one.certificate.not_valid_before_utc <= now <= one.certificate.not_valid_after_utc
+        )
 
     def issuer(self, held: Held) -> Issuer:
         """One issuing CA, linted; once, for every enrollment asks and a certificate does not change."""
@@ -92,28 +111,50 @@ class Keys:
         return FileSigner(held.key, held.certificate, self.root)
 
     async def renew_service(self, now: datetime) -> bool:
-        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did."""
-        held = self.current(now)
-        issuer, signer = self.issuer(held), self.signer(held)
+        """Make what is missing or near its end. Returns whether it did.
+
+        That is a TLS certificate and a signer of results by the issuing CA in force, and a responder of every issuing
+        CA that is valid.
+        """
         made = False
-        for name, kind, names in (
-            ("tls", ServiceKind.TLS, self.config.server.names),
-            ("ear", ServiceKind.EAR, ()),
-        ):
-            have = [one for one in self.folder.service(name) if one.valid(now)]
+        for name, kind, names, held, have in self._wanted(now):
             # Not below the issuing CA's own end: what is issued until then has a result that ends no later.
-            if have and have[-1].ends > min(now + RENEW_SERVICE, held.ends - timedelta(seconds=1)):
+            ends = max((one.ends for one in have if one.valid(now)), default=now)
+            if ends > min(now + RENEW_SERVICE, held.ends - timedelta(seconds=1)):
                 continue
             key = ec.generate_private_key(ec.SECP256R1())
             prepared = authorities.prepare_service(
-                kind, key.public_key(), names, issuer, now=now, entropy=secrets.token_bytes(16)
+                kind,
+                key.public_key(),
+                names,
+                self.issuer(held),
+                now=now,
+                entropy=secrets.token_bytes(16),
             )
-            signature = await signer.sign(prepared.tbs)
+            signature = await self.signer(held).sign(prepared.tbs)
             own = authorities.complete_service(prepared, signature)
             self.folder.add_service(name, key, own, held.certificate)
             made = True
         self.reload()
         return made
+
+    def _wanted(
+        self, now: datetime
+    ) -> Iterator[tuple[str, ServiceKind, Sequence[str], Held, Sequence[Held]]]:
+        """(name in the folder, kind, names, by which issuing CA, what there is of it already)."""
+        current, folder = self.current(now), self.folder
+        yield "tls", ServiceKind.TLS, self.config.server.names, current, folder.service("tls")
+        yield "ear", ServiceKind.EAR, (), current, folder.service("ear")
+        for authority in self.issuing_cas:
+            if authority.valid(now):
+                own = [held for held in folder.service("ocsp") if signed(held, authority)]
+                yield "ocsp", ServiceKind.OCSP, (), authority, own
+
+
+def signed(held: Held, authority: Held) -> bool:
+    """Whether a certificate of the service names this issuing CA's key as the one that signed it."""
+    named = held.certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    return named.key_identifier == key_id(authority.certificate)
 
 
 def authority_of(config: Config, root: x509.Certificate) -> authorities.Authority:

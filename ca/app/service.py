@@ -76,6 +76,7 @@ class Service:
             root_crl=self.root_crl,
             jwks=lambda: ear.jwks([held.certificate for held in self.keys.ear], clock()),
             check_ready=self.check_ready,
+            responders=lambda: self.keys.responders(clock()),
             fetch_counters=self.endorser.counters,
         )
 
@@ -117,8 +118,8 @@ class Service:
             self.keys.reload()
             if await self.keys.renew_service(now):
                 load_tls(tls, self.keys, now)
-            self.keys.folder.forget_service("tls", now)
-            self.keys.folder.forget_service("ear", now)
+            for kind in ("tls", "ear", "ocsp"):
+                self.keys.folder.forget_service(kind, now)
 
         async def abandon(now: datetime) -> None:
             for serial in await jobs.abandon_intents(self.store, now):

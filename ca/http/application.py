@@ -51,9 +51,14 @@ def _application(doors: Doors, on: On, listener: Listener) -> web.Application:
     application[DOCUMENT] = openapi.document_bytes()
     for route in routes:
         application.router.add_route(
-            route.method, route.path, _handler(doors, route), expect_handler=_read_on
+            route.method, _pattern(route), _handler(doors, route), expect_handler=_read_on
         )
     return application
+
+
+def _pattern(route: Route) -> str:
+    """The path as the router takes it: a variable ends at a slash, unless it says otherwise."""
+    return f"{route.path.removesuffix('}')}:.+}}" if route.tail else route.path
 
 
 async def _read_on(_request: web.Request) -> None:

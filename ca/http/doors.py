@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ca.authority import Authority
     from ca.http.metrics import FetchCounts
+    from ca.issuance.ocsp import Responder
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Doors:
         root_crl: DER of the root's newest CRL by its key id; None if it is not the root's.
         jwks: the JWK Set of the keys that sign attestation results.
         check_ready: raises an AuthorityError where the service cannot do its work.
+        responders: who answers OCSP questions now.
         fetch_counters: of the collateral cache.
         state: made here, shared by both applications.
     """
@@ -77,6 +79,7 @@ class Doors:
     fetch_counters: FetchCounts
     admin_trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     former_chain: Callable[[bytes], tuple[bytes, ...] | None] = _no_former_chain
+    responders: Callable[[], tuple[Responder, ...]] = tuple
     state: State = field(init=False)
 
     def __post_init__(self) -> None:

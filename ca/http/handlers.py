@@ -197,6 +197,19 @@ async def chain(request: web.Request) -> web.Response:
     )
 
 
+async def issuing_ca(request: web.Request) -> web.Response:
+    """The certificate of one issuing CA, in force or not."""
+    doors = request.app[DOORS]
+    wanted = _key_id_of(request)
+    found = doors.former_chain(wanted)
+    if found is None:
+        issuing = doors.authority.issuing()
+        found = issuing.signer.chain_der if issuing.issuer.key_id == wanted else None
+    if found is None:
+        raise NotFound("no issuing CA of this authority has this key id")
+    return web.Response(body=found[0], content_type="application/pkix-cert")
+
+
 async def certificate(request: web.Request) -> web.Response:
     """What is on record about a certificate that was issued."""
     doors = request.app[DOORS]

@@ -42,6 +42,15 @@ class EnrollmentOutcome(StrEnum):
     ERROR = "error"  # ours
 
 
+class OcspOutcome(StrEnum):
+    """How a question about certificates ended."""
+
+    ANSWERED = "answered"
+    MALFORMED = "malformed"
+    UNAUTHORIZED = "unauthorized"  # about certificates of others
+    TRY_LATER = "try-later"
+
+
 class Alarm(StrEnum):
     """What an operator must look at. Alert on any increase."""
 
@@ -110,11 +119,19 @@ class Metrics:
             ("kind",),
             registry=registry,
         )
+        self._questions = Counter(
+            "attestca_ocsp_questions",
+            "OCSP questions by outcome.",
+            ("outcome",),
+            registry=registry,
+        )
         self.nonces = Counter("attestca_nonces", "Nonces handed out.", registry=registry)
         self._codes: frozenset[str] = frozenset()
         self._routes: frozenset[str] = frozenset()
         for outcome in EnrollmentOutcome:
             self._enrollments.labels(outcome)
+        for said in OcspOutcome:
+            self._questions.labels(said)
         for kind in Alarm:
             self._alarms.labels(kind)
         for handle_kind in HandleKind:
@@ -147,6 +164,10 @@ class Metrics:
     def enrolled(self, outcome: EnrollmentOutcome) -> None:
         """One request for a certificate ended."""
         self._enrollments.labels(outcome).inc()
+
+    def ocsp(self, outcome: OcspOutcome) -> None:
+        """One OCSP question ended."""
+        self._questions.labels(outcome).inc()
 
     def alarm(self, kind: Alarm) -> None:
         """Something an operator must look at."""

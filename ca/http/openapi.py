@@ -32,6 +32,7 @@ _PATH_SCHEMAS: Final[dict[str, Json]] = {
     "issuer_key_id": {"type": "string", "pattern": "^[0-9a-f]{40}$"},
     "day": {"type": "string", "format": "date"},
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+    "request": {"type": "string", "pattern": "^[A-Za-z0-9+/]+={0,2}$", "maxLength": 5464},
     "version": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
 }
 _TAGS: Final = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ca.http import admin, export, handlers, revocations
+from ca.http import admin, export, handlers, ocsp, revocations
 from ca.http.metrics import CONTENT_TYPE as METRICS
 from ca.http.queries import (
     ActionQuery,
@@ -92,6 +92,7 @@ class Route:
         bodies: what is accepted; one of them. answers: by status; errors are problem documents and not listed.
         query: the model whose fields are the query parameters.
         cache: Cache-Control of a good answer. limited: takes from the caller's bucket.
+        tail: whether the last variable takes all that is left of the path, slashes too.
     """
 
     method: str
@@ -107,6 +108,7 @@ class Route:
     query: type[BaseModel] | None = None
     cache: str = "no-store"
     limited: bool = True
+    tail: bool = False
 
 
 def _json(model: type[BaseModel], status: int = 200) -> dict[int, tuple[Content, ...]]:
@@ -162,6 +164,35 @@ _PUBLIC: Final = (
         summary="The signed attestation result behind a certificate",
         answers=_raw("application/eat+jwt"),
         cache=_IMMUTABLE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/ca/{issuer_key_id}.cer",
+        name="issuing-ca",
+        handler=handlers.issuing_ca,
+        summary="The certificate of one issuing CA, in force or not (DER)",
+        answers=_raw("application/pkix-cert"),
+        cache=_IMMUTABLE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/ocsp/{request}",
+        name="ocsp",
+        handler=ocsp.asked_in_path,
+        summary="The status of certificates (RFC 6960); the request in base64",
+        answers=_raw(ocsp.RESPONSE),
+        may_sign=True,
+        tail=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/ocsp",
+        name="ask-ocsp",
+        handler=ocsp.asked_in_body,
+        summary="The status of certificates (RFC 6960)",
+        bodies=(Content(ocsp.REQUEST),),
+        answers=_raw(ocsp.RESPONSE),
+        may_sign=True,
     ),
     Route(
         method="GET",

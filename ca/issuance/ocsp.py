@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from ca.issuance.crl import Revoked
     from ca.issuance.ocsp_question import CertificateId, Question
 
 LIFETIME: Final = timedelta(hours=1)  # thisUpdate to nextUpdate
@@ -152,14 +153,6 @@ class _OcspResponse:
     content: Annotated[_ResponseBytes, asn1.Explicit(0)]
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
-    """A certificate is revoked since `at` (UTC)."""
-
-    at: datetime
-    reason: RevocationReason
-
-
 def answer(
     question: Question,
     responder: Responder,
@@ -225,7 +218,7 @@ def _status(serial: int, statuses: Mapping[int, Revoked | None]) -> _Status:
         return asn1.Variant(asn1.Null(), "good")
     said = revoked.reason is not RevocationReason.UNSPECIFIED  # RFC 5280, section 5.3.1
     info = _RevokedInfo(
-        at=asn1.GeneralizedTime(_seconds(revoked.at)),
+        at=asn1.GeneralizedTime(_seconds(revoked.since)),
         reason=[_enumerated(revoked.reason.code)] if said else None,
     )
     return asn1.Variant(info, "revoked")

@@ -7,6 +7,7 @@
     issuing-<key id>.key/.pem         issuing CAs; a key without certificate waits for `issuer install`
     tls-<key id>.key/.pem             the service's TLS certificates, each with the issuing CA behind it
     ear-<key id>.key/.pem             signers of attestation results, likewise
+    ocsp-<key id>.key/.pem            OCSP responders, likewise; each for the issuing CA that signed it
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
 
 Keys are encrypted PKCS#8. Nothing is ever overwritten: what is newer has another name, so a crash between two files
@@ -195,7 +196,7 @@ class KeyFolder:
         own: x509.Certificate,
         issuer: x509.Certificate,
     ) -> None:
-        """Keep a certificate of the service with its key; `kind` is "tls" or "ear".
+        """Keep a certificate of the service with its key; `kind` is "tls", "ear" or "ocsp".
 
         The issuing CA follows in the same file: a TLS server sends both, for clients have the root alone.
         """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from ca.http import admin_application, public_application
 from ca.http.routes import ROUTES, Access, On
 from ca.ports import CertificateQuery
 from ca.tokens import Scope
+from tests import ocsp_lab
 from tests.service_lab import open_service
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from ca.http.routes import Route
     from tests.service_lab import Reply, Service
 
-SIGNING = {("POST", "/v1/enrollments")}
+# A certificate, or what is said of one by a key that can sign nothing else.
+SIGNING = {("POST", "/v1/enrollments"), ("GET", "/v1/ocsp/{request}"), ("POST", "/v1/ocsp")}
+NO_QUESTION = base64.b64encode(b"\x30\x00").decode()
 AUTHORIZATIONS: tuple[dict[str, str], ...] = (
     {},
     {"Authorization": ""},
@@ -46,7 +50,8 @@ async def service(sqlite_url: str) -> AsyncIterator[Service]:
 def _path(service: Service, route: Route) -> str:
     """The template with values that exist."""
     key_id = service.lab.issuer.key_id.hex()
-    return route.path.format(serial="1234", issuer_key_id=key_id, name="demo", version=1)
+    values = {"serial": "1234", "issuer_key_id": key_id, "day": f"{service.clock():%Y-%m-%d}"}
+    return route.path.format(**values, name="demo", version=1, request=NO_QUESTION)
 
 
 async def _walk(
@@ -94,6 +99,8 @@ async def test_walked_by_nobody_nothing_is_signed_or_changed(service: Service) -
             for route, reply in await _walk(service, headers, body):
                 if route.on is On.ADMIN:
                     assert (reply.status, reply.code) == (401, "unauthorized"), route.name
+                elif route.name == "ocsp":
+                    assert ocsp_lab.status_of(reply.body) == "malformed_request"
                 elif route.may_sign:
                     assert reply.status in {400, 415}, route.name
     assert service.signer.asked == 0

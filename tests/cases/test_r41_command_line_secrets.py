@@ -52,7 +52,12 @@ def private_values(place: Place) -> Iterator[str]:
     folder = place.open()
     for name in ("nonce", "chip"):
         yield folder.secret(name).hex()
-    for held in (*folder.issuing(), *folder.service("tls"), *folder.service("ear")):
+    for held in (
+        *folder.issuing(),
+        *folder.service("tls"),
+        *folder.service("ear"),
+        *folder.service("ocsp"),
+    ):
         yield f"{held.key.private_numbers().private_value:x}"
         pem = held.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         yield pem.decode().splitlines()[1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from attestca_client.chain import spki
 from attestca_client.protocol import ca_id as client_ca_id
@@ -118,10 +119,10 @@ async def test_the_signer_holds_the_key_and_its_chain(place: Place) -> None:
 
 async def test_what_is_missing_is_made_once(place: Place) -> None:
     keys = place.open()
-    assert (keys.tls, keys.ear) == ((), ())
+    assert (keys.tls, keys.ear, keys.ocsp) == ((), (), ())
     assert await keys.renew_service(place.clock())
-    assert (len(keys.tls), len(keys.ear)) == (1, 1)
-    for held in (*keys.tls, *keys.ear):
+    assert (len(keys.tls), len(keys.ear), len(keys.ocsp)) == (1, 1, 1)
+    for held in (*keys.tls, *keys.ear, *keys.ocsp):
         held.certificate.verify_directly_issued_by(keys.current(place.clock()).certificate)
     names = keys.tls[0].certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == ["ca.example.org"]
@@ -151,7 +152,7 @@ async def test_renewed_eight_days_before_the_end_and_not_before(place: Place) ->
     due = keys.ear[0].ends - RENEW_SERVICE
     assert not await keys.renew_service(due - timedelta(seconds=1))
     assert await keys.renew_service(due)
-    assert (len(keys.tls), len(keys.ear)) == (2, 2)
+    assert (len(keys.tls), len(keys.ear), len(keys.ocsp)) == (2, 2, 2)
     assert keys.ear[-1].ends == due.replace(microsecond=0) + timedelta(days=30)
 
 
@@ -176,6 +177,64 @@ async def test_a_new_issuing_ca_signs_the_services_next_certificates(place: Plac
     assert await keys.renew_service(end - 5 * DAY)
     assert keys.ear[-1].certificate.issuer == keys.issuing_cas[-1].certificate.subject
     assert keys.ear[-1].ends > end
+
+
+# who answers OCSP
+
+
+async def test_every_issuing_ca_that_is_valid_has_a_responder_of_its_own(place: Place) -> None:
+    keys = place.open()
+    first = keys.current(place.clock())
+    assert keys.responders(place.clock()) == ()
+    await keys.renew_service(place.clock())
+    later = place.clock() + 60 * DAY
+    install_issuing(place.config, later)
+    keys.reload()
+    await keys.renew_service(later)
+    second = keys.current(later)
+    found = {one.issuer_key_id: one for one in keys.responders(later)}
+    assert found.keys() == {key_id(first.certificate), key_id(second.certificate)}
+    for held in (first, second):
+        responder = found[key_id(held.certificate)]
+        responder.certificate.verify_directly_issued_by(held.certificate)
+        assert responder.key.public_key() == responder.certificate.public_key()
+        usage = responder.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        assert list(usage.value) == [ExtendedKeyUsageOID.OCSP_SIGNING]
+    assert not await keys.renew_service(later)
+
+
+async def test_a_responder_is_never_asked_beyond_its_dates(place: Place) -> None:
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    (held,) = keys.ocsp
+    starts = held.certificate.not_valid_before_utc
+    for now, count in (
+        (starts - timedelta(seconds=1), 0),
+        (starts, 1),
+        (held.ends, 1),
+        (held.ends + timedelta(seconds=1), 0),
+    ):
+        assert len(keys.responders(now)) == count
+    due = held.ends - RENEW_SERVICE
+    await keys.renew_service(due)
+    newest, oldest = keys.responders(due)
+    assert newest.certificate.not_valid_after_utc > oldest.certificate.not_valid_after_utc
+    assert oldest.certificate == held.certificate
+
+
+async def test_a_responder_whose_issuing_ca_is_gone_answers_nobody(place: Place) -> None:
+    keys = place.open()
+    await keys.renew_service(place.clock())
+    (held,) = keys.issuing_cas
+    install_issuing(place.config, place.clock() + timedelta(minutes=1))
+    place.clock.now += timedelta(minutes=1)
+    for path in place.config.ca.directory.glob(f"issuing-{key_id(held.certificate).hex()[:16]}*"):
+        path.unlink()
+    keys.reload()
+    assert keys.responders(place.clock()) == ()
+    await keys.renew_service(place.clock())
+    (responder,) = keys.responders(place.clock())
+    assert responder.issuer_key_id == key_id(keys.current(place.clock()).certificate)
 
 
 # names of the authority

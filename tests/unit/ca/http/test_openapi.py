@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ca.http import admin_application, openapi, public_application
 from ca.http.routes import ROUTES, Access, On, Route
 from ca.tokens import Scope
 from simulator.pcs import TCB_INFO, Fault
+from tests.ocsp_lab import cert_id, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,12 +110,17 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
     await service.post(service.request(await service.nonce(), rtmr1=bytes(48)))
     await service.post(b"[]")
     key_id = service.lab.issuer.key_id.hex()
-    answers: dict[str, list[Reply]] = {"enroll": enrolled}
+    question = request(cert_id(service.lab.issuer.certificate, int(serial, 16)))
+    typed = {"Content-Type": "application/ocsp-request"}
+    asked = await service.send("POST", f"{service.public}/v1/ocsp", data=question, headers=typed)
+    answers: dict[str, list[Reply]] = {"enroll": enrolled, "ask-ocsp": [asked]}
     for name, path in (
         ("nonce", "/v1/nonce"),
         ("chain", "/v1/ca/chain"),
         ("certificate", f"/v1/certificates/{serial}"),
         ("ear", f"/v1/certificates/{serial}/ear"),
+        ("issuing-ca", f"/v1/ca/{key_id}.cer"),
+        ("ocsp", f"/v1/ocsp/{base64.b64encode(question).decode()}"),
         ("root-crl", f"/v1/crl/{service.lab.root_key_id.hex()}.crl"),
         ("crl", f"/v1/crl/{key_id}/2026-11-25.crl"),
         ("revocation-feed", "/v1/revocations"),

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ca.issuance import ocsp
-from ca.issuance.ocsp import LIFETIME, Revoked, responder_for
+from ca.issuance.crl import Revoked
+from ca.issuance.ocsp import LIFETIME, responder_for
 from ca.issuance.ocsp_question import MAX_CERTIFICATES, parse
 from ca.issuance.reasons import RevocationReason
 from tests import ocsp_lab
@@ -100,7 +101,7 @@ def test_revoked(reason: RevocationReason) -> None:
     certificate, der = asked(hashes.SHA256())
     at = NOW - timedelta(minutes=5, microseconds=1)
     found = library.load_der_ocsp_response(
-        answered(der, {certificate.serial_number: Revoked(at, reason)})
+        answered(der, {certificate.serial_number: Revoked(certificate.serial_number, at, reason)})
     )
     assert found.certificate_status is library.OCSPCertStatus.REVOKED
     assert found.revocation_time_utc == NOW - timedelta(minutes=5, seconds=1)
@@ -135,7 +136,9 @@ def test_an_answer_ends_with_the_responder() -> None:
         assert library.load_der_ocsp_response(answered(der, {}, now)).next_update_utc == expected
 
 
-statuses = st.none() | st.builds(Revoked, utc(1970, 2120), st.sampled_from(RevocationReason))
+statuses = st.none() | st.builds(
+    Revoked, st.just(1), utc(1970, 2120), st.sampled_from(RevocationReason)
+)
 known = st.dictionaries(st.integers(1, 5), statuses)
 wanted = st.lists(
     st.tuples(st.sampled_from(ocsp_lab.HASHES), st.integers(-1, 6)),
@@ -156,7 +159,7 @@ def test_several_in_one_message(
         assert (one.serial, one.this_update) == (serial, now.replace(microsecond=0))
         revoked = on_record.get(serial)
         if revoked is not None:
-            assert (one.status, one.revoked_at) == ("revoked", revoked.at.replace(microsecond=0))
+            assert (one.status, one.revoked_at) == ("revoked", revoked.since.replace(microsecond=0))
         else:
             assert one.status == ("good" if serial in on_record else "unknown")
 

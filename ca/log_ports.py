@@ -46,6 +46,10 @@ class LogProof:
 class LogStore(Protocol):
     """The log in the database. Each method is one transaction."""
 
+    async def pending(self) -> bool:
+        """Whether an entry waits for its position, or the tree for a checkpoint."""
+        ...
+
     async def sequence(self, limit: int) -> int:
         """Give up to `limit` waiting entries their positions. How many; 0 where another replica is at it."""
         ...

@@ -2,7 +2,7 @@
 """Files that must not be lost, half written or read by others.
 
 A file appears whole or not at all, with mode 0600 from its first byte, and never replaces another: what is written once
-(a root, a key) stays. Who needs a newer one takes a new name.
+(a root, a key) stays. Who needs a newer one takes a new name; `replace` is for what only the newest counts of.
 """
 
 from __future__ import annotations
@@ -40,6 +40,20 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
     finally:
         Path(name).unlink()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write `path` instead of what was there, durably: the old bytes or the new. Raises ConfigurationError."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read(path: Path) -> bytes:

@@ -65,9 +65,12 @@ def append_keys(connection: Connection, keys: Iterable[audit.KeyAdded]) -> None:
 # the sequencer
 
 
-def waiting(connection: Connection) -> bool:
-    """Whether there is anything without a position."""
-    return connection.execute(select(_OUTBOX.id).limit(1)).first() is not None
+def pending(connection: Connection) -> bool:
+    """See `ca.log_ports.LogStore`. Reads only: the one writer of SQLite is not asked again and again for nothing."""
+    if connection.execute(select(_OUTBOX.id).limit(1)).first() is not None:
+        return True
+    newest = checkpoint(connection)
+    return newest is None or newest.note is None or newest.size < _size(connection)
 
 
 def sequence(connection: Connection, limit: int) -> int:

@@ -22,10 +22,10 @@ class SqlLog:
     def __init__(self, database: Database) -> None:
         self._database: Final = database
 
+    async def pending(self) -> bool:
+        return await self._database.read(log.pending)
+
     async def sequence(self, limit: int) -> int:
-        # Reading first: the one writer of SQLite is not asked several times a second for nothing.
-        if not await self._database.read(log.waiting):
-            return 0
         return await self._database.write(log.sequence, limit)
 
     async def tree(self, signed: int) -> LogTree:

@@ -154,16 +154,15 @@ def _key_of(file: str) -> str:
         load_pem_public_key,
     )
 
-    data = read_input(file)
+    data, spki = read_input(file), PublicFormat.SubjectPublicKeyInfo
     try:
         if b"-BEGIN CERTIFICATE-" in data:
-            key = x509.load_pem_x509_certificate(data).public_key()
-        else:
-            key = load_pem_public_key(data)
+            certificate = x509.load_pem_x509_certificate(data)
+            data = certificate.public_key().public_bytes(Encoding.PEM, spki)
+        key = load_pem_public_key(data)
     except ValueError as error:
         raise UnreadableError(f"{file}: neither a public key nor a certificate in PEM") from error
-    spki_der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(spki_der).decode()
+    return base64.b64encode(key.public_bytes(Encoding.DER, spki)).decode()
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, str]:

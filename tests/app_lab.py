@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import jsonschema
 from aiohttp import web
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from attestca_client.protocol import binding
@@ -33,7 +34,7 @@ from ca.config import Config
 from ca.http import admin_application, openapi, public_application, runner
 from ca.issuance import csr
 from ca.issuance.authority import Authority
-from ca.issuance.request import Assurance
+from ca.issuance.request import Assurance, shard_of, shard_url
 from ca.ports import OperatorAction, TokenRecord
 from ca.signers import file
 from ca.signers.folder import KeyFolder
@@ -117,6 +118,14 @@ class App:
 
     async def get(self, path: str) -> Reply:
         return await self.send("GET", self.public + path)
+
+    async def crl(
+        self, issuer_key_id: bytes, not_after: datetime
+    ) -> x509.CertificateRevocationList:
+        """What is served for certificates of that issuing CA that end then."""
+        reply = await self.get(shard_url("", issuer_key_id, shard_of(not_after)))
+        assert reply.status == 200, reply.body
+        return x509.load_der_x509_crl(reply.body)
 
     async def nonce(self) -> bytes:
         return base64.b64decode((await self.get("/v1/nonce")).json()["nonce"])

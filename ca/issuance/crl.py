@@ -6,8 +6,8 @@ revoked, and nothing else. A certificate names the URL of its shard as its distr
 same URL in a critical issuing distribution point, so nobody takes the list of another day for an answer. Each shard is
 complete for its certificates: no deltas, no partition by reason or kind, no indirect lists.
 
-A shard is there before a certificate can name it (`SHARDS_AHEAD`), however empty, and is signed anew for a day after its
-last certificate ended (RFC 5280, section 3.3); then it goes as a whole, so no entry is ever taken out of a list.
+A shard is there before a certificate can name it (`SHARDS_AHEAD`), however empty, and is signed anew for a day after
+its last certificate ended (RFC 5280, section 3.3); then it goes as a whole, so no entry is ever taken out of a list.
 
 Entries have a reason code, unless unspecified (section 5.3.1), and no other extension. Written here and not with the
 library's builder, whose cost grows with the square of the entries.
@@ -55,7 +55,7 @@ class Revoked:
 @asn1.sequence
 class _Extension:
     oid: x509.ObjectIdentifier
-    critical: Annotated[bool, asn1.Default(False)]
+    critical: Annotated[bool, asn1.Default(value=False)]
     value: bytes
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An issuer's certificates are on as many CRLs as there are days on which they end; its numbers rise over all of them."""
+"""CRLs by issuer and by the day on which certificates end; the numbers of one issuer rise over all of its lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

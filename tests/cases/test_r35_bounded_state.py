@@ -88,7 +88,7 @@ CANARY = "label-of-a-client"
 
 async def _be_creative(service: Service) -> None:
     """Everything that a client can choose."""
-    for path in (f"/{CANARY}", f"/v1/certificates/{CANARY}", f"/v1/crl/{CANARY}.crl"):
+    for path in (f"/{CANARY}", f"/v1/certificates/{CANARY}", f"/v1/crl/{CANARY}/{CANARY}.crl"):
         await service.get(path)
         await service.get(f"{path}?{CANARY}={CANARY}")
     await service.send(CANARY.upper().replace("-", ""), service.public + "/v1/nonce")

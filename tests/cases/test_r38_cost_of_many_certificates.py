@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from ca.issuance.crl import Revoked
 from ca.ports import CertificateQuery, Outcome
 from ca.store import schema
 from ca.store.engines import SqliteEngine
@@ -133,6 +134,7 @@ async def crowded(store: SqlStore) -> tuple[SqlStore, Plans]:
 
 
 EARLY = datetime(1970, 1, 1, microsecond=20, tzinfo=UTC)  # a few of the rows of `fill` are older
+TODAY = records.NOW.date()
 CALLS: dict[str, Callable[[SqlStore], Awaitable[object]]] = {
     "start": lambda s: schema.check(s._database),
     "nonce_state": lambda s: s.nonce_state(b"unknown"),
@@ -146,15 +148,17 @@ CALLS: dict[str, Callable[[SqlStore], Awaitable[object]]] = {
     "older refusals": lambda s: s.refusals(10, 5000),
     "forget_nonces": lambda s: s.forget_nonces(EARLY),
     "expire_refusals": lambda s: s.expire_refusals(EARLY),
-    "revoked_serials": lambda s: s.revoked_serials(records.ISSUER, records.NOW),
-    "latest_crl": lambda s: s.latest_crl(records.ISSUER),
+    "crl_state": lambda s: s.crl_state(records.ISSUER, TODAY, TODAY + timedelta(days=8)),
+    "revoked_on": lambda s: s.revoked_on(records.ISSUER, TODAY),
+    "crl": lambda s: s.crl(records.ISSUER, TODAY),
+    "publish_crls": lambda s: s.publish_crls([records.crl(1)], 0),
+    "forget_crls": lambda s: s.forget_crls(TODAY),
     "revocations": lambda s: s.revocations(10, None),
     "older revocations": lambda s: s.revocations(10, 4),
     "newer revocations": lambda s: s.revocations_after(2, 10),
     "revocations_of": lambda s: s.revocations_of(4),
     "dependents": lambda s: s.dependents((4).to_bytes(32, "big"), records.NOW, 20),
     "revoke": lambda s: s.revoke(records.revocation(records.digest("x")), records.ACTION),
-    "next_crl_number": lambda s: s.next_crl_number(records.ISSUER),
     "policies": lambda s: s.policies(active_only=True),
     "ping": lambda s: s.ping(),
 }
@@ -187,7 +191,9 @@ async def test_a_revocation_is_one_row(crowded: tuple[SqlStore, Plans]) -> None:
     later = records.NOW + timedelta(seconds=1)
     plans.taken.clear()
     assert await store.abandon_intents(later, later) == (intent.serial,)
-    assert (intent.serial, later) in await store.revoked_serials(records.ISSUER, later)
+    assert Revoked(intent.serial, later) in await store.revoked_on(
+        records.ISSUER, intent.not_after.date()
+    )
     assert plans.walks() == []
     found = await store.certificate(intent.serial)
     assert found is not None

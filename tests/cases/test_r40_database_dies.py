@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from ca.errors import IntentClosed, NonceUsed, Unavailable
+from ca.issuance.crl import Revoked
 from ca.ports import CertificateQuery, Outcome
 from ca.store.sql import SqlStore
 from tests import records
@@ -98,7 +99,8 @@ async def check_after(url: str, last: str) -> None:
         if not issued:
             with pytest.raises(IntentClosed):
                 await store.record_certificate(1, b"a signature that came late", "ear")
-            assert await store.revoked_serials(records.ISSUER, LATER) == ((1, LATER),)
+            day = found.not_after.date()
+            assert await store.revoked_on(records.ISSUER, day) == (Revoked(1, LATER),)
     await store.close()
 
 

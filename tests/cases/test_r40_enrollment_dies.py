@@ -126,7 +126,7 @@ async def test_an_intent_without_certificate_is_closed_and_never_signed_again(
     (closed,) = await reopened(app)
     assert (closed.serial, closed.outcome, closed.der) == (intent.serial, Outcome.ABANDONED, None)
     problem_of(await app.post(body), 409, "nonce-used")
-    crl = x509.load_der_x509_crl((await app.get(f"/v1/crl/{intent.issuer_key_id.hex()}.crl")).body)
+    crl = await app.crl(intent.issuer_key_id, intent.not_after)
     assert [entry.serial_number for entry in crl] == [intent.serial]
     assert (await app.enroll()).status == 201
 

@@ -94,6 +94,7 @@ async def _public_mischief(service: Service) -> list[Reply]:
             f"/{QUOTED}",
             f"/v1/certificates/{QUOTED}",
             f"/v1/crl/{QUOTED}.crl",
+            f"/v1/crl/{'0' * 40}/{QUOTED}.crl",
         )
     ]
     replies += [

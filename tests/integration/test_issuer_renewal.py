@@ -89,9 +89,7 @@ async def test_under_load_with_overlap(app_on_both: App) -> None:
     assert verified(app, after) == generations[1]
     # each keeps its list, and the root has a new one
     for held in (old, new):
-        crl = x509.load_der_x509_crl(
-            (await app.get(f"/v1/crl/{key_id(held.certificate).hex()}.crl")).body
-        )
+        crl = await app.crl(key_id(held.certificate), app.clock())
         assert crl.issuer == held.certificate.subject
     # results of before verify still, with a key that is still published
     published = jwt.PyJWKSet.from_dict((await app.get("/.well-known/jwks.json")).json())

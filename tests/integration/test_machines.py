@@ -86,9 +86,13 @@ async def test_authoritys_own_certificates_are_clean(app: App) -> None:
         container = loader.load_certificate(certificate.public_bytes(Encoding.DER), "own")
         assert findings(container, CERTIFICATE_VALIDATOR) == []
     lists = loader.RFC5280CertificateListDocumentLoader()
-    for certificate in own[:2]:
-        key_id = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        reply = await app.get(f"/v1/crl/{key_id.digest.hex()}.crl")
+    for certificate in own[
+        1:
+    ]:  # the list of the root, and those of the days on which the others end
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        (name,) = points[0].full_name or []
+        reply = await app.get(str(name.value).removeprefix(app.config.server.public_url))
+        assert reply.status == 200
         assert findings(lists.load_document(reply.body, "list"), CRL_VALIDATOR) == []
 
 

@@ -17,11 +17,13 @@ from pydantic import SecretStr
 from ca.app.keys import key_id
 from ca.app.service import clock, load_tls, opened
 from ca.errors import ConfigurationError, Unavailable
+from ca.issuance import crl
 from policies.floors import builtin_floors
 from tests import records
 from tests.app_lab import install_issuing
 
 if TYPE_CHECKING:
+    from datetime import date
     from pathlib import Path
 
     from tests.app_lab import App
@@ -53,25 +55,45 @@ async def test_chain_is_that_of_the_issuing_ca_in_force(app: App) -> None:
 
 
 async def test_lists_of_the_issuing_ca_the_root_and_nobody_else(app: App) -> None:
-    service = app.service
-    for certificate in (service.keys.issuing_cas[0].certificate, service.keys.root):
-        der = await service.crl(key_id(certificate).hex())
-        assert der is not None
-        assert x509.load_der_x509_crl(der).issuer == certificate.subject
-    assert await service.crl("00" * 20) is None
+    (issuing,) = app.service.keys.issuing_cas
+    root = app.service.keys.root
+    der = app.service.root_crl(key_id(root))
+    assert x509.load_der_x509_crl(der or b"").issuer == root.subject
+    for foreign in (key_id(issuing.certificate), bytes(20)):
+        assert app.service.root_crl(foreign) is None
+    today = app.clock().date()
+    for certificate in (issuing.certificate, *(held.certificate for held in app.service.keys.tls)):
+        day = min(certificate.not_valid_after_utc, app.clock() + crl.SHARDS_AHEAD).date()
+        found = await crl_of(app, issuing.certificate, day)
+        assert found.issuer == issuing.certificate.subject
+    assert await app.service.store.crl(bytes(20), today) is None
+    assert await app.service.store.crl(key_id(root), today) is None
 
 
-async def test_the_list_of_an_issuing_ca_that_has_ended_is_served_and_not_renewed(app: App) -> None:
+async def test_the_lists_of_an_issuing_ca_that_has_ended_are_served_and_not_renewed(
+    app: App,
+) -> None:
     (old,) = app.service.keys.issuing_cas
     app.clock.advance(days=80)
     install_issuing(app.config, app.clock())
     await app.run_job("certificates")
-    last = await app.service.crl(key_id(old.certificate).hex())
-    app.clock.advance(days=20)
-    await app.run_job("certificates")
-    assert await app.service.crl(key_id(old.certificate).hex()) == last
-    newer = await app.service.crl(key_id(app.service.keys.issuing_cas[-1].certificate).hex())
-    assert x509.load_der_x509_crl(newer or b"").last_update_utc == app.clock()
+    last = await crl_of(app, old.certificate, old.ends.date())
+    app.clock.advance(days=11)
+    assert app.clock() > old.ends
+    for job in ("certificates", "retention"):
+        await app.run_job(job)
+    assert await crl_of(app, old.certificate, old.ends.date()) == last
+    new = app.service.keys.issuing_cas[-1].certificate
+    assert (await crl_of(app, new, old.ends.date())).last_update_utc == app.clock()
+    app.clock.advance(days=1)
+    await app.run_job("retention")
+    assert await app.service.store.crl(key_id(old.certificate), old.ends.date()) is None
+
+
+async def crl_of(app: App, issuing: x509.Certificate, day: date) -> x509.CertificateRevocationList:
+    record = await app.service.store.crl(key_id(issuing), day)
+    assert record is not None
+    return x509.load_der_x509_crl(record.der)
 
 
 async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
@@ -84,7 +106,8 @@ async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
 async def test_every_job_goes_through_twice(app: App) -> None:
     todo = app.service.jobs(app.tls)
     names = [job.name for job in todo]
-    assert names == ["floors", "abandoned-intents", "certificates", "retention", "collateral"]
+    assert names[:2] == ["floors", "minimums"]
+    assert names[2:] == ["abandoned-intents", "certificates", "retention", "collateral"]
     for _ in range(2):
         for job in todo:
             await job.run(app.clock())
@@ -119,8 +142,8 @@ async def test_a_serial_that_is_abandoned_is_in_the_list_of_the_same_turn(app: A
     later = app.clock() + timedelta(minutes=5, seconds=1)
     for job in app.service.jobs(app.tls):
         await job.run(later)
-    crl = x509.load_der_x509_crl(await app.service.crl(key_id(held.certificate).hex()) or b"")
-    assert [entry.serial_number for entry in crl] == [intent.serial]
+    found = await crl_of(app, held.certificate, intent.not_after.date())
+    assert [entry.serial_number for entry in found] == [intent.serial]
 
 
 async def test_new_tls_certificate_from_the_next_handshake_on(app: App) -> None:
@@ -159,7 +182,8 @@ async def test_floors_that_are_broken_or_of_before_end_the_start(
     app: App, tmp_path: Path, *, broken: bool
 ) -> None:
     """R-51; this start has logged which are in force."""
-    (action,) = [one for one in await app.service.store.actions(99, None) if one.actor == "service"]
+    actions = [one for one in await app.service.store.actions(99, None) if one.actor == "service"]
+    (action,) = [one for one in actions if one.target.startswith("amd-floors")]
     assert action.target == f"amd-floors@{builtin_floors().file.version}"
     file = tmp_path / "floors.yaml"
     text = builtin_floors().text.decode()

@@ -116,10 +116,10 @@ async def test_the_service_goes_over_while_it_runs(ceremony: Ceremony) -> None:
         assert chain == [new, service.keys.root]
         assert service.authority.issuing().issuer.certificate == new
         for issuer in (old.certificate, new):
-            der = await service.crl(key_id(issuer).hex())
-            assert der is not None
-            assert x509.load_der_x509_crl(der).issuer == issuer.subject
-        root_crl = await service.crl(key_id(service.keys.root).hex())
+            record = await service.store.crl(key_id(issuer), now.date())
+            assert record is not None
+            assert x509.load_der_x509_crl(record.der).issuer == issuer.subject
+        root_crl = service.root_crl(key_id(service.keys.root))
         assert root_crl == ceremony.place.open().root_crl()
 
 

@@ -45,7 +45,7 @@ async def fill(store: SqlStore) -> None:
     refused = records.decision(policy_name=None, policy_sha256=None, evaluations={"line": 20})
     await store.record_refusal(refused)
     await store.add_token(records.token(last_used_at=records.NOW), records.ACTION)
-    await store.add_crl(records.crl(41))
+    await store.publish_crls([records.crl(41)], 0)
     answer = CachedResponse(
         "https://vendor.example/x", 200, b"\n\r\x00", (("a", "b"),), records.NOW
     )
@@ -92,8 +92,9 @@ async def test_every_row_of_every_table(restored: SqlStore, store: SqlStore) -> 
     before = await store._database.read(everything)
     after = await restored._database.read(everything)
     assert all(before[name] for name in before if name != "restorations")
-    assert before.pop("crls")
-    assert after.pop("crls") == []
+    for name in ("crls", "crl_series"):
+        assert before.pop(name)
+        assert after.pop(name) == []
     assert before.pop("restorations") == []
     assert len(after.pop("restorations")) == 1
     assert after == before
@@ -130,29 +131,34 @@ async def test_nonces_of_the_lost_time_are_refused(restored: SqlStore, store: Sq
     await restored.record_refusal(after)
 
 
+async def floor_of(store: SqlStore, issuer: bytes = records.ISSUER) -> int:
+    today = records.NOW.date()
+    return (await store.crl_state(issuer, today, today)).floor
+
+
 async def test_crl_numbers_go_on_above_all_that_were_used(
     restored: SqlStore, store: SqlStore
 ) -> None:
     for number in range(42, 60):  # signed after the backup, lost with the database
-        assert await store.add_crl(records.crl(number))
-    assert await restored.latest_crl(records.ISSUER) is None
-    assert not await restored.add_crl(records.crl(60))
-    number = await restored.next_crl_number(records.ISSUER)
-    assert number > 60
-    assert await restored.add_crl(records.crl(number))
-    assert await restored.next_crl_number(records.ISSUER) == number + 1
-    assert await restored.next_crl_number(b"another issuer") == number
+        assert await store.publish_crls([records.crl(number)], number - 1)
+    assert await restored.crl(records.ISSUER, records.NOW.date()) is None
+    assert not await restored.publish_crls([records.crl(60)], 0)
+    floor = await floor_of(restored)
+    assert floor >= 60
+    assert floor == await floor_of(restored, b"another issuer")
+    assert not await restored.publish_crls([records.crl(floor)], 0)
+    assert await restored.publish_crls([records.crl(floor + 1)], 0)
 
 
 async def test_a_second_restore_of_the_same_backup_goes_higher(
     restored: SqlStore, saved: Path, tmp_path: Path
 ) -> None:
-    used = await restored.next_crl_number(records.ISSUER)
+    used = await floor_of(restored)
     again = f"sqlite:///{tmp_path}/again.db"
     await restore(saved, again, LATER + timedelta(milliseconds=1))
     second = await SqlStore.open(again)
     try:
-        assert await second.next_crl_number(records.ISSUER) > used
+        assert await floor_of(second) > used
     finally:
         await second.close()
 
@@ -160,13 +166,14 @@ async def test_a_second_restore_of_the_same_backup_goes_higher(
 async def test_a_backup_of_a_restored_database_keeps_its_floor(
     restored: SqlStore, other_url: str, tmp_path: Path
 ) -> None:
-    floor = await restored.next_crl_number(records.ISSUER)
+    floor = await floor_of(restored)
+    assert await restored.publish_crls([records.crl(floor + 5)], 0)
     await backup(other_url, tmp_path / "second.zip", LATER)
     url = f"sqlite:///{tmp_path}/second.db"
     await restore(tmp_path / "second.zip", url, records.NOW)  # a clock that went back
     second = await SqlStore.open(url)
     try:
-        assert await second.next_crl_number(records.ISSUER) == floor
+        assert await floor_of(second) == floor + 5
     finally:
         await second.close()
 

@@ -26,7 +26,9 @@ BAD, GOOD = records.digest("bad"), records.digest("good")
 BOTH = (("measurement", GOOD), ("measurement", BAD))
 
 
-async def revoke(store: SqlStore, handle: bytes, at: datetime = records.NOW, **fields: object) -> None:
+async def revoke(
+    store: SqlStore, handle: bytes, at: datetime = records.NOW, **fields: object
+) -> None:
     await store.revoke(records.revocation(handle, revoked_at=at, **fields), records.ACTION)
 
 
@@ -45,9 +47,7 @@ async def test_one_handle_revokes_all_that_depend_on_it(store: SqlStore) -> None
     await store.record_intent(
         records.intent(serial=8, not_after=MIDNIGHT, issuer_key_id=OTHER, handles=BOTH)
     )
-    await store.record_intent(
-        records.intent(serial=9, not_after=MIDNIGHT - SECOND, handles=BOTH)
-    )
+    await store.record_intent(records.intent(serial=9, not_after=MIDNIGHT - SECOND, handles=BOTH))
     assert await counts(store) == {}
     assert await store.revoked_on(records.ISSUER, TODAY) == ()
 

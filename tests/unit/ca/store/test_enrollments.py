@@ -20,6 +20,7 @@ from ca.errors import (
     NotFound,
     PolicyChanged,
 )
+from ca.issuance.crl import Revoked
 from ca.ports import Blob, CertificateQuery, NonceState, Outcome, PolicyState, Store
 from tests import records
 
@@ -256,7 +257,8 @@ async def test_abandoned_means_revoked_and_never_issued(store: SqlStore) -> None
     state = await store.nonce_state(old.decision.nonce)
     assert state is not None
     assert state.outcome is Outcome.ABANDONED
-    assert await store.revoked_serials(records.ISSUER, later) == ((old.serial, later),)
+    day = old.not_after.date()
+    assert await store.revoked_on(records.ISSUER, day) == (Revoked(old.serial, later),)
     await store.record_certificate(young.serial, b"der", "ear")
 
 

@@ -68,7 +68,7 @@ class _Requests(core.SequenceOf):  # type: ignore[misc] # likewise
 class _TbsRequest(core.Sequence):  # type: ignore[misc] # likewise
     _fields: ClassVar = [
         ("version", core.Integer, {"explicit": 0, "default": 0}),
-        ("requestor", x509.GeneralName, {"explicit": 1, "optional": True}),
+        ("requester", x509.GeneralName, {"explicit": 1, "optional": True}),
         ("requests", _Requests),
         ("extensions", _Extensions, {"explicit": 2, "optional": True}),
     ]
@@ -115,7 +115,7 @@ def request(
     *ids: Any,  # noqa: ANN401 - of `cert_id`
     extensions: Sequence[dict[str, Any]] = (),
     single: Sequence[dict[str, Any]] = (),
-    requestor: Any = None,  # noqa: ANN401 - a GeneralName of asn1crypto
+    requester: Any = None,  # noqa: ANN401 - a GeneralName of asn1crypto
     signature: dict[str, Any] | None = None,
     version: int = 0,
 ) -> bytes:
@@ -124,8 +124,8 @@ def request(
     if single:
         requests[0]["extensions"] = list(single)
     content: dict[str, Any] = {"version": version, "requests": requests}
-    if requestor is not None:
-        content["requestor"] = requestor
+    if requester is not None:
+        content["requester"] = requester
     if extensions:
         content["extensions"] = list(extensions)
     whole = {"content": content} | ({} if signature is None else {"signature": signature})

@@ -57,7 +57,7 @@ class _Request:
 @asn1.sequence
 class _TbsRequest:
     version: Annotated[int | None, asn1.Explicit(0)]  # v1 in DER is absent; some write it
-    requestor: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
+    requester: Annotated[list[asn1.TLV] | None, asn1.Implicit(1)]
     requests: Annotated[list[_Request], asn1.Size(1, MAX_CERTIFICATES)]
     extensions: Annotated[list[Extension] | None, asn1.Explicit(2)]
 

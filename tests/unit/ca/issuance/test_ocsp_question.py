@@ -78,7 +78,7 @@ def _with(**members: Any) -> bytes:  # noqa: ANN401 - of `ocsp_lab.request`
     ],
 )
 def test_who_asks_is_read_past(name: names.GeneralName) -> None:
-    assert parse(_with(requestor=name)) == parse(_with())
+    assert parse(_with(requester=name)) == parse(_with())
 
 
 def test_a_signature_is_read_past() -> None:

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that know nothing of us ask for the status of certificates: each takes the one that is good and refuses
+the one that is revoked.
+
+The service is a running one; the address in its certificates leads nowhere here, so every program is told another.
+Each test skips with one visible notice where its program is not installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp as library
+from pkilint import loader, pkix, validation
+from pkilint.pkix import extension, name
+from pkilint.pkix import ocsp as pkilint_ocsp
+
+from attestca_client.protocol import certificate_handle
+from ca.http import public_application
+from ca.issuance.reasons import RevocationReason
+from tests import ocsp_lab, records
+from tests.service_lab import leaf_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.app_lab import App
+
+
+CURLE_SSL_INVALIDCERTSTATUS = 91
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A service, and files of PEM: root, issuing, chain; good and revoked with their keys."""
+
+    app: App
+    url: str
+    folder: Path
+    good: x509.Certificate
+    revoked: x509.Certificate
+    issuing: x509.Certificate
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+@pytest.fixture
+async def scene(app: App, tmp_path: Path) -> Scene:
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    good, revoked = [leaf_of(await app.enroll(key=key)) for key in keys]
+    issuing = app.service.keys.current(app.clock()).certificate
+    issuer_key_id = app.service.authority.issuing().issuer.key_id
+    await app.service.store.revoke(
+        records.revocation(
+            certificate_handle(issuer_key_id, revoked.serial_number),
+            revoked_at=app.clock(),
+            reason=RevocationReason.KEY_COMPROMISE,
+        ),
+        records.ACTION,
+    )
+    root = app.service.keys.root
+    for label, certificates in {
+        "root": (root,),
+        "issuing": (issuing,),
+        "chain": (issuing, root),
+        "good": (good,),
+        "revoked": (revoked,),
+    }.items():
+        pem = b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
+        (tmp_path / label).write_bytes(pem)
+    for label, key in zip(("good.key", "revoked.key"), keys, strict=True):
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (tmp_path / label).write_bytes(pem)
+    base = await app._listen(public_application(app.doors), None)
+    return Scene(app, f"{base}/v1/ocsp", tmp_path, good, revoked, issuing)
+
+
+def need(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed: it has asked nothing about our certificates")
+    return found
+
+
+async def run(*words: str) -> tuple[int, str]:
+    """Exit code and all that was printed."""
+    done = await asyncio.to_thread(
+        subprocess.run, words, check=False, capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+# OpenSSL
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384"])
+@pytest.mark.parametrize("nonce", ["-nonce", "-no_nonce"])
+async def test_openssl_asks_about_both_in_one_request(
+    scene: Scene, algorithm: str, nonce: str
+) -> None:
+    code, text = await run(
+        need("openssl"), "ocsp", f"-{algorithm}", "-issuer", scene.path("issuing"),
+        "-cert", scene.path("good"), f"-{algorithm}", "-cert", scene.path("revoked"),
+        "-url", scene.url, nonce, "-CAfile", scene.path("root"), "-verify_other", scene.path("issuing"),
+    )  # fmt: skip
+    assert code == 0, text
+    assert "Response verify OK" in text
+    assert f"{scene.path('good')}: good" in text
+    assert f"{scene.path('revoked')}: revoked" in text
+    assert "Reason: keyCompromise" in text
+    assert "WARNING" not in text  # of a nonce that did not come back
+
+
+async def test_openssl_asks_over_tls(scene: Scene) -> None:
+    url = f"{scene.app.public}/v1/ocsp"
+    code, text = await run(
+        need("openssl"), "ocsp", "-issuer", scene.path("issuing"), "-cert", scene.path("good"),
+        "-url", url, "-CAfile", scene.path("root"), "-verify_other", scene.path("issuing"),
+    )  # fmt: skip
+    assert code == 0, text
+    assert "Response verify OK" in text
+    assert f"{scene.path('good')}: good" in text
+
+
+async def test_openssl_asks_about_a_certificate_that_was_never_issued(scene: Scene) -> None:
+    code, text = await run(
+        need("openssl"), "ocsp", "-issuer", scene.path("issuing"), "-serial", "0x4711",
+        "-url", scene.url, "-CAfile", scene.path("root"), "-verify_other", scene.path("issuing"),
+    )  # fmt: skip
+    assert code == 0, text
+    assert "0x4711: unknown" in text
+
+
+async def test_openssl_asks_about_the_issuing_ca_itself(scene: Scene) -> None:
+    _, text = await run(
+        need("openssl"), "ocsp", "-issuer", scene.path("root"), "-cert", scene.path("issuing"),
+        "-url", scene.url, "-CAfile", scene.path("root"),
+    )  # fmt: skip
+    assert "Responder Error: unauthorized (6)" in text
+
+
+# GnuTLS
+
+
+@pytest.mark.parametrize(("subject", "status"), [("good", "good"), ("revoked", "revoked")])
+async def test_gnutls_asks(scene: Scene, subject: str, status: str) -> None:
+    code, text = await run(
+        need("ocsptool"), f"--ask={scene.url}", "--nonce", "--load-cert", scene.path(subject),
+        "--load-issuer", scene.path("issuing"), "--load-trust", scene.path("chain"),
+    )  # fmt: skip
+    assert code == 0, text
+    assert "Verifying OCSP Response: Success" in text  # and the nonce came back
+    assert f"Certificate Status: {status}" in text
+
+
+# Java
+
+JAVA = """
+import java.io.*; import java.net.URI; import java.nio.file.*; import java.security.cert.*; import java.util.*;
+
+public class Status {
+    static X509Certificate read(CertificateFactory factory, Path path) throws Exception {
+        try (InputStream stream = Files.newInputStream(path)) {
+            return (X509Certificate) factory.generateCertificate(stream);
+        }
+    }
+
+    public static void main(String[] words) throws Exception {
+        Path folder = Path.of(words[0]);
+        CertificateFactory factory = CertificateFactory.getInstance("X.509");
+        X509Certificate issuing = read(factory, folder.resolve("issuing"));
+        TrustAnchor root = new TrustAnchor(read(factory, folder.resolve("root")), null);
+        for (String name : List.of("good", "revoked")) {
+            CertPathValidator validator = CertPathValidator.getInstance("PKIX");
+            PKIXRevocationChecker checker = (PKIXRevocationChecker) validator.getRevocationChecker();
+            checker.setOcspResponder(URI.create(words[1]));
+            checker.setOptions(EnumSet.of(
+                PKIXRevocationChecker.Option.ONLY_END_ENTITY, PKIXRevocationChecker.Option.NO_FALLBACK));
+            PKIXParameters parameters = new PKIXParameters(Set.of(root));
+            parameters.addCertPathChecker(checker);
+            CertPath path = factory.generateCertPath(List.of(read(factory, folder.resolve(name)), issuing));
+            try {
+                validator.validate(path, parameters);
+                System.out.println(name + ": accepted");
+            } catch (CertPathValidatorException error) {
+                System.out.println(name + ": " + error.getReason() + ": " + error.getMessage());
+            }
+        }
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("nonce", ["false", "true"])
+async def test_java_asks(scene: Scene, nonce: str) -> None:
+    (scene.folder / "Status.java").write_text(JAVA)
+    code, text = await run(
+        need("java"), f"-Djdk.security.certpath.ocspNonce={nonce}", scene.path("Status.java"),
+        str(scene.folder), scene.url,
+    )  # fmt: skip
+    assert code == 0, text
+    assert "good: accepted" in text
+    assert "revoked: REVOKED: Certificate has been revoked, reason: KEY_COMPROMISE" in text
+
+
+# a TLS server that hands on what is said of it
+
+
+@asynccontextmanager
+async def stapling_server(scene: Scene, subject: str) -> AsyncIterator[str]:
+    """OpenSSL's server with the certificate `subject` and the answer about it; its port."""
+    openssl, answer = need("openssl"), scene.path("answer")
+    code, text = await run(
+        openssl, "ocsp", "-issuer", scene.path("issuing"), "-cert", scene.path(subject), "-url", scene.url,
+        "-no_nonce", "-noverify", "-respout", answer,
+    )  # fmt: skip
+    assert code == 0, text
+    server = await asyncio.create_subprocess_exec(
+        openssl, "s_server", "-accept", "127.0.0.1:0", "-www", "-status_file", answer,
+        "-cert", scene.path(subject), "-key", scene.path(f"{subject}.key"), "-cert_chain", scene.path("issuing"),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert server.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            while not (accepts := re.match(rb"ACCEPT .*:(\d+)", await server.stdout.readline())):
+                pass
+        yield accepts.group(1).decode()
+    finally:
+        server.kill()
+        await server.wait()
+
+
+async def test_curl_takes_what_a_server_staples(scene: Scene) -> None:
+    curl = need("curl")
+    names = scene.good.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    (host,) = names.get_values_for_type(x509.DNSName)
+    for subject, expected in (("good", 0), ("revoked", CURLE_SSL_INVALIDCERTSTATUS)):
+        async with stapling_server(scene, subject) as port:
+            code, text = await run(
+                curl, "--silent", "--show-error", "--cert-status", "--cacert", scene.path("root"),
+                "--resolve", f"{host}:{port}:127.0.0.1", f"https://{host}:{port}/",
+            )  # fmt: skip
+        assert code == expected, text
+        assert ("revocation reason: keyCompromise" in text) == (subject == "revoked")
+
+
+# linters and parsers
+
+VALIDATOR = pkilint_ocsp.create_pkix_ocsp_response_validator_container(
+    [
+        pkilint_ocsp.create_response_decoder(),
+        pkix.create_attribute_decoder(name.ATTRIBUTE_TYPE_MAPPINGS),
+        pkix.create_extension_decoder(extension.EXTENSION_MAPPINGS),
+    ],
+    [],
+)
+
+
+def findings(der: bytes) -> list[str]:
+    document = loader.RFC6960OCSPResponseDocumentLoader().load_document(der, "answer")
+    return [
+        f"{each.finding.code} {each.message}"
+        for result in VALIDATOR.validate(document.root)
+        for each in result.finding_descriptions
+        if each.finding.severity <= validation.ValidationFindingSeverity.INFO
+    ]
+
+
+async def ask(scene: Scene, der: bytes) -> bytes:
+    reply = await scene.app.send(
+        "POST", scene.url, data=der, headers={"Content-Type": "application/ocsp-request"}
+    )
+    assert reply.status == 200
+    return reply.body
+
+
+@pytest.mark.parametrize("algorithm", ocsp_lab.HASHES)
+async def test_pkilint_finds_nothing(scene: Scene, algorithm: str) -> None:
+    serials = (scene.good.serial_number, scene.revoked.serial_number, 5)
+    ids = [ocsp_lab.cert_id(scene.issuing, serial, algorithm) for serial in serials]
+    for asked in (ids, ids[:1]):
+        der = await ask(scene, ocsp_lab.request(*asked, extensions=[ocsp_lab.nonce(bytes(32))]))
+        assert findings(der) == []
+    for der in (await ask(scene, b""), await ask(scene, ocsp_lab.request())):
+        assert ocsp_lab.status_of(der) == "malformed_request"
+        assert findings(der) == []
+
+
+async def test_pkilint_would_find_something(scene: Scene) -> None:
+    """The harness above works: one byte of a time that is no digit is found out."""
+    der = await ask(scene, ocsp_lab.request(ocsp_lab.cert_id(scene.issuing, 5)))
+    assert findings(der.replace(b"\x18\x0f2", b"\x18\x0fx")) != []
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256()])  # noqa: S303 - names a certificate
+async def test_the_librarys_own_request_and_parser(
+    scene: Scene, algorithm: hashes.HashAlgorithm
+) -> None:
+    for certificate, status in (
+        (scene.good, library.OCSPCertStatus.GOOD),
+        (scene.revoked, library.OCSPCertStatus.REVOKED),
+    ):
+        builder = library.OCSPRequestBuilder().add_certificate(
+            certificate, scene.issuing, algorithm
+        )
+        der = builder.build().public_bytes(Encoding.DER)
+        found = library.load_der_ocsp_response(await ask(scene, der))
+        assert (found.certificate_status, found.serial_number) == (
+            status,
+            certificate.serial_number,
+        )

@@ -212,7 +212,7 @@ def parse_tile_path(path: str) -> tuple[int | None, int, int]:
     level = None if match["level"] == "entries" else int(match["level"])
     number = int(match["number"].replace("x", "").replace("/", ""))
     width = int(match["width"] or WIDTH)
-    if number >> _BITS or tile_path(level, number, width) != path:
+    if number >> _BITS or not 1 <= width <= WIDTH or tile_path(level, number, width) != path:
         raise ValueError("not the path of a tile")
     return level, number, width
 

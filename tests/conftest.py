@@ -9,11 +9,14 @@ app                 a service as `serve` puts it together, in this process, on S
 app_clock           its clock
 stage               `attestca serve` and all around it as processes, once per session, on each of the two databases
 sqlite_stage, postgres_stage          where one of the two is meant
+go_log              Go's own transparency log packages, to be asked about ours
 """
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from importlib import import_module
@@ -24,6 +27,7 @@ from hypothesis import settings
 
 from ca.store import schema
 from ca.store.sql import SqlStore
+from tests import go_log as go_logs
 from tests.databases import NOT_INSTALLED, PostgresServer, find_binaries, run_to_end
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from simulator.stage import Stage
     from tests.app_lab import App
+    from tests.go_log import GoLog
     from tests.vendor_lab import Clock
 
 BOTH = ("sqlite", "postgresql")
@@ -60,6 +65,24 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def go_log(pytestconfig: pytest.Config) -> Iterator[GoLog]:
+    """Compiled the first time that one of the workers asks."""
+    go = go_logs.find_go()
+    if go is None:
+        pytest.skip(go_logs.NOT_INSTALLED)
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("go-log")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program = go_logs.build(go, folder)
+    with subprocess.Popen(  # noqa: S603 - what we just compiled
+        [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield go_logs.GoLog(process)
+        process.kill()
 
 
 @pytest.fixture(scope="session")

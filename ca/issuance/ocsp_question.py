@@ -18,7 +18,7 @@ from ca.errors import RequestRefused
 
 MAX_REQUEST_BYTES: Final = 4096  # sixteen CertIDs with SHA-384 have 2.5 KiB
 MAX_CERTIFICATES: Final = 16
-MAXNONCE_BYTES: Final = 128  # RFC 9654, section 2.1
+MAX_NONCE_BYTES: Final = 128  # RFC 9654, section 2.1
 NONCE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.2")  # id-pkix-ocsp-nonce
 
 
@@ -151,8 +151,8 @@ def _nonce(value: bytes | None) -> bytes | None:
         nonce = asn1.decode_der(bytes, value)
     except ValueError as error:
         raise _malformed("the nonce is no OCTET STRING") from error
-    if not 1 <= len(nonce) <= MAXNONCE_BYTES:
-        raise _malformed(f"the nonce must have 1 to {MAXNONCE_BYTES} bytes")
+    if not 1 <= len(nonce) <= MAX_NONCE_BYTES:
+        raise _malformed(f"the nonce must have 1 to {MAX_NONCE_BYTES} bytes")
     return nonce
 
 

@@ -43,7 +43,7 @@ async def test_one_address_gets_its_burst(sqlite_url: str) -> None:
         statuses = [(await service.get("/v1/nonce")).status for _ in range(8)]
         assert statuses == [200] * 5 + [429] * 3
         # nothing escapes the bucket by its path, method or claimed address
-        for path in ("/v1/ca/chain", "/nothing", "/v1/certificates/1"):
+        for path in ("/v1/ca/chain", "/nothing", "/v1/certificates/1", "/v1/ocsp/MAA="):
             assert (await service.get(path)).status == 429
         assert (await _as(service, "198.51.100.9")).status == 429, "no proxy of ours"
         assert (await service.post(b"{}")).status == 429

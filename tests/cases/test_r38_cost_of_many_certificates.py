@@ -150,6 +150,7 @@ CALLS: dict[str, Callable[[SqlStore], Awaitable[object]]] = {
     "expire_refusals": lambda s: s.expire_refusals(EARLY),
     "crl_state": lambda s: s.crl_state(records.ISSUER, TODAY, TODAY + timedelta(days=8)),
     "revoked_on": lambda s: s.revoked_on(records.ISSUER, TODAY),
+    "statuses": lambda s: s.statuses(records.ISSUER, range(2, 18)),
     "crl": lambda s: s.crl(records.ISSUER, TODAY),
     "publish_crls": lambda s: s.publish_crls([records.crl(1)], 0),
     "forget_crls": lambda s: s.forget_crls(TODAY),

@@ -97,7 +97,9 @@ class Stage:
         passphrase = self.folder / "passphrase"
         passphrase.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
         passphrase.chmod(0o600)
-        self._environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        checkout = Path(__file__).parents[1]
+        both = f"{checkout}{os.pathsep}{checkout / 'client'}"
+        self._environment = {**os.environ, "PYTHONPATH": both}
         vendor = ["-m", "simulator.vendor", "--world", str(self.world_file)]
         pcs, kds, nvidia = self._launch(vendor, 3)
         self._environment |= {

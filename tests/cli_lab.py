@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PASSPHRASE = "canary-passphrase-4f1d"  # noqa: S105 - what must not be repeated
 PUBLIC_URL = "https://localhost"
+CHECKOUT = Path(__file__).parents[1]
 LISTEN = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 ALL_SCOPES = (
     *("--scope", "policies:read", "--scope", "policies:write", "--scope", "certificates:read"),
@@ -164,7 +165,7 @@ class Serving:
 def environment(**variables: str) -> dict[str, str]:
     """For processes: this one's, the passphrase, and no collateral service but a dead one on loopback."""
     ours = {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'client'}",
         "ATTESTCA_PASSPHRASE": PASSPHRASE,
         "ATTESTCA_COLLATERAL__PCS_BASE_URL": "http://127.0.0.1:9",
         "ATTESTCA_COLLATERAL__ROOT_CRL_URL": "http://127.0.0.1:9/root.der",

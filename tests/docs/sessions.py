@@ -204,7 +204,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "PYTHONPATH": str(TOP),
+        "PYTHONPATH": f"{TOP}{os.pathsep}{TOP / 'client'}",
         "DOCS_PYTHON": sys.executable,
     }
 

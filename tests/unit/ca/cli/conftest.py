@@ -180,6 +180,7 @@ def operated(real: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                     decided_at=now, policy_sha256=policy.sha256, result_json=ACCEPTED
                 ),
                 subject_alt_names=names,
+                not_after=now + timedelta(days=1),
             )
             await store.record_intent(intent)
             await store.record_certificate(intent.serial, certificate, "e.a.r")

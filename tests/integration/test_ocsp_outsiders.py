@@ -30,6 +30,7 @@ from attestca_client.protocol import certificate_handle
 from ca.http import public_application
 from ca.issuance.reasons import RevocationReason
 from tests import ocsp_lab, records
+from tests.docs.documents import TOP, blocks
 from tests.service_lab import leaf_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tests.app_lab import App
 
 
+RELYING = TOP / "docs" / "relying-parties.md"
 CURLE_SSL_INVALIDCERTSTATUS = 91
 
 
@@ -168,52 +170,24 @@ async def test_gnutls_asks(scene: Scene, subject: str, status: str) -> None:
 
 # Java
 
-JAVA = """
-import java.io.*; import java.net.URI; import java.nio.file.*; import java.security.cert.*; import java.util.*;
 
-public class Status {
-    static X509Certificate read(CertificateFactory factory, Path path) throws Exception {
-        try (InputStream stream = Files.newInputStream(path)) {
-            return (X509Certificate) factory.generateCertificate(stream);
-        }
-    }
-
-    public static void main(String[] words) throws Exception {
-        Path folder = Path.of(words[0]);
-        CertificateFactory factory = CertificateFactory.getInstance("X.509");
-        X509Certificate issuing = read(factory, folder.resolve("issuing"));
-        TrustAnchor root = new TrustAnchor(read(factory, folder.resolve("root")), null);
-        for (String name : List.of("good", "revoked")) {
-            CertPathValidator validator = CertPathValidator.getInstance("PKIX");
-            PKIXRevocationChecker checker = (PKIXRevocationChecker) validator.getRevocationChecker();
-            checker.setOcspResponder(URI.create(words[1]));
-            checker.setOptions(EnumSet.of(
-                PKIXRevocationChecker.Option.ONLY_END_ENTITY, PKIXRevocationChecker.Option.NO_FALLBACK));
-            PKIXParameters parameters = new PKIXParameters(Set.of(root));
-            parameters.addCertPathChecker(checker);
-            CertPath path = factory.generateCertPath(List.of(read(factory, folder.resolve(name)), issuing));
-            try {
-                validator.validate(path, parameters);
-                System.out.println(name + ": accepted");
-            } catch (CertPathValidatorException error) {
-                System.out.println(name + ": " + error.getReason() + ": " + error.getMessage());
-            }
-        }
-    }
-}
-"""
-
-
-@pytest.mark.parametrize("nonce", ["false", "true"])
-async def test_java_asks(scene: Scene, nonce: str) -> None:
-    (scene.folder / "Status.java").write_text(JAVA)
-    code, text = await run(
-        need("java"), f"-Djdk.security.certpath.ocspNonce={nonce}", scene.path("Status.java"),
-        str(scene.folder), scene.url,
-    )  # fmt: skip
-    assert code == 0, text
-    assert "good: accepted" in text
-    assert "revoked: REVOKED: Certificate has been revoked, reason: KEY_COMPROMISE" in text
+@pytest.mark.parametrize(
+    ("subject", "nonce", "expected", "said"),
+    [
+        ("good", "false", 0, ""),
+        ("good", "true", 0, ""),
+        ("revoked", "false", 1, "REVOKED: Certificate has been revoked, reason: KEY_COMPROMISE"),
+    ],
+)
+async def test_java_asks_as_the_document_shows(
+    scene: Scene, subject: str, nonce: str, expected: int, said: str
+) -> None:
+    java = need("java")
+    (program,) = (block for block in blocks(RELYING) if block.language == "java")
+    (scene.folder / "Status.java").write_text(program.text, encoding="utf-8")
+    files = [scene.path(each) for each in ("Status.java", "root", "issuing", subject)]
+    code, text = await run(java, f"-Djdk.security.certpath.ocspNonce={nonce}", *files, scene.url)
+    assert (code, text.partition(", revocation date")[0].strip()) == (expected, said), text
 
 
 # a TLS server that hands on what is said of it

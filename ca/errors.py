@@ -12,9 +12,9 @@
         Unavailable           infrastructure; answered with Retry-After, nothing signed, nothing lost
           CollateralUnusable  what a vendor gave us is not authentic, not about this machine, or not whole
             CollateralOutdated  its statements are older than those that decided before
-        LogHalted             the log signs no more until an operator looks; everything else goes on
         LintFailed            ours: a certificate that we must not sign, or must not hand out
         ConfigurationError    the operator's, at start; lists every fault at once
+          LogHalted           the log signs no more until the operator looks; everything else goes on
 
 Codes are stable strings; detail is one English line without secrets.
 """
@@ -124,12 +124,6 @@ class CollateralOutdated(CollateralUnusable):
     """An older judgement of the vendor than one that was used before, though signed and in date."""
 
 
-class LogHalted(AuthorityError):
-    """The database's log is not what was signed, or not this key's to sign."""
-
-    code = "log-halted"
-
-
 class LintFailed(AuthorityError):
     """Ours. The detail lists every lint that failed."""
 
@@ -140,3 +134,7 @@ class ConfigurationError(AuthorityError):
     """The operator's. The detail has one line per fault."""
 
     code = "configuration"
+
+
+class LogHalted(ConfigurationError):
+    """The database's log is not what was signed, or not this key's to sign."""

@@ -309,6 +309,7 @@ class Service:
             "clock": self.clock,
             "limits": self.limits,
             "trusted_proxies": (),
+            "log": store.log,
             "chain_pem": lambda: b"".join(one.public_bytes(Encoding.PEM) for one in chain),
             "root_crl": {self.lab.root_key_id: self.lab.root_crl()}.get,
             "jwks": lambda: ear.jwks([self.ear_key.certificate], self.clock()),

@@ -13,6 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca import jobs
+from ca.app import log
 from ca.app.keys import Keys, anchors_of, ca_id, key_id
 from ca.authority import Authority, Issuing
 from ca.config import Config, read_passphrase
@@ -53,6 +54,7 @@ class Service:
     authority: Authority
     floors: InForce[Floors]
     minimums: InForce[Minimums]
+    log: log.LogKeeper
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -70,6 +72,7 @@ class Service:
                 refusal_ring=config.retention.refusal_ring,
             ),
             trusted_proxies=config.server.trusted_proxies,
+            log=self.store.log,
             admin_trusted_proxies=config.admin.trusted_proxies,
             chain_pem=self.chain_pem,
             former_chain=self.former_chain,
@@ -118,6 +121,7 @@ class Service:
             self.keys.reload()
             if await self.keys.renew_service(now):
                 load_tls(tls, self.keys, now)
+            await self.log.tell_keys(now)
             for kind in ("tls", "ear", "ocsp"):
                 self.keys.folder.forget_service(kind, now)
 
@@ -137,6 +141,7 @@ class Service:
             jobs.Job("minimums", minute, self.minimums.reload),
             jobs.Job("abandoned-intents", minute, abandon),
             jobs.Job("certificates", minute, certificates, self.authority.revoked),
+            jobs.Job("log", log.EVERY, self.log.turn),
             jobs.Job("retention", timedelta(hours=1), forget),
             jobs.Job("collateral", timedelta(minutes=5), refresh),
         ]
@@ -217,6 +222,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             ),
             floors,
             minimums,
+            log.LogKeeper(keys, store.log),
         )
 
 

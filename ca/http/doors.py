@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ca.authority import Authority
     from ca.http.metrics import FetchCounts
     from ca.issuance.ocsp import Responder
+    from ca.log_ports import LogStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Doors:
         clock: the time, timezone-aware UTC; read once per request.
         trusted_proxies: networks whose X-Forwarded-For is believed by the public listener;
             admin_trusted_proxies: likewise by the operators'.
+        log: the public log, as it is served.
         chain_pem: PEM of the issuing CA in force, then the root.
         former_chain: DER chain (issuing CA, root) by key id of an issuing CA that is in force no more; None if unknown.
         root_crl: DER of the root's newest CRL by its key id; None if it is not the root's.
@@ -72,6 +74,7 @@ class Doors:
     clock: Callable[[], datetime]
     limits: DoorLimits
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    log: LogStore
     chain_pem: Callable[[], bytes]
     root_crl: Callable[[bytes], bytes | None]
     jwks: Callable[[], dict[str, object]]

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 _REF: Final = "#/components/schemas/"
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
+_TILE: Final = "^(entries|[0-7])/(x[0-9]{3}/)*[0-9]{3}(\\.p/[1-9][0-9]{0,2})?$"
 _PATH_SCHEMAS: Final[dict[str, Json]] = {
     "serial": {"type": "string", "pattern": "^[1-9a-f][0-9a-f]{0,39}$"},
     "issuer_key_id": {"type": "string", "pattern": "^[0-9a-f]{40}$"},
     "day": {"type": "string", "format": "date"},
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
     "request": {"type": "string", "pattern": "^[A-Za-z0-9+/]+={0,2}$", "maxLength": 5464},
+    "tile": {"type": "string", "pattern": _TILE, "maxLength": 40},
     "version": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
 }
 _TAGS: Final = {

@@ -44,6 +44,7 @@ _REQUEST: Final = {
     "scope": 403,
     "plain-http": 403,
     "not-found": 404,
+    "not-logged": 404,  # yet
     "method-not-allowed": 405,
     "body-timeout": 408,
     "nonce-used": 409,

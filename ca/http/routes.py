@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ca.http import admin, export, handlers, ocsp, revocations
+from ca.http import admin, export, handlers, log, ocsp, revocations
 from ca.http.metrics import CONTENT_TYPE as METRICS
 from ca.http.queries import (
     ActionQuery,
@@ -31,6 +31,7 @@ from ca.http.schema import (
     EnrollmentBody,
     FeedPage,
     JwksAnswer,
+    LogProofAnswer,
     NonceAnswer,
     PolicyList,
     PolicySummary,
@@ -221,6 +222,33 @@ _PUBLIC: Final = (
         query=FeedQuery,
         answers=_json(FeedPage),
         cache=_SECONDS,
+    ),
+    Route(
+        method="GET",
+        path="/v1/certificates/{serial}/proof",
+        name="log-proof",
+        handler=log.proof,
+        summary="That the issuance of a certificate is in the public log",
+        answers=_json(LogProofAnswer),
+    ),
+    Route(
+        method="GET",
+        path="/log/checkpoint",
+        name="log-checkpoint",
+        handler=log.checkpoint,
+        summary="The newest checkpoint of the public log, a signed note",
+        answers=_raw(log.NOTE),
+        cache=log.SECONDS,
+    ),
+    Route(
+        method="GET",
+        path="/log/tile/{tile}",
+        name="log-tile",
+        handler=log.tile,
+        summary="Hashes or entries of the public log, as C2SP tlog-tiles has them",
+        answers=_raw(log.TILE),
+        cache=log.FOR_EVER,
+        tail=True,
     ),
     Route(
         method="GET",

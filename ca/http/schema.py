@@ -38,6 +38,7 @@ Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 KeyId: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 Serial: TypeAlias = Annotated[str, Field(pattern="^[1-9a-f][0-9a-f]{0,39}$")]
 Nonce: TypeAlias = Annotated[str, Field(pattern=_BASE64, max_length=base64_length(64))]
+Base64: TypeAlias = Annotated[str, Field(pattern=_BASE64)]
 Pem: TypeAlias = Annotated[str, Field(pattern="^-----BEGIN CERTIFICATE-----\n")]
 Name: TypeAlias = Annotated[str, Field(pattern="^(dns|uri):.")]
 Code: TypeAlias = Annotated[str, Field(json_schema_extra={"enum": sorted(CODES)})]
@@ -148,6 +149,15 @@ class CertificateAnswer(Model):
     tcb_status: str = Field(description="In the vendor's words, at the time of issuance.")
     verified_at: Instant
     evidence_sha256: list[Sha256]
+
+
+class LogProofAnswer(Model):
+    """Where the issuance of one certificate stands in the public log, and what proves it."""
+
+    index: int = Field(description="Position of the entry, from 0.")
+    entry: Base64 = Field(description="The entry, whose hash is the leaf (RFC 9162).")
+    hashes: list[Base64] = Field(description="From the leaf's sibling up to the root's child.")
+    checkpoint: str = Field(description="The signed note that the proof leads to.")
 
 
 class FeedEntry(Model):

@@ -9,6 +9,7 @@
     ear-<key id>.key/.pem             signers of attestation results, likewise
     ocsp-<key id>.key/.pem            OCSP responders, likewise; each for the issuing CA that signed it
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
+    log-<number>.secret               keys of the public log, likewise; see `ca.signers.log`
 
 Keys are encrypted PKCS#8. Nothing is ever overwritten: what is newer has another name, so a crash between two files
 leaves a folder that still works. Times and entropy are the caller's.
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from ca.issuance.authority import Authority
 
-SECRETS: Final = ("nonce", "chip")
+SECRETS: Final = ("nonce", "chip", "log-1")
 ROOT_CRL_LIFETIME: Final = timedelta(days=366)
 _KEY_ENTROPY: Final = 32
 _SERIAL_ENTROPY: Final = 16

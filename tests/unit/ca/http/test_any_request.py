@@ -44,7 +44,7 @@ def _text(chance: random.Random, most: int = 6) -> bytes:
 
 def _target(chance: random.Random, path: str) -> bytes:
     """A route's template whose parameters, and query, are anything."""
-    for name in ("serial", "issuer_key_id", "day", "request", "name", "version"):
+    for name in ("serial", "issuer_key_id", "day", "request", "tile", "name", "version"):
         filled = _text(chance, 3).decode("latin-1")
         path = path.replace(f"{{{name}}}", filled or "1")
     query = b"&".join(

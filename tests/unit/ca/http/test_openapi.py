@@ -16,6 +16,7 @@ from ca.http import admin_application, openapi, public_application
 from ca.http.routes import ROUTES, Access, On, Route
 from ca.tokens import Scope
 from simulator.pcs import TCB_INFO, Fault
+from tests import log_lab
 from tests.ocsp_lab import cert_id, request
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
         ("root-crl", f"/v1/crl/{service.lab.root_key_id.hex()}.crl"),
         ("crl", f"/v1/crl/{key_id}/2026-11-25.crl"),
         ("revocation-feed", "/v1/revocations"),
+        ("log-proof", f"/v1/certificates/{serial}/proof"),
+        ("log-checkpoint", "/log/checkpoint"),
+        ("log-tile", f"/log/tile/entries/000.p/{await log_lab.sequence(service.store.log)}"),
         ("jwks", "/.well-known/jwks.json"),
         ("ready", "/readyz"),
         ("openapi", "/openapi.json"),

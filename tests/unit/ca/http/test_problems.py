@@ -69,7 +69,9 @@ def test_every_error_of_ours(kind: type[AuthorityError]) -> None:
         assert problem.retry_after is not None
     if problem.status >= 500:
         assert SECRET not in str(problem.members())
-    assert (problem.alarm is not None) == (kind in {AuthorityError, LintFailed, ConfigurationError})
+    assert (problem.alarm is not None) == (
+        kind in {AuthorityError, LintFailed, ConfigurationError, LogHalted}
+    )
 
 
 def test_what_nobody_expected_is_an_incident_without_words() -> None:

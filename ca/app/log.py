@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public log as the running service keeps it: who signs, what keys it tells of, and what happens when it is halted.
+
+The log never stops the service. Where it must not be signed, it is tried again once a minute, each time with what is
+in the folder then, and each time the service's own log has the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ca.audit import KeyAdded, Purpose
+from ca.errors import ConfigurationError, LogHalted, NotFound
+from ca.sequencing import Sequencer
+from ca.signers.log import add_log_key, log_key
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ca.app.keys import Keys
+    from ca.config import Config
+    from ca.log_ports import LogStore
+    from ca.note import LogKey
+
+EVERY: Final = timedelta(milliseconds=500)  # an entry is published within two seconds
+_PATIENCE: Final = timedelta(minutes=1)
+
+
+def log_name(config: Config) -> str:
+    """The name of the log and of its key: the host of `server.public_url`."""
+    host = urlsplit(config.server.public_url).hostname
+    if host is None:
+        raise ConfigurationError("server.public_url has no host")
+    return host
+
+
+@dataclass(slots=True)
+class LogKeeper:
+    """Runs the sequencer, turn by turn."""
+
+    keys: Keys
+    store: LogStore
+    _sequencer: Sequencer | None = None
+    _again: datetime | None = None
+    _told: set[bytes] = field(default_factory=set)
+
+    async def turn(self, now: datetime) -> None:
+        """Place and publish what waits. Raises LogHalted, ConfigurationError, Unavailable; then not for a while."""
+        if self._again is not None and now < self._again:
+            return
+        self._again = None
+        try:
+            if self._sequencer is None:
+                self._sequencer = await self._opened(now)
+            await self._sequencer.run()
+        except ConfigurationError:  # LogHalted is one
+            self._sequencer, self._again = None, now + _PATIENCE
+            raise
+
+    async def tell_keys(self, now: datetime) -> None:
+        """Have the log tell of every key of the authority that it has not told of. Raises Unavailable."""
+        new = [key for key in self._keys(now) if key.der not in self._told]
+        if new:
+            await self.store.append_keys(new)
+            self._told.update(key.der for key in new)
+
+    async def _opened(self, now: datetime) -> Sequencer:
+        folder, name = self.keys.folder, log_name(self.keys.config)
+        try:
+            key, witness = log_key(folder, name)
+        except NotFound:
+            if await self.store.checkpoint() is not None:
+                raise LogHalted(
+                    f"{folder.path} has no key of the log: copy log-*.secret from another replica"
+                ) from None
+            add_log_key(folder)
+            key, witness = log_key(folder, name)
+        await self.store.append_keys([KeyAdded(now, Purpose.LOG, spki(key))])
+        return Sequencer(self.store, key, witness)
+
+    def _keys(self, now: datetime) -> list[KeyAdded]:
+        keys = self.keys
+        found = [KeyAdded(now, Purpose.ROOT, keys.root.public_bytes(Encoding.DER))]
+        for purpose, group in (
+            (Purpose.ISSUING, keys.issuing_cas),
+            (Purpose.TLS, keys.tls),
+            (Purpose.EAR, keys.ear),
+            (Purpose.OCSP, keys.ocsp),
+        ):
+            found += (
+                KeyAdded(now, purpose, held.certificate.public_bytes(Encoding.DER))
+                for held in group
+            )
+        return found
+
+
+def spki(key: LogKey) -> bytes:
+    """DER SubjectPublicKeyInfo of a key of the log."""
+    return key.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

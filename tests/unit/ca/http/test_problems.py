@@ -12,7 +12,14 @@ from aiohttp import web
 
 import ca
 from ca import errors
-from ca.errors import AuthorityError, ConfigurationError, Denied, LintFailed, Unavailable
+from ca.errors import (
+    AuthorityError,
+    ConfigurationError,
+    Denied,
+    LintFailed,
+    LogHalted,
+    Unavailable,
+)
 from ca.http.metrics import Alarm
 from ca.http.problems import CODES, RateLimited, problem_of
 from verifiers.errors import Reason, VerificationError

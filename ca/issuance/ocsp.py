@@ -76,16 +76,18 @@ class Responder:
         """The responder of one issuing CA; `certificate` was linted when it was made."""
         subject, public = issuer.subject.public_bytes(), _key_bits(issuer)
         names = frozenset(
-            (oid, hashlib.new(name, subject).digest(), hashlib.new(name, public).digest())
-            for oid, name in _HASHES.items()
+            (oid, _hash(name, subject), _hash(name, public)) for oid, name in _HASHES.items()
         )
         key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-        key_hash = hashlib.sha1(_key_bits(certificate), usedforsecurity=False).digest()
-        return cls(key_id, names, certificate, key, key_hash)
+        return cls(key_id, names, certificate, key, _hash("sha1", _key_bits(certificate)))
 
     def speaks_for(self, one: CertificateId) -> bool:
         """Whether its issuing CA is the one that is named."""
         return (one.algorithm, one.issuer_name_hash, one.issuer_key_hash) in self.names
+
+
+def _hash(name: str, data: bytes) -> bytes:
+    return hashlib.new(name, data, usedforsecurity=False).digest()  # finds a key, vouches for none
 
 
 def _key_bits(certificate: x509.Certificate) -> bytes:

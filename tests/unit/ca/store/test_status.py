@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from attestca_client.protocol import certificate_handle
+from attestca_client.protocol import HandleKind, certificate_handle
 from ca.issuance.crl import Revoked
 from ca.issuance.reasons import RevocationReason
 from tests import records
@@ -27,9 +28,13 @@ async def issue(store: SqlStore, serial: int = SERIAL, **fields: Any) -> bytes: 
     return certificate_handle(intent.issuer_key_id, serial)
 
 
-async def revoke(store: SqlStore, handle: bytes, after: int, reason: RevocationReason) -> None:
+async def revoke(
+    store: SqlStore, handle: bytes, after: int, reason: RevocationReason, *, own: bool = False
+) -> None:
     at = records.NOW + after * MINUTE
-    await store.revoke(records.revocation(handle, revoked_at=at, reason=reason), records.ACTION)
+    kind = HandleKind.CERTIFICATE if own else HandleKind.MEASUREMENT
+    revocation = records.revocation(handle, kind=kind, revoked_at=at, reason=reason)
+    await store.revoke(revocation, records.ACTION)
 
 
 async def status(store: SqlStore, *serials: int) -> dict[int, Revoked | None]:
@@ -77,7 +82,7 @@ async def test_by_any_handle_and_by_its_own(store: SqlStore) -> None:
     await revoke(store, SHARED[0][1], 9, RevocationReason.SUPERSEDED)
     later = Revoked(SERIAL, records.NOW + 9 * MINUTE, RevocationReason.SUPERSEDED)
     assert await status(store, SERIAL, SERIAL + 1) == {SERIAL: later, SERIAL + 1: None}
-    await revoke(store, own, 3, RevocationReason.KEY_COMPROMISE)
+    await revoke(store, own, 3, RevocationReason.KEY_COMPROMISE, own=True)
     first = Revoked(SERIAL, records.NOW + 3 * MINUTE, RevocationReason.KEY_COMPROMISE)
     assert await status(store, SERIAL, SERIAL + 1) == {SERIAL: first, SERIAL + 1: None}
 
@@ -85,7 +90,7 @@ async def test_by_any_handle_and_by_its_own(store: SqlStore) -> None:
 async def test_at_the_same_instant_the_one_that_was_written_first(store: SqlStore) -> None:
     await records.activate(store)
     own = await issue(store)
-    await revoke(store, own, 3, RevocationReason.KEY_COMPROMISE)
+    await revoke(store, own, 3, RevocationReason.KEY_COMPROMISE, own=True)
     await revoke(store, SHARED[0][1], 3, RevocationReason.CA_COMPROMISE)
     found = (await status(store))[SERIAL]
     assert found is not None
@@ -95,7 +100,7 @@ async def test_at_the_same_instant_the_one_that_was_written_first(store: SqlStor
 async def test_a_certificate_that_has_ended_stays_revoked(store: SqlStore) -> None:
     await records.activate(store)
     own = await issue(store, not_after=records.NOW - MINUTE)
-    await revoke(store, own, 3, RevocationReason.UNSPECIFIED)
+    await revoke(store, own, 3, RevocationReason.UNSPECIFIED, own=True)
     assert await status(store) == {
         SERIAL: Revoked(SERIAL, records.NOW + 3 * MINUTE, RevocationReason.UNSPECIFIED)
     }
@@ -109,3 +114,22 @@ async def test_an_abandoned_intent_is_revoked(store: SqlStore) -> None:
     found = (await status(store))[SERIAL]
     assert found is not None
     assert found.since == now
+
+
+async def test_the_same_as_the_lists_say(store: SqlStore) -> None:
+    """CRL and OCSP are projections of one table: of every certificate they say the same."""
+    chance = random.Random(1)  # noqa: S311 - the same in every run
+    await records.activate(store)
+    handles = [("measurement", records.digest(f"image {n}")) for n in range(12)]
+    own = [
+        await issue(store, serial, handles=tuple(chance.sample(handles, 3)))
+        for serial in range(1, 31)
+    ]
+    for handle in chance.sample([*(each for _, each in handles), *own], 14):
+        reason = chance.choice(list(RevocationReason))
+        await revoke(store, handle, chance.randrange(5), reason, own=handle in own)
+    day = records.intent().not_after.date()
+    listed = {one.serial: one for one in await store.revoked_on(records.ISSUER, day)}
+    asked = await status(store, *range(1, 31))
+    assert asked == {serial: listed.get(serial) for serial in range(1, 31)}
+    assert 0 < len(listed) < 30

@@ -11,8 +11,8 @@
     nvidia tokens  offline, with tokens of NVIDIA's service about real GPUs, and its keys, likewise
     new          offline, in an empty folder
 
-The documents' addresses and folders are led to those of the test, and `attestca` and `attestca-client` to this
-checkout; the client's quotes come from the simulated machine. Nothing else is changed.
+The documents' addresses and folders are led to those of the test (those in certificates by `curl`), and `attestca` and
+`attestca-client` to this checkout; the client's quotes come from the simulated machine. Nothing else is changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -65,6 +66,11 @@ _CLIENT = """\
 #!/bin/sh
 test "$1" = enroll && shift
 exec "$DOCS_PYTHON" -m simulator.cvm --world "$DOCS_WORLD" "$@"
+"""
+# Certificates name addresses without a port; the service listens at one that the system chose.
+_CURL = """\
+#!/bin/sh
+exec "$DOCS_CURL" ${DOCS_CONNECT_TO:+--connect-to "$DOCS_CONNECT_TO"} "$@"
 """
 
 
@@ -159,6 +165,7 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
     environment = _environment(folder) | {
         "DOCS_ADMIN_URL": stage.admin_url,
         "DOCS_WORLD": str(stage.world_file),
+        "DOCS_CONNECT_TO": f"localhost:443:{urlsplit(stage.url).netloc}",
         "ATTESTCA_TOKEN": token,
         "ATTESTCA_CONFIG": str(stage.config),  # the simulated vendors in place of the real ones
         **{name: value for name, value in stage._environment.items() if "COLLATERAL" in name},
@@ -192,7 +199,7 @@ def _retire_all(operators: Operators) -> int:
 def _environment(folder: Path) -> dict[str, str]:
     programs = folder / ".bin"
     programs.mkdir()
-    for name, text in (("attestca", _ATTESTCA), ("attestca-client", _CLIENT)):
+    for name, text in (("attestca", _ATTESTCA), ("attestca-client", _CLIENT), ("curl", _CURL)):
         (programs / name).write_text(text, encoding="ascii")
         (programs / name).chmod(0o755)
     for name in ("etc", "media"):
@@ -206,6 +213,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": f"{TOP}{os.pathsep}{TOP / 'client'}",
         "DOCS_PYTHON": sys.executable,
+        "DOCS_CURL": shutil.which("curl") or "/curl/is/not/installed",
     }
 
 

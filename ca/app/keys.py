@@ -29,7 +29,7 @@ from ca.signers.folder import Held, KeyFolder
 from verifiers.anchors import builtin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from ca.config import Config
@@ -111,44 +111,48 @@ class Keys:
         return FileSigner(held.key, held.certificate, self.root)
 
     async def renew_service(self, now: datetime) -> bool:
-        """Make what is missing or near its end. Returns whether it did.
-
-        That is a TLS certificate and a signer of results by the issuing CA in force, and a responder of every issuing
-        CA that is valid.
-        """
-        made = False
-        for name, kind, names, held, have in self._wanted(now):
-            # Not below the issuing CA's own end: what is issued until then has a result that ends no later.
-            ends = max((one.ends for one in have if one.valid(now)), default=now)
-            if ends > min(now + RENEW_SERVICE, held.ends - timedelta(seconds=1)):
-                continue
-            key = ec.generate_private_key(ec.SECP256R1())
-            prepared = authorities.prepare_service(
-                kind,
-                key.public_key(),
-                names,
-                self.issuer(held),
-                now=now,
-                entropy=secrets.token_bytes(16),
-            )
-            signature = await self.signer(held).sign(prepared.tbs)
-            own = authorities.complete_service(prepared, signature)
-            self.folder.add_service(name, key, own, held.certificate)
-            made = True
+        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did."""
+        current, made = self.current(now), False
+        for name, kind, names in (
+            ("tls", ServiceKind.TLS, self.config.server.names),
+            ("ear", ServiceKind.EAR, ()),
+        ):
+            if _due(self.folder.service(name), current, now):
+                await self._make(name, kind, names, current, now)
+                made = True
         self.reload()
         return made
 
-    def _wanted(
-        self, now: datetime
-    ) -> Iterator[tuple[str, ServiceKind, Sequence[str], Held, Sequence[Held]]]:
-        """(name in the folder, kind, names, by which issuing CA, what there is of it already)."""
-        current, folder = self.current(now), self.folder
-        yield "tls", ServiceKind.TLS, self.config.server.names, current, folder.service("tls")
-        yield "ear", ServiceKind.EAR, (), current, folder.service("ear")
-        for authority in self.issuing_cas:
-            if authority.valid(now):
-                own = [held for held in folder.service("ocsp") if signed(held, authority)]
-                yield "ocsp", ServiceKind.OCSP, (), authority, own
+    async def renew_responders(self, now: datetime) -> None:
+        """Make what is missing or near its end: an OCSP responder of every issuing CA in the folder that is valid.
+
+        `reload` then sees it together with its issuing CA: nothing is issued whose status cannot be asked.
+        """
+        for authority in self.folder.issuing():
+            own = [held for held in self.folder.service("ocsp") if signed(held, authority)]
+            if authority.valid(now) and _due(own, authority, now):
+                await self._make("ocsp", ServiceKind.OCSP, (), authority, now)
+
+    async def _make(
+        self, name: str, kind: ServiceKind, names: Sequence[str], by: Held, now: datetime
+    ) -> None:
+        """A key and a certificate of the service, signed by an issuing CA, into the folder."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        prepared = authorities.prepare_service(
+            kind, key.public_key(), names, self.issuer(by), now=now, entropy=secrets.token_bytes(16)
+        )
+        signature = await self.signer(by).sign(prepared.tbs)
+        own = authorities.complete_service(prepared, signature)
+        self.folder.add_service(name, key, own, by.certificate)
+
+
+def _due(have: Sequence[Held], by: Held, now: datetime) -> bool:
+    """Whether another one is to be made beside those that are there.
+
+    Not below the issuing CA's own end: what is issued until then has a result that ends no later.
+    """
+    ends = max((one.ends for one in have if one.valid(now)), default=now)
+    return ends <= min(now + RENEW_SERVICE, by.ends - timedelta(seconds=1))
 
 
 def signed(held: Held, authority: Held) -> bool:

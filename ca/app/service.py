@@ -113,11 +113,12 @@ class Service:
         nonces = timedelta(hours=retention.nonce_hours)
 
         async def certificates(now: datetime) -> None:
-            # A leaf names its CRL, so a new issuing CA is taken when that can be had and not before.
+            # A leaf names its CRL and its responder: a new issuing CA is taken when both are there, not before.
             for held in self.keys.folder.issuing():
                 if held.valid(now):
                     issuer, signer = self.keys.issuer(held), self.keys.signer(held)
                     await jobs.publish_crls(self.store, issuer, signer, now)
+            await self.keys.renew_responders(now)
             self.keys.reload()
             if await self.keys.renew_service(now):
                 load_tls(tls, self.keys, now)
@@ -164,6 +165,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     keys = Keys.open(config, read_passphrase(config))
     anchors = anchors_of(config)
     now = clock()
+    await keys.renew_responders(now)
     await keys.renew_service(now)
     async with AsyncExitStack() as stack:
         store = await SqlStore.open(config.database.url.get_secret_value())

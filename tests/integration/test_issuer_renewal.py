@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import jwt
 from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from ca.app.keys import key_id
 from tests.app_lab import URL, install_issuing, open_app
+from tests.ocsp_lab import cert_id, request, said
 from tests.service_lab import leaf_of
 
 if TYPE_CHECKING:
@@ -45,12 +47,24 @@ async def crl_of(app: App, leaf: Certificate) -> x509.CertificateRevocationList:
     return x509.load_der_x509_crl(reply.body)
 
 
+async def status_of(app: App, leaf: Certificate, issuing: Certificate) -> None:
+    """What the responder in the leaf says of it."""
+    access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    urls = {each.access_method: str(each.access_location.value) for each in access}
+    url = app.public + urls[AuthorityInformationAccessOID.OCSP].removeprefix(URL)
+    asked = request(cert_id(issuing, leaf.serial_number))
+    typed = {"Content-Type": "application/ocsp-request"}
+    reply = await app.send("POST", url, data=asked, headers=typed)
+    assert [one.status for one in said(reply.body)] == ["good"], "before anybody can answer for it"
+
+
 async def enroll_on(app: App, issuers: list[bytes], until: asyncio.Event) -> None:
     """Enroll and use what comes, over and over; who issued it goes into `issuers`."""
     while not until.is_set():
         reply = await app.enroll()
         assert reply.status == 201, reply.body
         await crl_of(app, leaf_of(reply))
+        await status_of(app, leaf_of(reply), chain_of(reply)[0])
         issuers.append(verified(app, reply))
 
 

@@ -25,6 +25,7 @@ from tests.app_lab import PASSPHRASE, install_issuing, make_config, make_keys
 from verifiers.anchors import builtin
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from ca.config import Config
@@ -119,10 +120,10 @@ async def test_the_signer_holds_the_key_and_its_chain(place: Place) -> None:
 
 async def test_what_is_missing_is_made_once(place: Place) -> None:
     keys = place.open()
-    assert (keys.tls, keys.ear, keys.ocsp) == ((), (), ())
+    assert (keys.tls, keys.ear) == ((), ())
     assert await keys.renew_service(place.clock())
-    assert (len(keys.tls), len(keys.ear), len(keys.ocsp)) == (1, 1, 1)
-    for held in (*keys.tls, *keys.ear, *keys.ocsp):
+    assert (len(keys.tls), len(keys.ear)) == (1, 1)
+    for held in (*keys.tls, *keys.ear):
         held.certificate.verify_directly_issued_by(keys.current(place.clock()).certificate)
     names = keys.tls[0].certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert names.value.get_values_for_type(x509.DNSName) == ["ca.example.org"]
@@ -152,7 +153,7 @@ async def test_renewed_eight_days_before_the_end_and_not_before(place: Place) ->
     due = keys.ear[0].ends - RENEW_SERVICE
     assert not await keys.renew_service(due - timedelta(seconds=1))
     assert await keys.renew_service(due)
-    assert (len(keys.tls), len(keys.ear), len(keys.ocsp)) == (2, 2, 2)
+    assert (len(keys.tls), len(keys.ear)) == (2, 2)
     assert keys.ear[-1].ends == due.replace(microsecond=0) + timedelta(days=30)
 
 
@@ -182,15 +183,20 @@ async def test_a_new_issuing_ca_signs_the_services_next_certificates(place: Plac
 # who answers OCSP
 
 
+async def renewed(keys: Keys, now: datetime) -> None:
+    """What the service does every minute."""
+    await keys.renew_responders(now)
+    keys.reload()
+
+
 async def test_every_issuing_ca_that_is_valid_has_a_responder_of_its_own(place: Place) -> None:
     keys = place.open()
     first = keys.current(place.clock())
     assert keys.responders(place.clock()) == ()
-    await keys.renew_service(place.clock())
+    await renewed(keys, place.clock())
     later = place.clock() + 60 * DAY
     install_issuing(place.config, later)
-    keys.reload()
-    await keys.renew_service(later)
+    await renewed(keys, later)
     second = keys.current(later)
     found = {one.issuer_key_id: one for one in keys.responders(later)}
     assert found.keys() == {key_id(first.certificate), key_id(second.certificate)}
@@ -200,12 +206,35 @@ async def test_every_issuing_ca_that_is_valid_has_a_responder_of_its_own(place: 
         assert responder.key.public_key() == responder.certificate.public_key()
         usage = responder.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
         assert list(usage.value) == [ExtendedKeyUsageOID.OCSP_SIGNING]
-    assert not await keys.renew_service(later)
+    count = len(keys.ocsp)
+    await renewed(keys, later)
+    assert len(keys.ocsp) == count
 
 
-async def test_a_responder_is_never_asked_beyond_its_dates(place: Place) -> None:
+async def test_a_new_issuing_ca_is_never_seen_without_its_responder(place: Place) -> None:
     keys = place.open()
-    await keys.renew_service(place.clock())
+    await renewed(keys, place.clock())
+    later = place.clock() + 60 * DAY
+    install_issuing(place.config, later)
+    await keys.renew_responders(later)
+    assert len(keys.issuing_cas) == 1, "made before it is taken"
+    keys.reload()
+    ours = {one.issuer_key_id for one in keys.responders(later)}
+    assert key_id(keys.current(later).certificate) in ours
+
+
+async def test_an_issuing_ca_that_has_ended_gets_none(place: Place) -> None:
+    keys = place.open()
+    ended = keys.current(place.clock()).ends + DAY
+    install_issuing(place.config, ended)
+    await renewed(keys, ended)
+    (responder,) = keys.responders(ended)
+    assert responder.issuer_key_id == key_id(keys.current(ended).certificate)
+
+
+async def test_a_responder_is_renewed_and_never_asked_beyond_its_dates(place: Place) -> None:
+    keys = place.open()
+    await renewed(keys, place.clock())
     (held,) = keys.ocsp
     starts = held.certificate.not_valid_before_utc
     for now, count in (
@@ -216,7 +245,9 @@ async def test_a_responder_is_never_asked_beyond_its_dates(place: Place) -> None
     ):
         assert len(keys.responders(now)) == count
     due = held.ends - RENEW_SERVICE
-    await keys.renew_service(due)
+    await renewed(keys, due - timedelta(seconds=1))
+    assert keys.ocsp == (held,)
+    await renewed(keys, due)
     newest, oldest = keys.responders(due)
     assert newest.certificate.not_valid_after_utc > oldest.certificate.not_valid_after_utc
     assert oldest.certificate == held.certificate
@@ -224,15 +255,15 @@ async def test_a_responder_is_never_asked_beyond_its_dates(place: Place) -> None
 
 async def test_a_responder_whose_issuing_ca_is_gone_answers_nobody(place: Place) -> None:
     keys = place.open()
-    await keys.renew_service(place.clock())
+    await renewed(keys, place.clock())
     (held,) = keys.issuing_cas
-    install_issuing(place.config, place.clock() + timedelta(minutes=1))
-    place.clock.now += timedelta(minutes=1)
+    place.clock.advance(minutes=1)
+    install_issuing(place.config, place.clock())
     for path in place.config.ca.directory.glob(f"issuing-{key_id(held.certificate).hex()[:16]}*"):
         path.unlink()
     keys.reload()
     assert keys.responders(place.clock()) == ()
-    await keys.renew_service(place.clock())
+    await renewed(keys, place.clock())
     (responder,) = keys.responders(place.clock())
     assert responder.issuer_key_id == key_id(keys.current(place.clock()).certificate)
 

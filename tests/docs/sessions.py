@@ -56,7 +56,7 @@ _ATTESTCA = """\
 #!/bin/sh
 case "$1 $2" in
   "policy lint") ;;
-  "policy "*|"certs "*|"refusals "*|"actions "*) set -- "$@" --url "$DOCS_ADMIN_URL" ;;
+  "policy "*|"certs "*|"refusals "*|"actions "*|"revoke "*|"revocations "*) set -- "$@" --url "$DOCS_ADMIN_URL" ;;
   "collateral "*) set -- "$@" --config "$ATTESTCA_CONFIG" ;;
   "verify "*|"appraise "*|"refvalues "*) set -- "$@" --at "$DOCS_AT" ;;
 esac

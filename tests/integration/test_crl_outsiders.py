@@ -245,7 +245,7 @@ def test_python_on_both_sides(pki: Pki, side: str) -> None:
         else:
             server = _checking(_context(pki, ssl.PROTOCOL_TLS_SERVER, "tomorrow"), pki)
             client = _context(pki, ssl.PROTOCOL_TLS_CLIENT, leaf)
-        assert _handshake(server, client) == ("" if leaf in GOOD else "certificate revoked")
+        assert handshake(server, client, HOST) == ("" if leaf in GOOD else "certificate revoked")
 
 
 def _context(pki: Pki, protocol: int, leaf: str) -> ssl.SSLContext:
@@ -262,10 +262,10 @@ def _checking(context: ssl.SSLContext, pki: Pki) -> ssl.SSLContext:
     return context
 
 
-def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
     """In memory. What one of the two had against the other's certificate."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours = client.wrap_bio(to_client, to_server, server_hostname=HOST)
+    ours = client.wrap_bio(to_client, to_server, server_hostname=name)
     theirs = server.wrap_bio(to_server, to_client, server_side=True)
     for _ in range(4):
         for end in (ours, theirs):
@@ -286,54 +286,54 @@ def test_nginx_as_server_of_clients(pki: Pki, tmp_path: Path) -> None:
     with nginx(pki, tmp_path) as place:
         for leaf in GOOD + REVOKED:
             context = _context(pki, ssl.PROTOCOL_TLS_CLIENT, leaf)
-            with socket.socket(socket.AF_UNIX) as plain:
-                plain.connect(str(place))
-                with context.wrap_socket(plain, server_hostname=HOST) as connection:
-                    answer = _get(connection)
+            status, body = answer_of(place, context, HOST)
             if leaf in GOOD:
-                assert (answer.status, answer.read()) == (200, b"hello")
+                assert (status, body) == (200, b"hello")
             else:
-                assert answer.status == 400
-                assert b"The SSL certificate error" in answer.read()
+                assert status == 400
+                assert b"The SSL certificate error" in body
 
 
-def _get(connection: ssl.SSLSocket) -> http.client.HTTPResponse:
-    connection.sendall(f"GET / HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
-    answer = http.client.HTTPResponse(connection)
-    answer.begin()
-    return answer
+def answer_of(place: Path, context: ssl.SSLContext, name: str) -> tuple[int, bytes]:
+    """Status and body of what the server at a socket in the file system answers."""
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.connect(str(place))
+        with context.wrap_socket(plain, server_hostname=name) as connection:
+            connection.sendall(f"GET / HTTP/1.0\r\nHost: {name}\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status, answer.read()
+
+
+def nginx(pki: Pki, folder: Path) -> contextlib.AbstractContextManager[Path]:
+    """With all lists."""
+    server = f"""server {{
+        listen unix:{folder}/nginx.sock ssl;
+        ssl_certificate {pki.path("tomorrow-chain")};
+        ssl_certificate_key {pki.path("tomorrow.key")};
+        ssl_verify_client on;
+        ssl_verify_depth 2;
+        ssl_client_certificate {pki.path("root")};
+        ssl_crl {pki.path("of-all")};
+        location / {{ return 200 hello; }}
+    }}"""
+    return nginx_with(server, folder)
 
 
 @contextlib.contextmanager
-def nginx(pki: Pki, folder: Path) -> Iterator[Path]:
-    """On a socket in the file system; ends with the block."""
-    place = folder / "nginx.sock"
-    temporary = "\n".join(
-        f"{name}_temp_path {folder}/{name};"
+def nginx_with(server: str, folder: Path) -> Iterator[Path]:
+    """A server block that listens on `nginx.sock` of the folder, which is the result; ends with the block."""
+    place, configuration, errors = (folder / name for name in ("nginx.sock", "conf", "errors"))
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    (folder / "nginx.conf").write_text(
-        f"""daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors;
-        events {{}}
-        http {{
-            access_log off;
-            {temporary}
-            server {{
-                listen unix:{place} ssl;
-                ssl_certificate {pki.path("tomorrow-chain")};
-                ssl_certificate_key {pki.path("tomorrow.key")};
-                ssl_verify_client on;
-                ssl_verify_depth 2;
-                ssl_client_certificate {pki.path("root")};
-                ssl_crl {pki.path("of-all")};
-                location / {{ return 200 hello; }}
-            }}
-        }}
-        """,
+    configuration.write_text(
+        f"daemon off; master_process off; pid {folder}/pid; events {{}}\n"
+        f"http {{ access_log off;\n{temporary}{server}\n}}\n",
         encoding="ascii",
     )
-    configuration, errors = str(folder / "nginx.conf"), str(folder / "errors")
-    words = [need("nginx"), "-p", str(folder), "-c", configuration, "-e", errors]
+    words = [need("nginx"), "-p", str(folder), "-c", str(configuration), "-e", str(errors)]
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL)  # noqa: S603 - found by `need`
     try:
         _wait(place.exists, process)

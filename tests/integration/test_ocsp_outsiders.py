@@ -34,7 +34,8 @@ from tests.docs.documents import TOP, blocks
 from tests.service_lab import leaf_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from tests.app_lab import App
@@ -190,20 +191,14 @@ async def test_java_asks_as_the_document_shows(
     assert (code, text.partition(", revocation date")[0].strip()) == (expected, said), text
 
 
-# a TLS server that hands on what is said of it
+# TLS servers that hand on what is said of them
 
 
 @asynccontextmanager
-async def stapling_server(scene: Scene, subject: str) -> AsyncIterator[str]:
-    """OpenSSL's server with the certificate `subject` and the answer about it; its port."""
-    openssl, answer = need("openssl"), scene.path("answer")
-    code, text = await run(
-        openssl, "ocsp", "-issuer", scene.path("issuing"), "-cert", scene.path(subject), "-url", scene.url,
-        "-no_nonce", "-noverify", "-respout", answer,
-    )  # fmt: skip
-    assert code == 0, text
+async def openssl_server(scene: Scene, subject: str) -> AsyncIterator[Sequence[str]]:
+    """OpenSSL's server with the certificate `subject` and the answer about it; how curl finds it."""
     server = await asyncio.create_subprocess_exec(
-        openssl, "s_server", "-accept", "127.0.0.1:0", "-www", "-status_file", answer,
+        need("openssl"), "s_server", "-accept", "127.0.0.1:0", "-www", "-status_file", scene.path("answer"),
         "-cert", scene.path(subject), "-key", scene.path(f"{subject}.key"), "-cert_chain", scene.path("issuing"),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -212,21 +207,60 @@ async def stapling_server(scene: Scene, subject: str) -> AsyncIterator[str]:
         async with asyncio.timeout(30):
             while not (accepts := re.match(rb"ACCEPT .*:(\d+)", await server.stdout.readline())):
                 pass
-        yield accepts.group(1).decode()
+        yield "--connect-to", f"::127.0.0.1:{accepts.group(1).decode()}"
     finally:
         server.kill()
         await server.wait()
 
 
-async def test_curl_takes_what_a_server_staples(scene: Scene) -> None:
-    curl = need("curl")
+@asynccontextmanager
+async def nginx(scene: Scene, subject: str) -> AsyncIterator[Sequence[str]]:
+    """The same of nginx, as the document shows."""
+    folder, place = scene.folder, scene.folder / "nginx.sock"
+    (folder / "full").write_bytes(b"".join((folder / n).read_bytes() for n in (subject, "issuing")))
+    temporary = "".join(
+        f"{each}_temp_path {folder}/{each};"
+        for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; events {{}}\n"
+        f"http {{ access_log off; {temporary} server {{ listen unix:{place} ssl;\n"
+        f"ssl_certificate {folder}/full; ssl_certificate_key {folder}/{subject}.key;\n"
+        f"ssl_stapling on; ssl_stapling_file {folder}/answer; location / {{ return 200; }} }} }}\n",
+        encoding="ascii",
+    )
+    server = await asyncio.create_subprocess_exec(
+        need("nginx"), "-p", str(folder), "-c", f"{folder}/conf", "-e", f"{folder}/errors"
+    )
+    try:
+        async with asyncio.timeout(30):
+            while not place.exists():
+                assert server.returncode is None, (folder / "errors").read_text()
+                await asyncio.sleep(0.02)
+        yield "--unix-socket", str(place)
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+@pytest.mark.parametrize("serving", [openssl_server, nginx])
+async def test_curl_takes_what_a_server_staples(
+    scene: Scene,
+    serving: Callable[[Scene, str], AbstractAsyncContextManager[Sequence[str]]],
+) -> None:
+    curl, openssl = need("curl"), need("openssl")
     names = scene.good.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     (host,) = names.get_values_for_type(x509.DNSName)
     for subject, expected in (("good", 0), ("revoked", CURLE_SSL_INVALIDCERTSTATUS)):
-        async with stapling_server(scene, subject) as port:
+        code, text = await run(
+            openssl, "ocsp", "-issuer", scene.path("issuing"), "-cert", scene.path(subject),
+            "-url", scene.url, "-no_nonce", "-noverify", "-respout", scene.path("answer"),
+        )  # fmt: skip
+        assert code == 0, text
+        async with serving(scene, subject) as found:
             code, text = await run(
                 curl, "--silent", "--show-error", "--cert-status", "--cacert", scene.path("root"),
-                "--resolve", f"{host}:{port}:127.0.0.1", f"https://{host}:{port}/",
+                *found, f"https://{host}/",
             )  # fmt: skip
         assert code == expected, text
         assert ("revocation reason: keyCompromise" in text) == (subject == "revoked")

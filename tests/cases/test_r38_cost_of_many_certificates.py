@@ -63,6 +63,9 @@ FILL = (
        {numbers} SELECT i, {i}, 'key', '', i, 'unspecified', '', '' FROM n WHERE i IN (2, 4)""",
 )
 
+SHARED = """INSERT INTO certificate_handles (serial, position, kind, handle, not_after)
+    SELECT serial, 1, 'product', :all, not_after FROM certificates"""
+
 
 def fill(connection: Connection) -> None:
     dialect = connection.dialect.name
@@ -182,6 +185,31 @@ async def test_the_detector_detects(crowded: tuple[SqlStore, Plans]) -> None:
     store, plans = crowded
     await store.certificates(CertificateQuery(san="nothing has this name"))
     assert any("certificate_names" in line for _statement, line in plans.walks())
+
+
+async def test_a_revocation_costs_the_same_whatever_it_takes(
+    crowded: tuple[SqlStore, Plans],
+) -> None:
+    """Half of all certificates or none: the same statements, and nothing is written but the revocation."""
+    store, plans = crowded
+    everything, nothing = records.digest("of every certificate"), records.digest("of none")
+
+    def share(connection: Connection) -> None:
+        connection.execute(text(SHARED), {"all": everything})
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))
+
+    await store._database.write(share)
+    statements = []
+    for handle in (everything, nothing):
+        plans.taken.clear()
+        await store.revoke(records.revocation(handle), records.ACTION)
+        statements.append([statement for statement, _ in plans.taken])
+    assert statements[0] == statements[1]
+    written = {one.split()[2] for one in statements[0] if one.startswith(("INSERT", "UPDATE"))}
+    assert written & {*BIG, "crls"} == set()
+    seen = await store.dependents(everything, records.NOW, 20)
+    assert (seen.count, len(seen.first)) == (MANY // 2, 20)
 
 
 async def test_a_revocation_is_one_row(crowded: tuple[SqlStore, Plans]) -> None:

@@ -183,6 +183,7 @@ async def test_gnutls_asks(scene: Scene, subject: str, status: str) -> None:
 async def test_java_asks_as_the_document_shows(
     scene: Scene, subject: str, nonce: str, expected: int, said: str
 ) -> None:
+    need("javac")  # which `java` needs for a source file
     java = need("java")
     (program,) = (block for block in blocks(RELYING) if "class Status" in block.text)
     (scene.folder / "Status.java").write_text(program.text, encoding="utf-8")

@@ -9,7 +9,7 @@ import os
 import platform
 from pathlib import Path
 
-from bench import enrollment, nvidia, snp, verification
+from bench import enrollment, nvidia, revocation, snp, verification
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     snp_origin, snp_rate = snp.measure()
     nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
     enrolled = enrollment.measure()
+    revoked = revocation.measure()
     ratios = {
         "warm / dcap-qvl verify": rate["warm"] / rate["dcap-qvl verify"],
         "warm / 2 P-256 verifications": rate["warm"] / (rate["P-256 verify"] / 2),
@@ -38,7 +39,7 @@ def main() -> None:
     subject = f"{origin}, {snp_origin}, {nvidia_origin}"
     if as_json:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}
-        facts["numbers"] = nvidia_numbers
+        facts["numbers"] = nvidia_numbers | revoked
         print(json.dumps(facts | {"enrollments_per_second": enrolled}, indent=2))
         return
     print(f"{machine}; {subject}\n")
@@ -46,7 +47,7 @@ def main() -> None:
     for name, value in (rate | enrolled).items():
         print(f"| {name} | {value:,.0f} |")
     print("\n| number | |\n|---|---|")
-    for name, value in nvidia_numbers.items():
+    for name, value in (nvidia_numbers | revoked).items():
         print(f"| {name} | {value:,.0f} |")
     print("\n| ratio in this run | |\n|---|---|")
     for name, value in ratios.items():

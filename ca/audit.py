@@ -137,6 +137,11 @@ def encode(entry: Entry) -> bytes:
     return data
 
 
+def kind_of(entry: Entry | Unknown) -> str:
+    """The kind by its name in the log."""
+    return entry.kind if isinstance(entry, Unknown) else _said(entry)[0]
+
+
 def decode(data: bytes) -> Entry | Unknown:
     """The entry in these bytes. Raises EntryError unless `encode` of the same version or a later one made them."""
     label, *rest = _fields(data)

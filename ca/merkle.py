@@ -54,7 +54,7 @@ def inclusion_proof(read: Read, index: int, size: int) -> tuple[bytes, ...]:
     start, end = 0, size
     proof: list[bytes] = []
     while end - start > 1:
-        middle = start + _split(end - start)
+        middle = start + _power_below(end - start)
         if index < middle:
             proof.append(_range_hash(read, middle, end))
             end = middle
@@ -76,7 +76,7 @@ def consistency_proof(read: Read, old: int, new: int) -> tuple[bytes, ...]:
     start, end = 0, new
     proof: list[bytes] = []
     while end != old:
-        middle = start + _split(end - start)
+        middle = start + _power_below(end - start)
         if old <= middle:
             proof.append(_range_hash(read, middle, end))
             end = middle
@@ -102,45 +102,11 @@ def grow(read: Read, size: int, leaves: Sequence[bytes]) -> dict[tuple[int, int]
         for first, last in pairwise(_cuts(len(fresh), WIDTH - width)):
             tile += b"".join(fresh[first:last])
             changed[level, number] = tile
-            if len(tile) == WIDTH * HASH:
+            if is_full(tile):
                 above.append(_fold(tile))
             number, tile = number + 1, b""
         level, count, fresh = level + 1, count // WIDTH, above
     return changed
-
-
-class Frontier:
-    """The complete subtrees of a tree that is read from left to right: all that its root and its growth need."""
-
-    def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
-        """Go on at `size` with the `hashes` of another frontier. Raises ValueError for another number of them."""
-        self.size = size
-        self._hashes = list(hashes)
-        if len(self._hashes) != size.bit_count() or any(len(one) != HASH for one in self._hashes):
-            raise ValueError("not the hashes of a frontier of this size")
-
-    @property
-    def hashes(self) -> tuple[bytes, ...]:
-        """Of the complete subtrees, the largest first: one for each bit of the size."""
-        return tuple(self._hashes)
-
-    def append(self, leaf: bytes) -> None:
-        """One more entry, by its leaf hash."""
-        complete, below = leaf, self.size
-        while below & 1:
-            complete = node_hash(self._hashes.pop(), complete)
-            below >>= 1
-        self._hashes.append(complete)
-        self.size += 1
-
-    def root(self) -> bytes:
-        """The root hash of the tree so far."""
-        if not self._hashes:
-            return EMPTY_TREE
-        *others, root = self._hashes
-        for left in reversed(others):
-            root = node_hash(left, root)
-        return root
 
 
 def _range_hash(read: Read, start: int, end: int) -> bytes:
@@ -148,7 +114,7 @@ def _range_hash(read: Read, start: int, end: int) -> bytes:
     length = end - start
     if length & (length - 1) == 0:
         return _subtree(read, length.bit_length() - 1, start)
-    middle = start + _split(length)
+    middle = start + _power_below(length)
     return node_hash(_range_hash(read, start, middle), _range_hash(read, middle, end))
 
 
@@ -160,14 +126,14 @@ def _subtree(read: Read, height: int, start: int) -> bytes:
     return _fold(_whole(read(level, number), end)[offset * HASH :])
 
 
-def _split(length: int) -> int:
+def _power_below(length: int) -> int:
     """The largest power of two below `length`."""
     return 1 << (length - 1).bit_length() - 1
 
 
 def _fold(hashes: bytes) -> bytes:
     """The root over 2^n hashes."""
-    row = [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)]
+    row = split(hashes)
     while len(row) > 1:
         row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
     return row[0]
@@ -239,6 +205,16 @@ def decode_bundle(data: bytes) -> tuple[bytes, ...]:
         entries.append(data[at + 2 : end])
         at = end
     return tuple(entries)
+
+
+def is_full(tile: bytes) -> bool:
+    """Whether a tile has all of its hashes."""
+    return len(tile) == WIDTH * HASH
+
+
+def split(hashes: bytes) -> list[bytes]:
+    """The hashes of a tile, one by one."""
+    return [hashes[at : at + HASH] for at in range(0, len(hashes), HASH)]
 
 
 def tile_of(entries: Iterable[bytes]) -> bytes:

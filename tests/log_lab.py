@@ -39,9 +39,8 @@ async def sequence(log: LogStore, key: LogKey = KEY) -> int:
     return newest.size
 
 
-async def entries(log: LogStore) -> list[audit.Entry | audit.Unknown]:
-    """Everything in the log, from the bundles that are served."""
-    size = await sequence(log)
+async def entries(log: LogStore, size: int) -> list[audit.Entry | audit.Unknown]:
+    """Everything in the log, which has published that many, from the bundles that are served."""
     found: list[audit.Entry | audit.Unknown] = []
     for number in range(-(-size // merkle.WIDTH)):
         bundle = await log.bundle(number, merkle.tile_width(0, number, size))

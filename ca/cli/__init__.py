@@ -16,6 +16,7 @@ from ca.cli import (
     database,
     initialize,
     issuer,
+    log,
     output,
     policy,
     records,
@@ -84,6 +85,7 @@ app.command("revocations")(revoke.revocations_command)
 app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(issuer.app)
+app.add_typer(log.app)
 app.add_typer(tokens.app)
 app.add_typer(database.app)
 app.command("backup")(database.backup_command)

@@ -55,7 +55,10 @@ def backup_command(file: BackupArgument, config: options.ConfigOption = None) ->
 
 
 def restore_command(file: BackupArgument, config: options.ConfigOption = None) -> None:
-    """Fill an empty database from a backup. Nonces of the time between are refused, CRL numbers go on above."""
+    """Fill an empty database from a backup. Nonces of the time between are refused, CRL numbers go on above.
+
+    The public log goes on under a new key only: see `attestca log rekey`.
+    """
     from ca.store import backup
 
     url = options.database_url(options.load_config(config))

@@ -161,7 +161,7 @@ async def _exchange(
     if body is not None:
         headers["Content-Type"] = media_type
     timeout = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
-    connector = aiohttp.TCPConnector(ssl=_tls(remote))
+    connector = aiohttp.TCPConnector(ssl=tls_context(remote.ca_root))
     try:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
@@ -190,13 +190,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return bytes(parts)
 
 
-def _tls(remote: Remote) -> ssl.SSLContext:
+def tls_context(ca_root: Path | None) -> ssl.SSLContext:
+    """What trusts that root, or those of the system. Raises ConfigurationError."""
     try:
-        return ssl.create_default_context(cafile=remote.ca_root)
+        return ssl.create_default_context(cafile=ca_root)
     except OSError as error:  # ssl.SSLError among them
-        raise ConfigurationError(
-            f"{remote.ca_root}: {error.strerror or 'no certificate'}"
-        ) from error
+        raise ConfigurationError(f"{ca_root}: {error.strerror or 'no certificate'}") from error
 
 
 def _refusal(status: int, body: bytes) -> AuthorityError:

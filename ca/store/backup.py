@@ -12,6 +12,8 @@ What happened between the backup and the restore is lost, and nothing may be don
 - CRL numbers go on above the number of milliseconds since 1970 at the restore. That is above every number ever used,
   and above those of an earlier restore, as long as the clock does not go back and one issuer signs fewer than a
   thousand CRLs a second. The CRLs of the backup are dropped, for relying parties may have a newer one.
+- The log that was signed since is not here, and a key must not sign another in its place: none signs any more until
+  an operator makes a new one (`attestca log rekey`). Its readers see the old log end, and a new one begin like it.
 - Serial numbers are random; one of that time comes again with the probability of any collision. But its certificate is
   unknown here and cannot be revoked by its serial number: where that matters, renew the issuing CA.
 """
@@ -32,7 +34,7 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, insert, select
 
 from ca.errors import ConfigurationError
 from ca.issuance import nonce
-from ca.store import schema, tables
+from ca.store import log, schema, tables
 from ca.store.database import Database
 from ca.store.dialect import number_on
 
@@ -239,6 +241,7 @@ def _let_nothing_happen_twice(
     ]
     for table in (tables.crls, tables.crl_series):
         connection.execute(delete(table))
+    log.replace_key(connection, log.NOBODY)
     connection.execute(
         insert(tables.restorations).values(
             restored_at=now,

@@ -34,6 +34,9 @@ _ENTRY: Final = tables.log_entries.c
 _TILE: Final = tables.log_tiles.c
 _CHECKPOINT: Final = tables.log_checkpoint.c
 _ONLY_ROW: Final = 1
+NOBODY: Final = bytes(
+    32
+)  # in the place of a key's digest: no key may sign until an operator makes a new one
 
 
 def append(connection: Connection, entry: audit.Entry) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import date, datetime
 
-    from ca.issuance.crl import Revoked
     from attestca_client.protocol import HandleKind
+    from ca.issuance.crl import Revoked
     from ca.ports import (
         CachedResponse,
         CertificateQuery,

@@ -17,7 +17,7 @@ from attestca_client.protocol import (
     node_hash,
 )
 from ca import merkle
-from ca.merkle import Frontier, TileMissingError
+from ca.merkle import TileMissingError
 from tests.go_log import RefusedError
 
 if TYPE_CHECKING:
@@ -84,14 +84,6 @@ def test_batches_make_no_difference(batches: list[int]) -> None:
     grown = Tree(*batches)
     at_once = Tree(sum(batches))
     assert grown.tiles == at_once.tiles
-    frontier = Frontier()
-    for entry in ENTRIES[: grown.size]:
-        frontier.append(leaf_hash(entry))
-    assert frontier.root() == merkle.tree_hash(grown.read, grown.size)
-    again = Frontier(frontier.size, frontier.hashes)
-    again.append(leaf_hash(b"one more"))
-    frontier.append(leaf_hash(b"one more"))
-    assert again.root() == frontier.root()
 
 
 @given(st.data())
@@ -138,8 +130,6 @@ def test_a_tree_that_is_not_there(tree: Tree) -> None:
         merkle.inclusion_proof(tree.read, 5, 5)
     with pytest.raises(ValueError, match="shrink"):
         merkle.consistency_proof(tree.read, 6, 5)
-    with pytest.raises(ValueError, match="frontier"):
-        Frontier(3, [EMPTY_TREE])
 
 
 @pytest.mark.parametrize(

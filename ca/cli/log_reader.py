@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading somebody's log over HTTP: no token, no redirects, every answer bounded, patient where we are too quick."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from ca import merkle
+from ca.cli import remote
+from ca.errors import NotFound, Unavailable
+from ca.replay import NotOneHistoryError, Replay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    import aiohttp
+
+    from ca.note import Checkpoint, Verifier
+
+_MOST: Final = merkle.WIDTH * (merkle.MAX_ENTRY + 2)  # bytes of any answer
+_PATIENCE: Final = 30.0  # seconds without a byte
+_TRIES: Final = 20
+_LONGEST_WAIT: Final = 60  # seconds, whatever the server asks for
+
+
+class LogReader:
+    """One log. Use `opened`."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def get(self, path: str) -> bytes:
+        """What is served at `path` below the log. Raises NotFound, Unavailable."""
+        import aiohttp
+
+        try:
+            for _ in range(_TRIES):
+                url = f"{self._url}/log/{path}"
+                async with self._session.get(url, allow_redirects=False) as response:
+                    if response.status not in {429, 503}:
+                        return await _body(response, path)
+                    wait = response.headers.get("Retry-After", "1")
+                await asyncio.sleep(min(int(wait) if wait.isdecimal() else 1, _LONGEST_WAIT))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{self._url}: {type(error).__name__}: {error}") from error
+        raise Unavailable(f"{self._url}: it does not answer, though it was asked {_TRIES} times")
+
+
+@asynccontextmanager
+async def opened(url: str, ca_root: Path | None) -> AsyncIterator[LogReader]:
+    """A reader of the log of the authority at `url`."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
+    connector = aiohttp.TCPConnector(ssl=remote.tls_context(ca_root), limit=1)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield LogReader(session, url.rstrip("/"))
+
+
+async def read_on(
+    reader: LogReader, replay: Replay, verifier: Verifier, progress: Callable[[int, int], None]
+) -> tuple[Checkpoint, bytes]:
+    """Read up to the newest checkpoint, which is returned with its note.
+
+    Raises NotOneHistoryError, `ca.note.NoteError`, NotFound, Unavailable.
+    """
+    note = await reader.get("checkpoint")
+    checkpoint = verifier.open(note)
+    if checkpoint.size < replay.size:
+        raise NotOneHistoryError(
+            f"the log has {checkpoint.size} entries, and had {replay.size} the last time"
+        )
+    for number, width in replay.missing(checkpoint.size):
+        bundle = await reader.get(merkle.tile_path(None, number, width))
+        for (level, at), hashes in replay.take(number, width, bundle).items():
+            await _compare(reader, merkle.tile_path(level, at), hashes)
+        progress(replay.size, checkpoint.size)
+    replay.finish(checkpoint)
+    for (level, at), hashes in replay.edge.items():
+        await _compare(reader, merkle.tile_path(level, at, len(hashes) // merkle.HASH), hashes)
+    return checkpoint, note
+
+
+async def _compare(reader: LogReader, path: str, hashes: bytes) -> None:
+    if await reader.get(path) != hashes:
+        raise NotOneHistoryError(f"{path} is not of the tree that the entries make")
+
+
+async def _body(response: aiohttp.ClientResponse, path: str) -> bytes:
+    if response.status == 404:
+        raise NotFound(f"the log has no {path}")
+    if response.status != 200:
+        raise Unavailable(f"{path}: answered {response.status}")
+    parts = bytearray()
+    async for chunk in response.content.iter_chunked(1 << 16):
+        parts += chunk
+        if len(parts) > _MOST:
+            raise Unavailable(f"{path}: the answer is longer than {_MOST} bytes")
+    return bytes(parts)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One turn of the log, and every state of the database in which nothing may be signed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy.util import await_only
+
+from attestca_client.protocol import EMPTY_TREE
+from ca import audit
+from ca.errors import AuthorityError, LogHalted
+from ca.note import LogKey
+from ca.sequencing import Sequencer
+from ca.store import log
+from ca.store.database import Database
+from tests import records
+from tests.log_lab import KEY, MemoryWitness
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ca.note import Checkpoint
+    from ca.store.sql import SqlStore
+
+ANOTHER = LogKey(KEY.name, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
+
+
+def sequencer(
+    store: SqlStore, witness: MemoryWitness | None = None, key: LogKey = KEY
+) -> Sequencer:
+    return Sequencer(store.log, key, witness or MemoryWitness())
+
+
+async def add(store: SqlStore, *names: str) -> None:
+    await store.log.append_keys(
+        [audit.KeyAdded(records.NOW, "tls", name.encode()) for name in names]
+    )
+
+
+async def published(store: SqlStore, key: LogKey = KEY) -> Checkpoint:
+    newest = await store.log.checkpoint()
+    assert newest is not None
+    assert newest.note is not None
+    return key.verifier.open(newest.note)
+
+
+async def test_an_empty_log_has_a_checkpoint(store: SqlStore) -> None:
+    assert await store.log.pending()
+    await sequencer(store).run()
+    assert not await store.log.pending()
+    assert (await published(store)).size == 0
+    assert (await published(store)).root == EMPTY_TREE
+
+
+async def test_entries_are_published_and_nothing_is_signed_twice(store: SqlStore) -> None:
+    witness = MemoryWitness()
+    await add(store, "one", "two")
+    await sequencer(store, witness).run()
+    first = await store.log.checkpoint()
+    await sequencer(store, witness).run()
+    assert await store.log.checkpoint() == first
+    await add(store, "two", "three")
+    assert await store.log.pending()
+    await sequencer(store, witness).run()
+    assert (await published(store)).size == 3
+    assert await published(store) == KEY.verifier.open(witness.note or b"")
+
+
+async def test_more_than_a_batch(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ca.sequencing.BATCH", 3)
+    await add(store, *map(str, range(10)))
+    await sequencer(store).run()
+    assert (await published(store)).size == 10
+
+
+async def test_what_another_replica_placed_is_published(store: SqlStore) -> None:
+    """One that was killed between its commit and its signature."""
+    await add(store, "one")
+    assert await store.log.sequence(10) == 1
+    assert await store.log.pending()
+    await sequencer(store).run()
+    assert (await published(store)).size == 1
+
+
+async def test_one_key_signs(store: SqlStore) -> None:
+    await add(store, "one")
+    await sequencer(store).run()
+    await add(store, "two")
+    witness = MemoryWitness()
+    with pytest.raises(LogHalted, match="another key"):
+        await sequencer(store, witness, ANOTHER).run()
+    assert witness.note is None
+    assert (await published(store)).size == 1
+    await sequencer(store).run()
+    assert (await published(store)).size == 2
+
+
+async def test_a_new_key_goes_on_where_the_old_one_ended(store: SqlStore) -> None:
+    await add(store, "one")
+    await sequencer(store).run()
+    old = await published(store)
+    await store.log.replace_key(sequencer(store, key=ANOTHER).key_sha256)
+    assert await store.log.tile(0, 0, 1) is None, "nothing is served without a checkpoint"
+    with pytest.raises(LogHalted):
+        await sequencer(store).run()
+    await sequencer(store, key=ANOTHER).run()
+    new = await published(store, ANOTHER)
+    assert (new.size, new.root) == (old.size, old.root)
+
+
+async def test_a_database_that_lost_what_was_signed(store: SqlStore) -> None:
+    """It failed over to a copy that lagged: the witness beside the key has seen more."""
+    witness = MemoryWitness(KEY.sign(3, records.digest("a tree")))
+    await add(store, "one", "two")
+    with pytest.raises(LogHalted, match="has not the 3 entries"):
+        await sequencer(store, witness).run()
+    await add(store, "three", "four")
+    with pytest.raises(LogHalted, match="has not the 3 entries"):
+        await sequencer(store, witness).run()
+    assert await store.log.checkpoint() is None
+
+
+@pytest.mark.parametrize("note", [b"", b"x", ANOTHER.sign(0, EMPTY_TREE)], ids=["0", "x", "other"])
+async def test_a_witness_that_cannot_be_read(store: SqlStore, note: bytes) -> None:
+    with pytest.raises(LogHalted, match="damaged"):
+        await sequencer(store, MemoryWitness(note)).run()
+
+
+async def test_a_smaller_tree_never_replaces_a_larger_one(store: SqlStore) -> None:
+    """A replica that was slow comes with what it signed a while ago."""
+    late = MemoryWitness()
+    await sequencer(store, late).run()
+    slow = await store.log.checkpoint()
+    assert slow is not None
+    await add(store, "one")
+    await sequencer(store).run()
+    assert not await store.log.publish(slow)
+    assert (await published(store)).size == 1
+
+
+async def test_no_tile_loses_a_hash(store: SqlStore) -> None:
+    await add(store, "one", "two")
+    await store.log.sequence(10)
+
+    def shrink(connection: Connection) -> None:
+        log._put_tiles(connection, {(0, 0): bytes(32)})
+
+    with pytest.raises(AuthorityError, match="lose hashes"):
+        await store._database.write(shrink)
+
+
+async def test_one_at_a_time(postgres_url: str) -> None:
+    """Who finds another replica at it places nothing, and waits for nobody."""
+    one, other = Database(postgres_url), Database(postgres_url)
+    loop, placed, tried = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slowly(connection: Connection) -> int:
+        count = log.sequence(connection, 1)
+        loop.call_soon(placed.set)
+        await_only(asyncio.wait_for(asyncio.to_thread(tried.wait), 60))
+        return count
+
+    try:
+        await one.write(log.append_all, entries("one", "two"))
+        running = asyncio.create_task(one.write(slowly))
+        await placed.wait()
+        assert await other.write(log.sequence, 10) == 0
+        tried.set()
+        assert await running == 1
+        assert await other.write(log.sequence, 10) == 1
+    finally:
+        await one.close()
+        await other.close()
+
+
+def entries(*names: str) -> list[audit.Entry]:
+    return [audit.KeyAdded(records.NOW, "tls", name.encode()) for name in names]

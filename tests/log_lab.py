@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,6 +30,11 @@ class MemoryWitness:
 
     async def keep(self, note: bytes) -> None:
         self.note = note
+
+
+def sha256_of(key: LogKey) -> bytes:
+    """What the database knows a key by."""
+    return sha256(key.verifier.key).digest()
 
 
 async def sequence(log: LogStore, key: LogKey = KEY) -> int:

@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Row, select
 
-from ca.errors import AuthorityError, ConfigurationError, NonceUsed
+from ca import audit
+from ca.errors import AuthorityError, ConfigurationError, LogHalted, NonceUsed
+from ca.note import LogKey
 from ca.ports import Blob, CachedResponse, CertificateQuery
 from ca.store import schema
 from ca.store.backup import backup, restore
 from ca.store.sql import SqlStore
 from ca.store.tables import metadata
-from tests import records
+from tests import log_lab, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 LATER = records.NOW + timedelta(hours=3)
+NEW_KEY = LogKey(log_lab.KEY.name, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 NEW_NONCE = LATER + timedelta(seconds=121)
 
 
@@ -50,6 +54,9 @@ async def fill(store: SqlStore) -> None:
         "https://vendor.example/x", 200, b"\n\r\x00", (("a", "b"),), records.NOW
     )
     await store.put_cached_response(answer)
+    await store.log.append_keys([audit.KeyAdded(records.NOW, "tls", b"key")])
+    await log_lab.sequence(store.log)
+    await store.log_action(records.ACTION)
     await store.record_list("amd-floors", 1, records.digest("floors"), records.ACTION)
     await store.ping()
 
@@ -95,6 +102,7 @@ async def test_every_row_of_every_table(restored: SqlStore, store: SqlStore) -> 
     for name in ("crls", "crl_series"):
         assert before.pop(name)
         assert after.pop(name) == []
+    assert before.pop("log_checkpoint") != after.pop("log_checkpoint")
     assert before.pop("restorations") == []
     assert len(after.pop("restorations")) == 1
     assert after == before
@@ -129,6 +137,17 @@ async def test_nonces_of_the_lost_time_are_refused(restored: SqlStore, store: Sq
         )
     after = records.decision(nonce_expires=limit + timedelta(microseconds=1))
     await restored.record_refusal(after)
+
+
+async def test_the_key_of_the_lost_time_signs_no_more(restored: SqlStore) -> None:
+    """What it signed after the backup is not here, and it must not sign another log in its place."""
+    before = await restored.log.tree(0)
+    assert before.size > 3
+    with pytest.raises(LogHalted):
+        await log_lab.sequence(restored.log)
+    await restored.log.replace_key(hashlib.sha256(NEW_KEY.verifier.key).digest())
+    assert await log_lab.sequence(restored.log, NEW_KEY) > before.size
+    assert (await restored.log.tree(before.size)).signed_root == before.root
 
 
 async def floor_of(store: SqlStore, issuer: bytes = records.ISSUER) -> int:

@@ -62,7 +62,9 @@ async def asked_in_body(request: web.Request) -> web.Response:
     except RequestRefused as error:
         if error.code != "too-large":
             raise
-        return _unsuccessful(request, OcspOutcome.MALFORMED)
+        return _unread(request, OcspOutcome.MALFORMED)
+    except Unavailable:  # too many bodies at the moment
+        return _unread(request, OcspOutcome.TRY_LATER)
     return await _answer(request, der, keep=False)
 
 
@@ -103,3 +105,10 @@ def _unsuccessful(request: web.Request, outcome: OcspOutcome) -> web.Response:
     doors: Doors = request.app[DOORS]
     doors.state.metrics.ocsp(outcome)
     return web.Response(body=ocsp.unsuccessful(_UNSUCCESSFUL[outcome]), content_type=RESPONSE)
+
+
+def _unread(request: web.Request, outcome: OcspOutcome) -> web.Response:
+    """The same where the rest of the body is not read."""
+    response = _unsuccessful(request, outcome)
+    response.force_close()
+    return response

@@ -143,6 +143,7 @@ async def test_too_many_and_too_large(service: Service) -> None:
     for der in (many, large):
         checked(await post(service, der), "malformed_request")
         checked(await get(service, der), "malformed_request")
+    assert (await post(service, large)).headers["Connection"] == "close"  # the rest is not read
 
 
 async def test_certificates_of_others(service: Service) -> None:
@@ -169,6 +170,16 @@ async def test_the_database_does_not_answer(
         reply = await asked(service, about(service, 5))
         checked(reply, "try_later")
         assert reply.headers["Cache-Control"] == "no-store"
+
+
+async def test_too_many_bodies_are_being_read(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.doors.state.bodies, "_left", 10)
+    reply = await post(service, about(service, 5))
+    checked(reply, "try_later")
+    assert reply.headers["Connection"] == "close"
+    checked(await get(service, about(service, 5)))  # which has no body
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/ocsp-response", ""])

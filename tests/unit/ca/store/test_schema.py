@@ -141,8 +141,8 @@ BEFORE_NUMBERS = (
         " :digest, 'tdx', :digest, :digest, 'UpToDate', '{}')"
     ),
     (
-        "INSERT INTO certificates (serial, decision_id, issuer_key_id, handle, tbs_sha256, not_before, not_after, state)"
-        " VALUES (:serial, 1, :digest, :digest, :digest, 1, 7000000, 'abandoned')"
+        "INSERT INTO certificates (serial, decision_id, issuer_key_id, handle, tbs_sha256, not_before, not_after,"
+        " state) VALUES (:serial, 1, :digest, :digest, :digest, 1, 7000000, 'abandoned')"
     ),
     "INSERT INTO certificate_handles (serial, position, kind, handle) VALUES (:serial, 0, 'key', :other)",
     "INSERT INTO revocations (handle, kind, revoked_at, cause) VALUES (:digest, 'certificate', 9000000, 'abandoned')",

@@ -14,16 +14,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import SecretStr
 
+from attestca_client.protocol import HandleKind
+from ca import jobs
 from ca.app.keys import key_id
 from ca.app.service import clock, load_tls, opened
 from ca.errors import ConfigurationError, Unavailable
 from ca.issuance import crl
+from ca.issuance.reasons import RevocationReason
+from ca.revocation import Why, revoke
+from ca.subjects import Subject
 from policies.floors import builtin_floors
 from tests import records
 from tests.app_lab import install_issuing
+from tests.service_lab import leaf_of
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
     from pathlib import Path
 
     from tests.app_lab import App
@@ -144,6 +150,35 @@ async def test_a_serial_that_is_abandoned_is_in_the_list_of_the_same_turn(app: A
         await job.run(later)
     found = await crl_of(app, held.certificate, intent.not_after.date())
     assert [entry.serial_number for entry in found] == [intent.serial]
+
+
+async def test_a_revocation_is_on_a_list_without_waiting_for_a_turn(app: App) -> None:
+    """Jobs have their turn every minute; this one is woken."""
+    leaf = leaf_of(await app.enroll())
+    issuing = app.service.keys.current(app.clock()).certificate
+    (job,) = (job for job in app.service.jobs(app.tls) if job.name == "certificates")
+    turns: asyncio.Queue[None] = asyncio.Queue()
+
+    async def turn(now: datetime) -> None:
+        await job.run(now)
+        turns.put_nowait(None)
+
+    faults: list[tuple[str, Exception]] = []
+    running = asyncio.create_task(
+        jobs.run_forever([replace(job, run=turn)], app.clock, lambda *fault: faults.append(fault))
+    )
+    await turns.get()
+    subject = Subject(kind=HandleKind.CERTIFICATE, value=f"{leaf.serial_number:x}")
+    why = Why(RevocationReason.KEY_COMPROMISE, "")
+    await revoke(subject, why, app.service.authority, "test", app.clock())
+    await asyncio.wait_for(turns.get(), job.every.total_seconds() / 2)
+    found = await crl_of(app, issuing, leaf.not_valid_after_utc.date())
+    (entry,) = found
+    reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
+    assert (entry.serial_number, reason) == (leaf.serial_number, x509.ReasonFlags.key_compromise)
+    assert faults == []
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_new_tls_certificate_from_the_next_handshake_on(app: App) -> None:

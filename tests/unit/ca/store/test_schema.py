@@ -176,6 +176,28 @@ async def test_an_upgrade_numbers_revocations_and_dates_handles(empty_database_u
     assert (dependents.count, late.count) == (1, 0)
 
 
+async def test_an_upgrade_goes_on_with_the_numbers_of_crls(empty_database_url: str) -> None:
+    """The list of before is gone, for no certificate of now names it; its number is used."""
+
+    def before(connection: Connection) -> None:
+        schema.migrate(connection, "0005")
+        connection.execute(
+            text(
+                "INSERT INTO crls (issuer_key_id, number, der, this_update, next_update)"
+                " VALUES (:issuer, 41, :issuer, 5000000, 6000000)"
+            ),
+            {"issuer": b"i" * 20},
+        )
+
+    await on(empty_database_url, before)
+    await schema.upgrade(empty_database_url)
+    store = await SqlStore.open(empty_database_url)
+    state = await store.crl_state(b"i" * 20, EPOCH.date(), EPOCH.date())
+    await store.close()
+    assert (state.number, state.this_update) == (41, EPOCH + timedelta(seconds=5))
+    assert state.shards == {}
+
+
 async def test_a_newer_schema_is_refused_and_left_alone(empty_database_url: str) -> None:
     def to_the_future(connection: Connection) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

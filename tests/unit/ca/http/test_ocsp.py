@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from ca.errors import Unavailable
 from ca.http.ocsp import CACHED
 from ca.issuance.ocsp_question import MAX_CERTIFICATES, MAX_REQUEST_BYTES
 from ca.issuance.reasons import RevocationReason
+from ca.tokens import Scope
 from tests import ocsp_lab, records
 from tests.service_lab import leaf_of
 
@@ -70,6 +72,27 @@ async def test_a_certificate_before_and_after_it_is_revoked(service_on_both: Ser
         (one,) = ocsp_lab.said(checked(await asked(service, about(service, serial))))
         assert (one.status, one.reason) == ("revoked", "key_compromise")
         assert one.revoked_at == service.clock() - timedelta(minutes=1)
+
+
+async def test_what_an_operator_revokes_is_revoked_in_the_next_answer(service: Service) -> None:
+    """By no job: first one key, then the product line of both machines. The first revocation counts."""
+    token = await service.token(Scope.REVOCATIONS_WRITE)
+    serials = [await issued(service) for _ in range(2)]
+    record = await service.store.certificate(serials[0])
+    assert record is not None
+    said = []
+    for named, reason in (
+        ({"kind": "key", "value": sha256(record.decision.spki_der).hexdigest()}, "keyCompromise"),
+        ({"handle": dict(record.handles)["product"].hex()}, "superseded"),
+    ):
+        path, body = "/v1/admin/revocations", named | {"reason": reason}
+        assert (await service.operate(token, path, method="POST", json=body)).status == 201
+        found = ocsp_lab.said(checked(await post(service, about(service, *serials))))
+        said.append([(one.status, one.reason) for one in found])
+    assert said == [
+        [("revoked", "key_compromise"), ("good", None)],
+        [("revoked", "key_compromise"), ("revoked", "superseded")],
+    ]
 
 
 async def test_several_certificates_in_one_question(service: Service) -> None:

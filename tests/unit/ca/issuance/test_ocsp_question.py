@@ -106,6 +106,20 @@ def test_parameters_of_the_hash_may_be_absent() -> None:
     assert parse(ocsp_lab.request(bare)) == parse(ocsp_lab.request(ONE))
 
 
+@pytest.mark.parametrize("name", [b"", b"\x82\x01x\x82\x01y"], ids=["none", "two"])
+def test_one_name_of_who_asks_or_nothing(name: bytes) -> None:
+    whole = _sequence(_sequence(b"\xa1" + bytes([len(name)]) + name + _with()[4:]))
+    with pytest.raises(RequestRefused, match="not an OCSPRequest"):
+        parse(whole)
+
+
+@pytest.mark.parametrize("signature", [b"", b"\x30\x00\x30\x00"], ids=["none", "two"])
+def test_one_signature_or_nothing(signature: bytes) -> None:
+    whole = _sequence(_with()[2:] + b"\xa0" + bytes([len(signature)]) + signature)
+    with pytest.raises(RequestRefused, match="not an OCSPRequest"):
+        parse(whole)
+
+
 UNKNOWN = "1.3.6.1.4.1.32473.99"
 OTHER = ocsp_lab.extension(UNKNOWN, b"\x05\x00")
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 
 from ca.issuance import tbs
-from ca.issuance.ocsp_question import NONCE, Extension
+from ca.issuance.ocsp_question import NONCE, Extension, OneValue
 from ca.issuance.reasons import RevocationReason
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def responder_for(question: Question, responders: Iterable[Responder]) -> Respon
 @asn1.sequence
 class _RevokedInfo:
     at: asn1.GeneralizedTime
-    reason: Annotated[list[asn1.TLV] | None, asn1.Implicit(0)]
+    reason: Annotated[OneValue | None, asn1.Implicit(0)]
 
 
 _Status: TypeAlias = (
@@ -221,7 +221,7 @@ def _status(serial: int, statuses: Mapping[int, Revoked | None]) -> _Status:
     said = revoked.reason is not RevocationReason.UNSPECIFIED  # RFC 5280, section 5.3.1
     info = _RevokedInfo(
         at=asn1.GeneralizedTime(_seconds(revoked.since)),
-        reason=[_enumerated(revoked.reason.code)] if said else None,
+        reason=OneValue(value=_enumerated(revoked.reason.code)) if said else None,
     )
     return asn1.Variant(info, "revoked")
 

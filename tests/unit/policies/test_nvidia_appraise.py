@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies.appraise import NVIDIA_CHECKS, appraise, appraise_devices
 from policies.case import UnverifiedDevices
@@ -37,8 +39,9 @@ from tests.unit.policies.nvidia_claims import (
     wanting,
 )
 from tests.unit.policies.snp_claims import GOOD_SNP
+from verifiers.endorsements import Revocation
 from verifiers.evidence import Tee
-from verifiers.nvidia.claims import Coverage, Family
+from verifiers.nvidia.claims import Coverage, DeviceKind, Family, Mode, NvidiaClaims
 
 MISSING, WARNED = RuleResult.MISSING, RuleResult.WARNED
 DEVICES = together(GPU)
@@ -351,3 +354,90 @@ def test_devices_take_no_part_in_the_choice_of_a_policy() -> None:
     )
     assert select([plain, own], GOOD, "gpu", NOW) is own
     assert select([plain, own], GOOD, "default", NOW) is plain
+
+
+# whatever comes
+
+VERSIONS = st.sampled_from(["580.178.04", "580.1", "595.91.07", "590.48.01", "beta", ""])
+FIRMWARE = st.sampled_from(["96.00.CF.00.01", "96.00.9F.00.01", "97.00.CF.00.01", "", "x.y"])
+
+
+@st.composite
+def any_device(draw: st.DrawFn) -> NvidiaClaims:
+    """A device about which anything may be the case."""
+    indexes = tuple(sorted(draw(st.sets(st.integers(0, 63), max_size=64))))
+    kind = draw(st.sampled_from(DeviceKind))
+    parts = st.sampled_from(["rim-driver", "ocsp-device", "ocsp-rim-vbios", "nras", "other"])
+    return replace(
+        GPU,
+        kind=kind,
+        family=draw(st.sampled_from([one for one in Family if one.kind is kind])),
+        driver_version=draw(st.none() | VERSIONS),
+        vbios_version=draw(FIRMWARE),
+        device_serial=draw(st.sampled_from([GPU.device_serial, SWITCH.device_serial])),
+        fwid=draw(st.none() | st.just(b"F" * 48)),
+        mode=draw(st.none() | st.sampled_from(Mode)),
+        rims=draw(st.sampled_from([(), GPU.rims])),
+        coverage=Coverage(indexes, tuple(i for i in range(64) if i not in indexes)),
+        revocation=draw(st.sampled_from(Revocation)),
+        collateral=tuple(
+            part(name, timedelta(hours=draw(st.integers(-48, 48))))
+            for name in draw(st.lists(parts, max_size=4))
+        ),
+        nras=draw(st.sampled_from([None, BY_NRAS.nras])),
+    )
+
+
+SECTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "gpus": st.integers(1, 4),
+        "switches": st.integers(0, 4),
+        "appraisal": st.sampled_from(["local", "nras", "both"]),
+        "modes": st.sets(st.sampled_from([*Mode]), min_size=1).map(sorted),
+        "models": st.sets(st.sampled_from([*Family]), min_size=1).map(sorted),
+        "coverage": st.integers(1, 64),
+        "devices": st.just([GPU.device_serial]),
+        "tolerate_stale": st.just({"ocsp": "24h", "nras": "24h"}),
+        "driver": st.sampled_from(
+            [{"no_minimum": "a test"}, {"advisories": ["nvidia-5861", "nvidia-5674", "x"]}]
+        ),
+        "vbios": st.sampled_from([{"no_minimum": "a test"}, {"advisories": ["nvidia-5674"]}]),
+    },
+)
+
+
+@given(st.lists(any_device(), max_size=4), SECTIONS)
+def test_every_set_gets_a_verdict_that_stands_on_its_findings(
+    devices: list[NvidiaClaims], keys: dict[str, Any]
+) -> None:
+    by = wanting(**keys)
+    result = appraise(GOOD, by, NOW, devices=together(*devices))
+    of_devices = [one for one in result.findings if one.path.startswith("devices")]
+    assert (result.decision is Decision.ACCEPTED) == all(
+        one.result in (RuleResult.PASS, WARNED) for one in of_devices
+    )
+    assert all(one.expected and one.hint for one in result.denying)
+    told = json.dumps(result.public_findings())
+    assert all(one.device_serial not in told for one in devices)
+    for place in range(len(devices)):
+        seen = {one.rule for one in of_devices if one.path.startswith(f"devices[{place}].")}
+        assert seen >= {
+            RuleId.DEVICE_MODEL,
+            RuleId.DEVICE_APPRAISAL,
+            RuleId.DEVICE_REVOCATION_UNKNOWN,
+        }
+    if result.decision is Decision.ACCEPTED and devices:
+        assert result.valid_until is not None
+        assert result.valid_until >= NOW
+        assert result.valid_until <= min(one.certificates_expire for one in devices)
+
+
+@given(any_device(), SECTIONS)
+def test_a_device_that_is_refused_alone_is_refused_among_good_ones(
+    device: NvidiaClaims, keys: dict[str, Any]
+) -> None:
+    counts = {RuleId.DEVICE_COUNT}
+    by = wanting(**keys)
+    alone = denying(together(device), by).keys() - counts
+    assert denying(together(GPU, device), by).keys() >= alone

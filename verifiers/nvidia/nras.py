@@ -46,6 +46,7 @@ _OVERALL: Final = "overall token"
 _NAME: Final = re.compile(r"(GPU|SWITCH)-[0-9]{1,2}")
 _NONCE: Final = re.compile(r"[0-9a-f]{64}")
 _UEID: Final = re.compile(r"[1-9][0-9]{0,49}")  # a certificate's serial number has 20 bytes at most
+_TEXT: Final = re.compile(r"[ -~]{1,128}")
 _MAX_REFUSAL: Final = 400
 
 
@@ -189,9 +190,10 @@ def _appraisal(
 
 
 def _text(what: str, claims: Mapping[str, Json], name: str) -> str:
+    """A claim that is shown to people and compared. Raises VerificationError (`token-invalid`)."""
     value = claims.get(name)
-    if not isinstance(value, str) or not value:
-        raise invalid(f"{what}: {name} is missing")
+    if not isinstance(value, str) or not _TEXT.fullmatch(value):
+        raise invalid(f"{what}: {name} is missing, or no plain text")
     return value
 
 

@@ -113,7 +113,7 @@ OTHERS = [
     ),
     *(
         Case(60, f"hwmodel is {value!r}", INVALID, elsewhere(hwmodel=value))
-        for value in ("GB100", "GH100 A02 GSP BROM", "gh100", "", 1)
+        for value in ("GB100", "GH100 A02 GSP BROM", "gh100", "", 1, "GH100\n")
     ),
     Case(
         60,

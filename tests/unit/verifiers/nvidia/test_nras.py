@@ -168,6 +168,15 @@ def test_error_details_of_any_form(details: object) -> None:
     assert len(error.detail) <= 400
 
 
+@pytest.mark.parametrize("text", ["\x1b[2J", "GH100\n", "\u202e", "x" * 129, ""])
+def test_what_is_shown_is_plain_text(text: str) -> None:
+    """Without devices nothing is compared."""
+    for name in ("hwmodel", "x-nvidia-gpu-driver-version", "x-nvidia-gpu-vbios-version"):
+        error = refusal(GOOD.edited(edit_device=having({name: text})).inspect)
+        assert error.reason is Reason.TOKEN_INVALID
+    assert GOOD.edited(edit_device=having({"hwmodel": "x" * 128})).inspect()
+
+
 def test_tokens_under_names_of_no_device() -> None:
     for name in ("GPU", "GPU-", "GPU-100", "gpu-0", "CPU-0", "GPU-\u0660", "GPU-0 "):
         edited = GOOD.edited(

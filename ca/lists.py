@@ -106,7 +106,7 @@ NVIDIA_MINIMUMS: Final[Kind[Minimums]] = Kind(
 
 
 @dataclass(slots=True)
-class InForce(Generic[L]):
+class ListInForce(Generic[L]):
     """`file`: the operator's, if there is one. `current`: what is appraised by."""
 
     kind: Kind[L]
@@ -117,7 +117,7 @@ class InForce(Generic[L]):
     @classmethod
     async def open(
         cls, kind: Kind[L], store: Store, file: Path | None, now: datetime
-    ) -> InForce[L]:
+    ) -> ListInForce[L]:
         """As of now. Raises ConfigurationError, Unavailable."""
         in_force = cls(kind, store, file, kind.builtin())
         await in_force.reload(now)

@@ -97,7 +97,7 @@ def from_documents(documents: Iterable[tuple[str, bytes]]) -> NvidiaEndorsements
 
 @dataclass(frozen=True, slots=True)
 class NvidiaSource:
-    """Where NVIDIA's services are, or mirrors of their paths; no trailing slash. Whom tokens name is pinned elsewhere."""
+    """Where NVIDIA's services are, or mirrors of their paths; no trailing slash. Whom tokens name is pinned."""
 
     rim_base_url: str = NVIDIA_RIM
     ocsp_url: str = NVIDIA_OCSP

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ca.errors import ConfigurationError
-from ca.lists import AMD_FLOORS, MAX_BYTES, InForce
+from ca.lists import AMD_FLOORS, MAX_BYTES, ListInForce
 from policies.floors import Floors, builtin_floors
 from tests import records
 
@@ -44,8 +44,10 @@ class Bench:
     def write(self, content: str) -> None:
         self.path.write_text(content)
 
-    async def open(self, *, file: bool = True) -> InForce[Floors]:
-        return await InForce.open(AMD_FLOORS, self.store, self.path if file else None, records.NOW)
+    async def open(self, *, file: bool = True) -> ListInForce[Floors]:
+        return await ListInForce.open(
+            AMD_FLOORS, self.store, self.path if file else None, records.NOW
+        )
 
     async def log(self) -> list[OperatorAction]:
         return [

@@ -24,6 +24,7 @@ from tests.cases.nvidia.chapter_f_claims import (
 from tests.nvidia_tokens import ABSENT, Hearing, changed, having, ueid
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason
+from verifiers.nvidia.claims import AppraisedBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,6 +240,12 @@ REFUSALS = [
     Case(63, "another nonce", REFUSED, partial(heard, GOOD.but(asked=OTHER, nonce=OTHER))),
     Case(
         63, "a result that is false above claims that are true", REFUSED, said(edit_overall=FALSE)
+    ),
+    Case(
+        63,
+        "a refusal of what is accepted here, where both must accept",
+        Reason.VERIFIERS_DISAGREE,
+        lambda: GOOD.edited(edit_overall=FALSE).verify(AppraisedBy.BOTH),
     ),
     Case(63, "an error", REFUSED, said(edit_overall=FALSE, edit_device=error_alone)),
     Case(

@@ -86,6 +86,7 @@ def test_a_changed_part(place: int) -> None:
         encode_dss_signature(1, 1),
         bytes(95) + b"\1",
     ],
+    ids=("empty", "zero", "ones", "shorter", "longer", "s-r", "der", "der-of-ones", "r-is-zero"),
 )
 def test_signatures(made: bytes) -> None:
     token = f"{TOKEN.rpartition('.')[0]}.{base64.urlsafe_b64encode(made).rstrip(b'=').decode()}"

@@ -193,6 +193,15 @@ def refusal(data: bytes) -> str | None:
     return None if status is ocsp.OCSPResponseStatus.SUCCESSFUL else status.name
 
 
+def is_answer(data: bytes) -> bool:
+    """Whether a responder gives an answer in these bytes, whatever it says; believed by nobody."""
+    try:
+        status = ocsp.load_der_ocsp_response(data).response_status
+    except _FOREIGN:
+        return False
+    return status is ocsp.OCSPResponseStatus.SUCCESSFUL
+
+
 def next_update(data: bytes) -> datetime | None:
     """Until when an answer says that it is good, believed by nobody; None where it does not say, or is no answer."""
     try:

@@ -142,3 +142,30 @@ def test_depth_of_any_text(text: bytes, deep: int) -> None:
     if deep:
         with pytest.raises(ValueError, match="deep"):
             jsontext.check_depth(text, deep - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (b"{}", True),
+        (b' {"a": [{"b": null}]}\n', True),
+        (b'{"a":' * 16 + b"0" + b"}" * 16, True),
+        (b'{"a":' * 17 + b"0" + b"}" * 17, False),
+        (b"", False),
+        (b"[]", False),
+        (b'"text"', False),
+        (b"<html>try later</html>", False),
+        (b'{"a": [{"b": nu', False),
+        (b'{"a": 1, "a": 2}', False),
+        (b'{"a": NaN}', False),
+        (b'{"a": "\xff"}', False),
+        (b"[" * 100_000, False),
+    ],
+)
+def test_an_object_or_none(text: bytes, *, answer: bool) -> None:
+    assert jsontext.is_object(text) is answer
+
+
+@given(st.binary())
+def test_any_bytes_for_an_object(text: bytes) -> None:
+    assert jsontext.is_object(text) is False or jsontext.parse(text) is not None

@@ -230,3 +230,56 @@ async def test_renew_asks_once_for_one_machine_after_it_was_here(bench: Bench) -
         bench.clock.advance(minutes=45)
         await bench.cache.renew()
     assert bench.vendor.count == 2
+
+
+def taken(body: bytes) -> bool:
+    return body != b"answer 2"
+
+
+async def test_what_is_no_answer_displaces_none(bench: Bench, store: MemoryStore) -> None:
+    """HTTP calls it a success: a page for people, a refusal. The older answer serves until its age, here and later."""
+    fetch = ask(bench, "a", is_answer=taken)
+    assert await said(bench, fetch) == "answer 1"
+    bench.clock.advance(hours=1)
+    assert await said(bench, fetch) == "answer 1"
+    assert bench.cache.counters.fetches["pck_crl", FetchOutcome.MALFORMED] == 1
+    assert bench.cache.counters.stale == {"pck_crl": 1}
+    assert store.rows[fetch.key].body == b"answer 1"
+    bench.clock.advance(minutes=1)
+    assert await said(bench, fetch) == "answer 3"
+
+
+async def test_what_is_no_answer_is_none_where_there_is_no_older_one(
+    bench: Bench, store: MemoryStore
+) -> None:
+    def never(_: bytes) -> bool:
+        return False
+
+    for fresh in (False, True):
+        with pytest.raises(FetchFailed, match="no answer") as caught:
+            await said(bench, ask(bench, f"{fresh}", fresh=fresh, is_answer=never))
+        assert caught.value.outcome is FetchOutcome.MALFORMED
+    assert not store.rows
+
+
+async def test_an_older_answer_does_not_serve_past_its_age_for_lack_of_another(
+    bench: Bench,
+) -> None:
+    fetch = ask(bench, "a", is_answer=lambda body: body == b"answer 1")
+    assert await said(bench, fetch) == "answer 1"
+    bench.clock.advance(hours=72)
+    with pytest.raises(FetchFailed, match="no answer"):
+        await said(bench, fetch)
+
+
+async def test_a_row_of_the_store_that_is_no_answer_is_none(
+    bench: Bench, store: MemoryStore
+) -> None:
+    fetch = ask(bench, "a", is_answer=taken)
+    assert await said(bench, fetch) == "answer 1"
+    store.rows[fetch.key] = replace(store.rows[fetch.key], body=b"answer 2")
+    again = CollateralCache(bench.cache._client, store, LIMITS, bench.clock)
+    with pytest.raises(FetchFailed, match="no answer"):
+        await again.get(fetch, patience=5)  # and asks, which is the vendor's second
+    bench.clock.advance(minutes=1)
+    assert (await again.get(fetch, patience=5)).body == b"answer 3"

@@ -53,6 +53,9 @@ class Decision:
         tcb_status: in the vendor's words.
         evaluations: how recent the vendor's judgement was: line of statements -> its number. Not read back: the
             collateral has them.
+        revoked, good: of when the vendor's word on single certificates was: line of a certificate -> number. What was
+            revoked is remembered; a good word that is not newer than a remembered revocation decides nothing. Not read
+            back either.
     """
 
     decided_at: datetime
@@ -71,6 +74,8 @@ class Decision:
     tcb_status: str
     result_json: str
     evaluations: Mapping[str, int] = field(default_factory=dict, compare=False)
+    revoked: Mapping[str, int] = field(default_factory=dict, compare=False)
+    good: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

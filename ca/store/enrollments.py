@@ -4,7 +4,8 @@
 Rules:
 - The nonce is spent by the first statement of the transaction that answers it; the UNIQUE column decides between
   replicas. NonceUsed means that column, or a nonce of the time that a restored backup does not know; nothing else.
-- A decision on an older judgement of the vendor than one that decided before is none; nothing of it is written.
+- A decision on an older judgement of the vendor than one that decided before, or on a good word on a certificate that
+  is not newer than its revocation, is none; nothing of it is written.
 - States of a certificate: intent -> issued, or intent -> abandoned; both are conditional updates, so that one wins.
 - An abandoned serial is revoked in the transaction that abandons it, for its signature may exist somewhere.
 """
@@ -65,7 +66,7 @@ def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
 def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
     _spend_nonce(connection, decision, None)
-    collateral.check_evaluations(connection, decision.evaluations)
+    _check_collateral(connection, decision)
     decisions.add(connection, decision, refused=True)
 
 
@@ -75,7 +76,7 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     own = certificate_handle(intent.issuer_key_id, intent.serial)
     handles = [own, *(handle for _, handle in intent.handles)]
     _check_still_good(connection, intent.decision.policy_sha256, handles)
-    collateral.check_evaluations(connection, intent.decision.evaluations)
+    _check_collateral(connection, intent.decision)
     row = {
         "serial": intent.serial,
         "decision_id": decisions.add(connection, intent.decision, refused=False),
@@ -168,6 +169,11 @@ def _check_still_good(
         raise PolicyChanged("the policy of this decision is not active any more")
     if row.revoked is not None:
         raise HandleRevoked(f"revoked: {row.revoked}")
+
+
+def _check_collateral(connection: Connection, decision: Decision) -> None:
+    collateral.check_evaluations(connection, decision.evaluations)
+    collateral.check_revocations(connection, decision.revoked, decision.good)
 
 
 def _add_names_and_handles(connection: Connection, intent: Intent) -> None:

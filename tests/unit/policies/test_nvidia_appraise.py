@@ -31,6 +31,7 @@ from tests.unit.policies.nvidia_claims import (
     SECTION,
     SWITCH,
     denying,
+    gpu,
     part,
     ppcie,
     section,
@@ -275,6 +276,26 @@ def test_serial_numbers_stay_out_of_logs_and_hints() -> None:
         assert serial not in log_text(record)
         assert serial not in told
     assert "41" * 9 not in record
+
+
+def test_a_log_has_what_did_not_pass_and_the_record_has_all() -> None:
+    """A denial with sixteen devices is a line of the log that a log takes."""
+    crowd = together(*(gpu(number) for number in range(15)), gpu(15, driver_version="535.1"))
+    by = wanting(gpus=16, driver={"minimum": {"535": "535.2", "580": "580.178.04"}})
+    record = appraise(GOOD, by, NOW, devices=crowd).to_json()
+    everything, shown = json.loads(record), json.loads(log_text(record))
+    bad = [one for one in everything["findings"] if one["result"] != "pass"]
+    assert [one["rule"] for one in bad] == ["driver-minimum"]
+    assert shown == everything | {"findings": bad}
+    assert len(log_text(record)) * 10 < len(record)
+
+
+def test_what_is_tolerated_is_in_the_log() -> None:
+    by = wanting(driver={"no_minimum": "a test of ours"})
+    result = appraise(GOOD, by, NOW, devices=DEVICES)
+    shown = {one["result"] for one in json.loads(log_text(result.to_json()))["findings"]}
+    assert result.tolerated
+    assert shown == {"warned"}
 
 
 def test_a_refused_attester_learns_no_allowed_value() -> None:

@@ -20,7 +20,8 @@ from simulator.nvidia.certificates import NOW, SECOND, raw
 from simulator.nvidia.nras import write
 from tests.nvidia_tokens import Hearing, part
 from verifiers.errors import Reason, VerificationError
-from verifiers.nvidia.tokens import LEEWAY, MAX_TOKEN_CHARS, Signer, claims_of, instant, signer_of
+from verifiers.nvidia.endorsements import LEEWAY
+from verifiers.nvidia.tokens import MAX_TOKEN_CHARS, Signer, claims_of, instant, signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

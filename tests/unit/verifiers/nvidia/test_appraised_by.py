@@ -131,7 +131,8 @@ def test_faults_of_tokens_are_of_authentic_devices(by: AppraisedBy) -> None:
         (GOOD.but(jwks=lambda _: None), Reason.TOKEN_KEY_UNKNOWN),
         (GOOD.edited(write=lab.unsigned), Reason.TOKEN_ALG),
         (GOOD.but(pins=()), Reason.UNTRUSTED_ROOT),
-        (GOOD.edited(edit_device=having({"measres": "fail"})), Reason.TOKEN_INVALID),
+        (GOOD.edited(edit_device=having({"measres": None})), Reason.TOKEN_INVALID),
+        (GOOD.edited(edit_device=having({"hwmodel": "GB100"})), Reason.VERIFIERS_DISAGREE),
         (GOOD.but(answers=(b"rubbish",)), Reason.TOKEN_INVALID),
     ):
         error = refusal(hearing, by)
@@ -245,18 +246,55 @@ def test_collateral_that_is_missing_is_no_disagreement() -> None:
     assert refusal(GOOD, BOTH, bad_ocsp).reason is Reason.OCSP_INVALID
 
 
-def test_a_refusal_of_ours_needs_no_word_of_the_service() -> None:
-    hearing = altered(differing)
-    for other in (hearing.but(answers=()), hearing.edited(write=lab.unsigned)):
-        assert refusal(other, BOTH).reason is Reason.MEASUREMENT_MISMATCH
-
-
 def test_what_we_cannot_decide_the_service_may_refuse() -> None:
     refused = GOOD.edited(edit_overall=FALSE)
     assert refusal(refused, BOTH, without_rims(refused)).reason is Reason.NRAS_REFUSED
     unsigned = GOOD.edited(write=lab.unsigned)
     assert refusal(unsigned, BOTH, without_rims(unsigned)).reason is Reason.TOKEN_ALG
     assert refusal(GOOD, BOTH, NvidiaEndorsements()).reason is Reason.INCOMPLETE
+
+
+def collateral_faults(hearing: Hearing) -> list[NvidiaEndorsements]:
+    """Endorsements on which no word of ours can be founded."""
+    given = hearing.endorsements
+    return [
+        replace(given, rims=()),
+        replace(given, rims=of_a_stranger()),
+        replace(given, ocsp=(b"rubbish",)),
+    ]
+
+
+def test_no_fault_of_our_collateral_hides_what_the_service_says() -> None:
+    for edit, reason in (
+        (having({"measres": "fail"}), Reason.NRAS_REFUSED),
+        (having({"hwmodel": "GB100"}), Reason.VERIFIERS_DISAGREE),
+    ):
+        refused = GOOD.edited(edit_device=edit)
+        for given in collateral_faults(refused):
+            error = refusal(refused, BOTH, given)
+            assert (error.reason, error.authentic) == (reason, True)
+
+
+def test_no_fault_of_a_token_hides_our_refusal() -> None:
+    hearing = altered(differing)
+    for other in (
+        hearing.but(answers=()),
+        hearing.but(answers=(b"rubbish",)),
+        hearing.but(answers=good_word(hearing), jwks=lambda _: None),
+        hearing.but(answers=good_word(hearing), issuer="https://other.test"),
+        hearing.edited(write=lab.unsigned),
+    ):
+        assert refusal(other, NRAS).reason not in {Reason.NRAS_REFUSED, Reason.VERIFIERS_DISAGREE}
+        assert refusal(other, BOTH).reason is Reason.MEASUREMENT_MISMATCH
+
+
+def test_our_refusal_goes_before_a_token_that_contradicts_the_report() -> None:
+    """Both speak against the device; ours says what is wrong with it."""
+    hearing = altered(differing)
+    nvidia = lab.vendor(gpus=1)
+    said = Hearing(nvidia=nvidia).edited(edit_device=having({"hwmodel": "GB100"})).said
+    error = refusal(hearing.but(answers=said), BOTH)
+    assert error.reason is Reason.MEASUREMENT_MISMATCH
 
 
 def test_a_fault_of_both_is_ours() -> None:

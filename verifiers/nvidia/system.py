@@ -46,6 +46,8 @@ _REFUSALS: Final = {
     Reason.NRAS_REFUSED,
     Reason.VERIFIERS_DISAGREE,  # the service says something else than the device's own report
 }
+# Of a key of the service they say nothing of the devices; of a manifest's signer they are NVIDIA's word on them.
+_OUT_OF_DATE: Final = {Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_NOT_YET_VALID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +187,10 @@ def _remote(case: _Case) -> tuple[NrasClaims, ...]:
     try:
         said = verify_tokens(endorsements.nras, issuer, found.devices, found.nonce, now)
     except VerificationError as error:
-        error.authentic = True
-        raise
+        late = error.reason in _OUT_OF_DATE
+        told = VerificationError(Reason.TOKEN_INVALID if late else error.reason, error.detail)
+        told.authentic = True
+        raise told from error
     return tuple(one.claims for one in said)
 
 

@@ -75,6 +75,16 @@ def test_the_service_alone_needs_nothing_else() -> None:
     assert one.appraised_by is NRAS
 
 
+@pytest.mark.parametrize("by", [NRAS, BOTH])
+@pytest.mark.parametrize("days", [3, -3])
+def test_a_key_of_the_service_out_of_its_dates_says_nothing_of_devices(
+    by: AppraisedBy, days: int
+) -> None:
+    error = refusal(GOOD.but(at=NOW + timedelta(days=days)), by)
+    assert (error.reason, error.authentic) == (Reason.TOKEN_INVALID, True)
+    assert "service's key" in error.detail
+
+
 def test_claims_of_version_2_say_nothing_of_revocation() -> None:
     (one,) = GOOD.edited(claims_version="2.0").verify(NRAS).devices
     assert one.revocation is Revocation.NOT_CHECKED

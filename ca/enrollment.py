@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
 from ca.errors import (
+    CollateralOutdated,
     CollateralUnusable,
     Denied,
     DevicesUnusable,
@@ -28,7 +29,7 @@ from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
 from ca.ports import Decision, Intent, Outcome
 from ca.record import Basis
-from ca.verification import Case, verified_cpu, verified_devices
+from ca.verification import Case, distrust_devices, verified_cpu, verified_devices
 from policies.appraise import appraise, denies_cpu
 from policies.case import UnverifiedDevices
 from policies.errors import NameRefused
@@ -80,12 +81,16 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         return await _enroll(request, authority, now)
     except DevicesUnusable:
         raise
-    except CollateralUnusable:
+    except CollateralUnusable as error:
         # Perhaps the vendor, or another replica, has better by now: it is asked for anew.
-        of_cpu, _ = registry.split(request.evidence)
+        of_cpu, devices = registry.split(request.evidence)
         parsed = registry.parse(of_cpu)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
+        if devices and isinstance(
+            error, CollateralOutdated
+        ):  # of either: the record does not say whose
+            distrust_devices(devices, authority, now)
         raise
 
 

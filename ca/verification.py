@@ -21,6 +21,7 @@ from policies.result import PolicyRef
 from verifiers import registry
 from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.gather import gather as gather_devices
 from verifiers.nvidia.revocations import Revocations, revocations
 from verifiers.nvidia.system import appraise_set, authenticate_set
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from policies.result import AttestationResult
     from verifiers.claims import Claims
     from verifiers.evidence import Binding
-    from verifiers.nvidia.claims import AppraisedBy, NvidiaSetClaims
+    from verifiers.nvidia.claims import NvidiaSetClaims
     from verifiers.nvidia.evidence import NvidiaEvidence
 
 # Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
@@ -227,6 +228,18 @@ async def verified_devices(
         if error.reason in _DEVICE_COLLATERAL_FAULTS:
             raise _devices_unusable(error) from error
         raise await refusal(error) from error
+
+
+def distrust_devices(
+    devices: tuple[NvidiaEvidence, ...], authority: Authority, now: datetime
+) -> None:
+    """What is kept about these devices is asked for anew, if they are authentic; freshness plays no part."""
+    anchors, sources = authority.anchors, authority.sources.nvidia
+    try:
+        found = authenticate_set(devices, anchors, None, now)
+    except VerificationError:  # nobody has been asked about them
+        return
+    authority.endorser.distrust(gather_devices(found, sources, anchors, AppraisedBy.LOCAL))
 
 
 async def _refused(error: VerificationError, decision: Decision, store: Store) -> Denied:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.appraise import NVIDIA_CHECKS, appraise, appraise_devices
+from policies.appraise import NVIDIA_CHECKS, appraise, appraise_devices, denies_cpu
 from policies.case import UnverifiedDevices
 from policies.loader import load_default
 from policies.minimums import builtin_minimums, load_minimums
@@ -110,6 +110,15 @@ def test_good_devices_do_not_make_up_for_a_bad_cpu() -> None:
     other = replace(GOOD, td=replace(GOOD.td, mr_td=register(1)))
     result = appraise(other, wanting(), NOW, devices=DEVICES)
     assert {one.rule for one in result.denying} == {RuleId.MEASUREMENT}
+
+
+def test_whether_the_cpu_is_refused_is_known_before_devices_are_looked_at() -> None:
+    unseen = UnverifiedDevices(2)
+    other = replace(GOOD, td=replace(GOOD.td, mr_td=register(1)))
+    for claims, refused in ((GOOD, False), (other, True)):
+        result = appraise(claims, wanting(), NOW, devices=unseen)
+        assert result.decision is Decision.DENIED
+        assert denies_cpu(result) is refused
 
 
 def test_without_devices_nothing_is_said_of_them() -> None:

@@ -18,6 +18,7 @@ from ca.app.keys import key_id
 from ca.app.service import clock, load_tls, opened
 from ca.errors import ConfigurationError, Unavailable
 from policies.floors import builtin_floors
+from policies.minimums import builtin_minimums
 from tests import records
 from tests.app_lab import install_issuing
 
@@ -84,7 +85,10 @@ async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
 async def test_every_job_goes_through_twice(app: App) -> None:
     todo = app.service.jobs(app.tls)
     names = [job.name for job in todo]
-    assert names == ["floors", "abandoned-intents", "certificates", "retention", "collateral"]
+    assert names == [
+        *("floors", "minimums"),
+        *("abandoned-intents", "certificates", "retention", "collateral"),
+    ]
     for _ in range(2):
         for job in todo:
             await job.run(app.clock())
@@ -159,8 +163,11 @@ async def test_floors_that_are_broken_or_of_before_end_the_start(
     app: App, tmp_path: Path, *, broken: bool
 ) -> None:
     """R-51; this start has logged which are in force."""
-    (action,) = [one for one in await app.service.store.actions(99, None) if one.actor == "service"]
-    assert action.target == f"amd-floors@{builtin_floors().file.version}"
+    actions = await app.service.store.actions(99, None)
+    assert {one.target for one in actions if one.actor == "service"} == {
+        f"amd-floors@{builtin_floors().file.version}",
+        f"nvidia-minimums@{builtin_minimums().file.version}",
+    }
     file = tmp_path / "floors.yaml"
     text = builtin_floors().text.decode()
     version = f"version: {builtin_floors().file.version}"

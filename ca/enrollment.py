@@ -5,8 +5,8 @@
 signed without a recorded intent, or recorded without lint; an intent without certificate is never signed again.
 What anonymous callers can make us keep is only what needed a genuine machine that answered our nonce.
 
-Devices come after the CPU: its evidence covers theirs to the byte, so that nobody without a genuine CPU can have us
-look at a device, or ask a vendor about one; and the policy, which its claims choose, says how devices are appraised.
+Devices come after the CPU: its evidence covers theirs to the byte, and they are looked at when the policy that its
+claims choose accepts it. So nobody has us look at a device, or ask a vendor about one, whose image we would refuse.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
 from ca.errors import (
+    CollateralOutdated,
     CollateralUnusable,
     Denied,
+    DevicesUnusable,
     HandleRevoked,
     LintFailed,
     NonceUsed,
@@ -28,8 +30,8 @@ from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
 from ca.ports import Decision, Intent, Outcome
 from ca.record import Basis
-from ca.verification import Case, verified_cpu, verified_devices
-from policies.appraise import appraise
+from ca.verification import Case, distrust_devices, verified_cpu, verified_devices
+from policies.appraise import appraise, denies_cpu
 from policies.case import UnverifiedDevices
 from policies.errors import NameRefused
 from policies.loader import LoadedPolicy
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from policies.result import AttestationResult
     from verifiers.claims import Claims
     from verifiers.nvidia.claims import NvidiaSetClaims
+    from verifiers.nvidia.evidence import NvidiaEvidence
 
 SERIAL_ENTROPY = 16
 _VERSIONS = (RuleId.DRIVER_MINIMUM, RuleId.VBIOS_MINIMUM)
@@ -77,12 +80,18 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
     """
     try:
         return await _enroll(request, authority, now)
-    except CollateralUnusable:
+    except DevicesUnusable:
+        raise
+    except CollateralUnusable as error:
         # Perhaps the vendor, or another replica, has better by now: it is asked for anew.
-        of_cpu, _ = registry.split(request.evidence)
+        of_cpu, devices = registry.split(request.evidence)
         parsed = registry.parse(of_cpu)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
+        if devices and isinstance(
+            error, CollateralOutdated
+        ):  # of either: the record does not say whose
+            distrust_devices(devices, authority, now)
         raise
 
 
@@ -104,16 +113,13 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     parsed = registry.parse(of_cpu)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
-    basis = Basis(parsed, endorsements, devices)
+    basis = Basis(parsed, endorsements, attachments=_attachments(request))
     case = Case(request, key, basis, expected, authority, ours.expires, now)
     claims = await verified_cpu(case)
-    # 7 appraise under the one active policy that matches the verified claims and the profile, devices first
+    # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
     if isinstance(chosen, LoadedPolicy):
-        case, of_devices = await verified_devices(case, claims, chosen)
-        floors, minimums = authority.floors(), authority.minimums()
-        result = appraise(claims, chosen, now, floors, devices=of_devices, minimums=minimums)
-        case = case.asked(result, floors, minimums)
+        case, of_devices, result = await _appraised(case, claims, devices, chosen)
     else:
         of_devices, result = None, chosen
     decision = case.decision(result, claims.tcb_status)
@@ -125,25 +131,41 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
             findings=result.public_findings(),
             record=log_text(decision.result_json),
         )
-    if isinstance(of_devices, UnverifiedDevices):
-        raise LintFailed("an accepted result over devices that nobody has verified")
     accepted = _Accepted(request, key, claims, of_devices, chosen, result, decision, now)
     return await _issue(accepted, authority)
 
 
-def _binding(request: EnrollmentRequest, ca_id: bytes, spki_der: bytes) -> Binding:
-    """What fresh evidence of this request carries: in the CPU's the devices' evidence too, byte for byte."""
-    attachments = [
+async def _appraised(
+    case: Case, claims: Claims, devices: tuple[NvidiaEvidence, ...], policy: LoadedPolicy
+) -> tuple[Case, NvidiaSetClaims | None, AttestationResult]:
+    """Step 7: the CPU first; devices are looked at beside one that the policy accepts."""
+    now, floors, minimums = case.now, case.authority.floors(), case.authority.minimums()
+    unseen = UnverifiedDevices(len(devices)) if devices else None
+    of_devices, rules = None, policy.document.nvidia
+    result = appraise(claims, policy, now, floors, devices=unseen, minimums=minimums)
+    if devices and rules is not None and not denies_cpu(result):
+        case, of_devices = await verified_devices(case, claims, devices, policy, rules.appraisal)
+        result = appraise(claims, policy, now, floors, devices=of_devices, minimums=minimums)
+    return case.asked(result, floors, minimums), of_devices, result
+
+
+def _attachments(request: EnrollmentRequest) -> tuple[bytes, ...]:
+    """What stands for each device's evidence in the binding, in the order of the request."""
+    return tuple(
         attachment(piece.kind.value, piece.data)
         for piece in request.evidence
         if piece.kind in DEVICE_KINDS
-    ]
+    )
+
+
+def _binding(request: EnrollmentRequest, ca_id: bytes, spki_der: bytes) -> Binding:
+    """What fresh evidence of this request carries: in the CPU's the devices' evidence too, byte for byte."""
     report_data = binding(
         ca_id=ca_id,
         profile=request.profile,
         nonce=request.nonce,
         spki_der=spki_der,
-        attachments=attachments,
+        attachments=_attachments(request),
     )
     asked_of_devices = gpu_nonce(
         ca_id=ca_id, profile=request.profile, nonce=request.nonce, spki_der=spki_der

@@ -12,6 +12,7 @@
         Unavailable           infrastructure; answered with Retry-After, nothing signed, nothing lost
           CollateralUnusable  what a vendor gave us is not authentic, not about this machine, or not whole
             CollateralOutdated  its statements are older than those that decided before
+            DevicesUnusable     it is about devices, not about the CPU beside them
         LintFailed            ours: a certificate that we must not sign, or must not hand out
         ConfigurationError    the operator's, at start; lists every fault at once
           LogHalted           the log signs no more until the operator looks; everything else goes on
@@ -122,6 +123,10 @@ class CollateralUnusable(Unavailable):
 
 class CollateralOutdated(CollateralUnusable):
     """An older judgement of the vendor than one that was used before, though signed and in date."""
+
+
+class DevicesUnusable(CollateralUnusable):
+    """What was fetched about devices; nothing that was fetched about the CPU is at fault."""
 
 
 class LintFailed(AuthorityError):

@@ -5,6 +5,8 @@ There are two: floors of AMD's TCBs, and the lowest versions of NVIDIA's drivers
 
 Rules: versions only rise, over all replicas and restarts, for the store remembers the newest; each change is a line of
 the operators' log. At start a file that is broken or too old ends it; later it is reported, and what is in force stays.
+A newer list that asks for less than the one before is taken, and the log warns of it; at the start the one before is
+the package's own, for of earlier ones the store has digests alone.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+import structlog
+
 from ca.errors import ConfigurationError, PolicyConflict
 from ca.ports import OperatorAction
 from policies.errors import PolicyError
@@ -21,9 +25,10 @@ from policies.floors import Floors, builtin_floors, load_floors
 from policies.floors import newest as newest_floors
 from policies.minimums import Minimums, builtin_minimums, load_minimums
 from policies.minimums import newest as newest_minimums
+from policies.versioned import lowered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1 << 20
 ACTOR: Final = "service"
+MAX_PLACES: Final = 32  # that a line of the log names
+
+_log = structlog.get_logger(__name__)
 
 
 class Versioned(Protocol):
@@ -58,6 +66,11 @@ class ReadList(Protocol):
     @property
     def sha256(self) -> bytes:
         """Of `text`."""
+        ...
+
+    @property
+    def numbers(self) -> Mapping[str, tuple[int, ...]]:
+        """What it asks for, by its place in the file."""
         ...
 
 
@@ -106,7 +119,7 @@ NVIDIA_MINIMUMS: Final[Kind[Minimums]] = Kind(
 
 
 @dataclass(slots=True)
-class InForce(Generic[L]):
+class ListInForce(Generic[L]):
     """`file`: the operator's, if there is one. `current`: what is appraised by."""
 
     kind: Kind[L]
@@ -117,7 +130,7 @@ class InForce(Generic[L]):
     @classmethod
     async def open(
         cls, kind: Kind[L], store: Store, file: Path | None, now: datetime
-    ) -> InForce[L]:
+    ) -> ListInForce[L]:
         """As of now. Raises ConfigurationError, Unavailable."""
         in_force = cls(kind, store, file, kind.builtin())
         await in_force.reload(now)
@@ -139,7 +152,20 @@ class InForce(Generic[L]):
             raise ConfigurationError(
                 f"{self.kind.setting}: {self.kind.noun} never go back: {error.detail}; name the newest file"
             ) from error
+        self._tell_lowered(found)
         self.current = found
+
+    def _tell_lowered(self, found: L) -> None:
+        """Machines that were refused may pass again: that is said, whatever it is for."""
+        if less := lowered(self.current.numbers, found.numbers):
+            _log.warning(
+                "list.lowered",
+                list=self.kind.name,
+                version=found.file.version,
+                before=self.current.file.version,
+                places=less[:MAX_PLACES],
+                count=len(less),
+            )
 
     def _newest(self) -> L:
         kind = self.kind

@@ -48,14 +48,18 @@ class Decision:
     Attributes:
         decided_at: the `now` of the request; verification and appraisal used this instant.
         nonce: 32+ decoded bytes. request_sha256: SHA-256 of the request body as received.
-        evidence: blobs, the CPU's own piece first. collateral: the verifier's bundle; behind it the floors of TCBs, if
-            the policy asked them.
+        evidence: blobs, the CPU's own piece first. collateral: the CPU verifier's bundle, and what it names: see
+            `ca.record`.
         anchors_sha256: digest of the trust anchors in force.
         result_json: the whole AttestationResult (findings with expected and actual), as UTF-8 JSON.
         policy_name, policy_version, policy_sha256: None where no policy matched.
         tcb_status: in the vendor's words.
+        salt: 32 random bytes, for what the log tells of it; None: decided before there was a log.
         evaluations: how recent the vendor's judgement was: line of statements -> its number. Not read back: the
             collateral has them.
+        revoked, good: of when the vendor's word on single certificates was: line of a certificate -> number. What was
+            revoked is remembered; a good word that is not newer than a remembered revocation decides nothing. Not read
+            back either.
     """
 
     decided_at: datetime
@@ -73,8 +77,10 @@ class Decision:
     policy_sha256: bytes | None
     tcb_status: str
     result_json: str
-    salt: bytes | None  # 32 random bytes, for what the log tells of it; None: decided before there was a log
+    salt: bytes | None
     evaluations: Mapping[str, int] = field(default_factory=dict, compare=False)
+    revoked: Mapping[str, int] = field(default_factory=dict, compare=False)
+    good: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from verifiers.nvidia.evidence import NvidiaEvidence, piece
 if TYPE_CHECKING:
     from ca.ports import Decision
 
+ATTACHMENT: Final = "attachment"  # the kind of a piece of evidence that is no evidence: 32 bytes
 AMD_FLOORS: Final = "amd-floors"
 NVIDIA_MINIMUMS: Final = "nvidia-minimums"
 _DOCUMENTS: Final = "documents"
@@ -38,20 +39,24 @@ class Basis:
     """What a verdict rests on besides the binding, the policy and the instant.
 
     Attributes:
-        devices: as they were sent. of_devices: what was known of them; None where nobody asked.
+        devices: as they were sent, if anybody looked at them.
+        attachments: where nobody did, what stands for each in the binding (32 bytes); their evidence is not kept, for
+            nothing says that it is a device's.
+        of_devices: what was known of the devices; None where nobody asked.
         floors, minimums: those that the policy asked.
     """
 
     parsed: registry.ParsedEvidence
     endorsements: registry.Endorsements
     devices: tuple[NvidiaEvidence, ...] = ()
+    attachments: tuple[bytes, ...] = ()
     of_devices: NvidiaEndorsements | None = None
     floors: Floors | None = field(default=None, repr=False)
     minimums: Minimums | None = field(default=None, repr=False)
 
 
 def evidence(basis: Basis) -> tuple[tuple[str, Blob], ...]:
-    """The evidence as a decision has it: the CPU's own piece first, the devices last.
+    """The evidence as a decision has it: the CPU's own piece first, the devices, or what stands for them, last.
 
     A quote is without trailing zero bytes, so that its digest is the one in the certificate.
     """
@@ -59,7 +64,8 @@ def evidence(basis: Basis) -> tuple[tuple[str, Blob], ...]:
         *registry.pieces_of(basis.parsed),
         *(Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in basis.devices),
     ]
-    return tuple((one.kind.value, _blob(one.data)) for one in pieces)
+    kept = [(one.kind.value, _blob(one.data)) for one in pieces]
+    return (*kept, *((ATTACHMENT, _blob(digest)) for digest in basis.attachments))
 
 
 def collateral(basis: Basis) -> tuple[Blob, ...]:
@@ -86,7 +92,12 @@ def restored(decision: Decision) -> Basis:
         AuthorityError: the record is not one that `evidence` and `collateral` made.
         VerificationError: as parsing did when the decision was made.
     """
-    pieces = [Evidence(EvidenceKind(kind), blob.data) for kind, blob in decision.evidence]
+    pieces = [
+        Evidence(EvidenceKind(kind), blob.data)
+        for kind, blob in decision.evidence
+        if kind != ATTACHMENT
+    ]
+    attachments = tuple(blob.data for kind, blob in decision.evidence if kind == ATTACHMENT)
     of_cpu, devices = registry.split(pieces)
     parsed = registry.parse(of_cpu)
     first, *behind = decision.collateral
@@ -103,6 +114,7 @@ def restored(decision: Decision) -> Basis:
         parsed=parsed,
         endorsements=registry.parse_bundle(parsed, json.dumps(index).encode()),
         devices=devices,
+        attachments=attachments,
         of_devices=from_documents(of_devices) if of_devices else None,
         floors=floors[0] if floors else None,
         minimums=minimums[0] if minimums else None,

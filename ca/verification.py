@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Steps 4 to 7 of an enrollment that look at evidence: the CPU's, then that of the devices it speaks for.
 
-What a fault means is decided here. Evidence that is not authentic is refused and not on record. A platform that its
-vendor's rules refuse is on record. So is every fault of a device, for a genuine CPU has sent it: its evidence covers
-the device's to the byte. Where what we fetched is at fault nobody is refused: it is asked for anew, and the attester
-may come again.
+What a fault means is decided here. Evidence that is not authentic, of the CPU or of a device, is refused and not on
+record. A platform, or authentic devices, that the vendor's rules refuse are. Where what we fetched is at fault nobody
+is refused: it is asked for anew, and the attester may come again.
 """
 
 from __future__ import annotations
@@ -15,15 +14,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ca import audit, record
-from ca.errors import CollateralUnusable, Denied
+from ca.errors import CollateralUnusable, Denied, DevicesUnusable
 from ca.ports import Decision
-from policies.case import UnverifiedDevices
 from policies.result import Decision as Appraised
 from policies.result import PolicyRef
 from verifiers import registry
 from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.gather import gather as gather_devices
+from verifiers.nvidia.revocations import Revocations, revocations
 from verifiers.nvidia.system import appraise_set, authenticate_set
 from verifiers.tcb import TcbStatus
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from verifiers.claims import Claims
     from verifiers.evidence import Binding
     from verifiers.nvidia.claims import NvidiaSetClaims
+    from verifiers.nvidia.evidence import NvidiaEvidence
 
 # Faults of authentic evidence that are the platform's own, and on record; every other fault after authentication lies
 # in the collateral that we fetched, which is not the attester's doing: 503, and ask again.
@@ -68,8 +69,6 @@ _SIGNER_FAULTS = frozenset(
 # Of authentic devices: faults of what we fetched about them. Every other is theirs, and on record.
 _DEVICE_COLLATERAL_FAULTS = frozenset(
     {
-        Reason.CERTIFICATE_EXPIRED,  # a manifest's signer; a device's own dates were looked at before
-        Reason.CERTIFICATE_NOT_YET_VALID,
         Reason.CHAIN,
         Reason.COLLATERAL_MALFORMED,
         Reason.MALFORMED,
@@ -82,6 +81,9 @@ _DEVICE_COLLATERAL_FAULTS = frozenset(
         Reason.UNTRUSTED_ROOT,
     }
 )
+# The signer of a manifest that was just fetched: NVIDIA stands by this driver or firmware no longer, and the machine
+# must learn so. A copy that was kept is asked for anew all the same.
+_OUT_OF_DATE = frozenset({Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_NOT_YET_VALID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Case:
 
     def _decision(self, policy: PolicyRef | None, tcb_status: str, result_json: str) -> Decision:
         basis, authority = self.basis, self.authority
+        statuses = revocations(basis.of_devices) if basis.of_devices else Revocations()
         return Decision(
             decided_at=self.now,
             nonce=self.request.nonce,
@@ -153,6 +156,8 @@ class Case:
             evaluations=registry.evaluations(
                 basis.parsed, basis.endorsements, authority.sources, authority.anchors
             ),
+            revoked=statuses.revoked,
+            good=statuses.good,
         )
 
 
@@ -177,22 +182,21 @@ async def verified_cpu(case: Case) -> Claims:
 
 
 async def verified_devices(
-    case: Case, claims: Claims, policy: LoadedPolicy
-) -> tuple[Case, NvidiaSetClaims | UnverifiedDevices | None]:
-    """Claims of the devices, and the case with what was asked about them.
+    case: Case,
+    claims: Claims,
+    devices: tuple[NvidiaEvidence, ...],
+    policy: LoadedPolicy,
+    by: AppraisedBy,
+) -> tuple[Case, NvidiaSetClaims]:
+    """Claims of the devices, and the case with them and with what was asked about them.
 
     Raises:
-        Denied: devices that are not genuine, not this request's, or not what NVIDIA says they are; on record, for a
-            genuine CPU vouches for having sent them.
-        VerificationError: `evidence` for more questions than one machine may cause; not on record.
-        Unavailable, CollateralUnusable among it.
+        VerificationError: evidence that is not authentic, or would cause more questions than one machine may; not on
+            record.
+        Denied: authentic devices that do not belong together, or that NVIDIA refuses; on record.
+        Unavailable; DevicesUnusable.
     """
-    devices, rules = case.basis.devices, policy.document.nvidia
-    if not devices:
-        return case, None
-    if rules is None:
-        return case, UnverifiedDevices(len(devices))
-    authority, by, now = case.authority, rules.appraisal, case.now
+    authority, now = case.authority, case.now
     anchors, sources = authority.anchors, authority.sources.nvidia
     nonce = case.expected.gpu_nonce
 
@@ -200,24 +204,43 @@ async def verified_devices(
         decision = case.refusal(error, policy, claims.tcb_status)
         return await _refused(error, decision, authority.store)
 
+    seen = replace(case, basis=replace(case.basis, devices=devices, attachments=()))
     try:
         found = await asyncio.to_thread(authenticate_set, devices, anchors, nonce, now)
     except VerificationError as error:
+        if not error.authentic:
+            raise
+        case = seen
         raise await refusal(error) from error
     try:
         of_devices = await authority.endorser.run(gather_devices(found, sources, anchors, by))
+    except CollateralUnusable as error:
+        raise DevicesUnusable(error.detail, retry_after=error.retry_after) from error
     except VerificationError as error:
         if error.reason in _DEVICE_COLLATERAL_FAULTS:
-            raise _unusable(error) from error
+            raise _devices_unusable(error) from error
         raise
-    case = replace(case, basis=replace(case.basis, of_devices=of_devices))
+    case = replace(seen, basis=replace(seen.basis, of_devices=of_devices))
     try:
         return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
     except VerificationError as error:
-        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+        if error.reason in _DEVICE_COLLATERAL_FAULTS | _OUT_OF_DATE:
             authority.endorser.distrust(gather_devices(found, sources, anchors, by))
-            raise _unusable(error) from error
+        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+            raise _devices_unusable(error) from error
         raise await refusal(error) from error
+
+
+def distrust_devices(
+    devices: tuple[NvidiaEvidence, ...], authority: Authority, now: datetime
+) -> None:
+    """What is kept about these devices is asked for anew, if they are authentic; freshness plays no part."""
+    anchors, sources = authority.anchors, authority.sources.nvidia
+    try:
+        found = authenticate_set(devices, anchors, None, now)
+    except VerificationError:  # nobody has been asked about them
+        return
+    authority.endorser.distrust(gather_devices(found, sources, anchors, AppraisedBy.LOCAL))
 
 
 async def _refused(error: VerificationError, decision: Decision, store: Store) -> Denied:
@@ -227,8 +250,15 @@ async def _refused(error: VerificationError, decision: Decision, store: Store) -
 
 
 def _unusable(error: VerificationError) -> CollateralUnusable:
-    detail = f"the vendor's collateral cannot be used: {error.reason}: {error.detail}"
-    return CollateralUnusable(detail, retry_after=60)
+    return CollateralUnusable(_cannot_be_used(error), retry_after=60)
+
+
+def _devices_unusable(error: VerificationError) -> DevicesUnusable:
+    return DevicesUnusable(_cannot_be_used(error), retry_after=60)
+
+
+def _cannot_be_used(error: VerificationError) -> str:
+    return f"the vendor's collateral cannot be used: {error.reason}: {error.detail}"
 
 
 def _lies_in_collateral(error: VerificationError, basis: Basis) -> bool:

@@ -32,7 +32,7 @@ from policies.result import (
     RuleResult,
     instant_text,
 )
-from policies.rules import RuleId
+from policies.rules import DEVICE_RULES, RuleId
 from verifiers.nvidia.claims import NvidiaSetClaims
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
@@ -161,8 +161,8 @@ def appraise(
         policy: by which to judge.
         now: when.
         floors: where a policy for SNP names advisories; those that the package brings if not given.
-        devices: those beside the CPU, verified; how many were sent where the policy wants none, so that nobody has
-            looked at them; None if none were sent.
+        devices: those beside the CPU, verified; how many were sent where nobody has looked at them, which denies; None
+            if none were sent.
         minimums: where the section `nvidia` names advisories, likewise.
     """
     document = policy.document
@@ -192,6 +192,11 @@ def appraise(
     )
 
 
+def denies_cpu(result: AttestationResult) -> bool:
+    """Whether it denies whatever devices stand beside the CPU; asked of a result over unverified ones."""
+    return any(finding.rule not in DEVICE_RULES for finding in result.denying)
+
+
 def appraise_devices(
     devices: Devices, document: PolicyDocument, now: datetime, minimums: Minimums | None = None
 ) -> tuple[Finding, ...]:
@@ -200,7 +205,7 @@ def appraise_devices(
     Arguments as those of `appraise`. A document without the section refuses devices; of none it says nothing.
     """
     findings = list(nvidia_rules.check_unexpected(document, devices))
-    if document.nvidia is not None:
+    if document.nvidia is not None and not isinstance(devices, UnverifiedDevices):
         asked = _asked_minimums(document, minimums)
         verified = devices.devices if isinstance(devices, NvidiaSetClaims) else ()
         advisories = asked.file.advisories if asked else {}

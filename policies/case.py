@@ -54,7 +54,10 @@ class SnpCase:
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedDevices:
-    """Evidence of devices that nobody looked at, because the policy wants none. `count`: how many, at least one."""
+    """Evidence of devices that nobody has looked at: the policy wants none, or refuses the CPU beside them.
+
+    `count`: how many, at least one.
+    """
 
     count: int
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,9 @@ from policies.snp_document import CpuName, TcbFloor
 from policies.versioned import ListFile, Versioned, newest, packaged, read_list
 from verifiers.evidence import Product
 from verifiers.snp.claims import PlatformBit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Advisory", "FloorFile", "Floors", "builtin_floors", "load_floors", "newest"]
 
@@ -64,6 +67,32 @@ class Floors(Versioned[FloorFile]):
     """A file of floors as it was read."""
 
     noun: ClassVar[str] = "floors"
+
+    @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """What is asked for, by its place ("AMD-SB-3019.floors.19-01-1.reported.microcode"), for `lowered`.
+
+        A bit that must be set, and a product line that is affected, is the number 1.
+        """
+        return {
+            f"{name}.{place}": (number,)
+            for name, advisory in self.file.advisories.items()
+            for place, number in _numbers(advisory)
+        }
+
+
+def _numbers(advisory: Advisory) -> Iterator[tuple[str, int]]:
+    yield "report_version", advisory.report_version
+    for bit in sorted(advisory.platform):
+        yield f"platform.{bit}", 1
+    for product in Product:
+        if product not in advisory.not_affected:
+            yield f"affected.{product}", 1
+    for cpu, floor in advisory.floors.items():
+        for tcb, parts in floor:
+            for part, number in parts or ():
+                if number is not None:
+                    yield f"floors.{cpu}.{tcb}.{part}", number
 
 
 def load_floors(text: bytes) -> Floors:

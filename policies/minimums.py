@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from policies.model import Model
-from policies.nvidia_versions import DriverVersions, VbiosVersions
+from policies.nvidia_versions import DriverVersions, VbiosVersions, driver_numbers, vbios_numbers
 from policies.scalars import Identifier, Instant, Text
 from policies.versioned import ListFile, Versioned, newest, packaged, read_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Advisory", "MinimumFile", "Minimums", "builtin_minimums", "load_minimums", "newest"]
 
@@ -51,6 +54,19 @@ class Minimums(Versioned[MinimumFile]):
     """A file of lowest versions as it was read."""
 
     noun: ClassVar[str] = "minimums"
+
+    @property
+    def numbers(self) -> dict[str, tuple[int, ...]]:
+        """Every version that is asked for, by its place ("nvidia-5861.driver.580"), for `lowered`."""
+        return dict(_numbers(self.file))
+
+
+def _numbers(file: MinimumFile) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for name, advisory in file.advisories.items():
+        for branch, version in advisory.driver.items():
+            yield f"{name}.driver.{branch}", driver_numbers(version)
+        for family, version in advisory.vbios.items():
+            yield f"{name}.vbios.{family}", vbios_numbers(version)
 
 
 def load_minimums(text: bytes) -> Minimums:

@@ -15,9 +15,9 @@ from policies.model import Model, StaleBudget
 from policies.nvidia_versions import DriverVersions, VbiosVersions
 from policies.scalars import Identifier, Reason, hex_of
 from verifiers.evidence import MAX_DEVICES
-from verifiers.nvidia.claims import AppraisedBy, Family, Mode
+from verifiers.nvidia.claims import AppraisedBy, DeviceKind, Family, Mode
 
-MAX_MEASUREMENTS = 64  # that a report has
+MEASUREMENTS = {DeviceKind.GPU: 64, DeviceKind.SWITCH: 31}  # that a report has
 
 
 def _serial(value: bytes) -> str:
@@ -120,7 +120,8 @@ class NvidiaRules(Model):
         appraisal: whose comparison with the reference manifests counts.
         gpus, switches: how many of each.
         models: families that are allowed, switches too. modes: of GPUs.
-        coverage: least number of measurements of each GPU that were compared with a golden value; None: any.
+        coverage: least number of measurements of each device that were compared with a golden value, of a switch all
+            where it has fewer; None: any.
         devices: serial numbers of allowed devices (L4, 18 hexadecimal digits), switches too; any device if not said.
     """
 
@@ -131,7 +132,7 @@ class NvidiaRules(Model):
     modes: frozenset[Mode] = Field(min_length=1)
     driver: DriverRules
     vbios: VbiosRules
-    coverage: Annotated[int, Field(ge=1, le=MAX_MEASUREMENTS)] | None = None
+    coverage: Annotated[int, Field(ge=1, le=max(MEASUREMENTS.values()))] | None = None
     devices: frozenset[DeviceSerial] | None = Field(default=None, min_length=1)
     tolerate_stale: dict[NvidiaPart, StaleBudget] = Field(default_factory=dict)
 

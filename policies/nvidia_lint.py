@@ -7,6 +7,7 @@ out more, is a warning.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from policies.minimums import builtin_minimums
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PPCIE_GPUS = 8
 _PPCIE_SWITCHES = 4
+_UNSEEN = timedelta(hours=24)  # an OCSP answer is good for a day by itself
 
 
 def errors(rules: NvidiaRules) -> Iterator[tuple[Path, str]]:
@@ -70,6 +72,14 @@ def warnings(rules: NvidiaRules) -> Iterator[tuple[Path, str]]:
     """What is shown."""
     if rules.gpus.min == 0 and rules.gpus.max:
         yield ("nvidia", "gpus"), "a machine without any GPU is accepted too"
+    if rules.coverage is None and rules.appraisal is not AppraisedBy.NRAS:
+        yield (
+            ("nvidia", "coverage"),
+            "not said: a device passes with manifests that vouch for one of its measurements",
+        )
+    for part, budget in rules.tolerate_stale.items():
+        if budget > _UNSEEN:
+            yield ("nvidia", "tolerate_stale", part.value), "a revocation is not seen for so long"
     yield from _driver(rules.driver)
     yield from _vbios(rules.vbios, rules.models)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from policies.case import UnverifiedDevices, names_of, passed
 from policies.collateral_rules import freshness, missing_part
-from policies.nvidia_document import NvidiaPart
+from policies.nvidia_document import MEASUREMENTS, NvidiaPart
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.endorsements import Revocation
@@ -61,13 +61,16 @@ def check_unexpected(
     unverified = isinstance(devices, UnverifiedDevices)
     number = devices.count if isinstance(devices, UnverifiedDevices) else len(devices.devices)
     if document.nvidia is None:
+        result = RuleResult.FAIL
         hint = "the policy is about no devices: ask for a profile that wants them, or send none"
+    elif unverified:
+        result, hint = RuleResult.MISSING, "nobody has looked at the devices: the CPU comes first"
     else:
-        hint = "nobody has verified the evidence of the devices" if unverified else ""
+        result, hint = RuleResult.PASS, ""
     yield Finding(
         RuleId.DEVICE_UNEXPECTED,
         "devices",
-        passed(not hint),
+        result,
         expected="no devices" if document.nvidia is None else "verified devices",
         actual=f"{number} {'not verified' if unverified else 'verified'}",
         hint=hint,
@@ -178,11 +181,15 @@ def check_appraisal(case: NvidiaCase) -> Iterator[Finding]:
 
 
 def check_coverage(case: NvidiaCase) -> Iterator[Finding]:
-    """`rim-coverage`: of each GPU as many measurements were compared with a golden value as the policy asks, if any."""
-    least = case.rules.coverage
-    if least is None:
+    """`rim-coverage`: of each device as many measurements were compared with a golden value as the policy asks, if any.
+
+    A switch has fewer than a GPU; where the policy asks for more than that, all of them.
+    """
+    wanted = case.rules.coverage
+    if wanted is None:
         return
-    for place, device in case.gpus:
+    for place, device in case.placed:
+        least = min(wanted, MEASUREMENTS[device.kind])
         compared = len(device.coverage.compared)
         open_ = _runs(device.coverage.not_covered)
         yield of_device(
@@ -225,10 +232,15 @@ def check_fwid(case: NvidiaCase) -> Iterator[Finding]:
 
 
 def check_revocation(case: NvidiaCase) -> Iterator[Finding]:
-    """`device-revocation-unknown`: NVIDIA says of the device's chain, and of each manifest's, that it is good."""
+    """`device-revocation-unknown`: NVIDIA says of the device's chain, and of each manifest's, that it is good.
+
+    Where its attestation service was asked, the service's token says so too; claims before 3.0 do not.
+    """
     for place, device in case.placed:
         states = {"device": device.revocation}
         states |= {f"signer of the {rim.kind} manifest": rim.revocation for rim in device.rims}
+        if device.nras is not None:
+            states["token of NVIDIA's service"] = device.nras.revocation
         bad = [name for name, state in states.items() if state is not Revocation.GOOD]
         unknown = bool(bad) and Revocation.REVOKED not in states.values()
         yield of_device(

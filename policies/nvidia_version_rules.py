@@ -9,7 +9,7 @@ within one branch of a driver, or one line of firmware (its first number); what 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from policies.case import passed
 from policies.nvidia_rules import of_device
@@ -18,10 +18,12 @@ from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from policies.case import NvidiaCase
     from verifiers.nvidia.claims import NvidiaClaims
+
+K = TypeVar("K", bound=str)
 
 _POLICY = "the policy"
 
@@ -31,20 +33,13 @@ def check_driver(case: NvidiaCase) -> Iterator[Finding]:
     rules = case.rules.driver
     if rules.no_minimum is not None and case.gpus:
         yield _no_minimum(RuleId.DRIVER_MINIMUM, rules.no_minimum)
+    known = {name: one.driver for name, one in case.advisories.items()}
     for place, device in case.gpus:
         text = device.driver_version or ""
         version = _Version(
             RuleId.DRIVER_MINIMUM, place, device, "driver_version", text, driver_numbers
         )
-        if rules.minimum:
-            yield version.judged(_POLICY, rules.minimum.get(branch(text)))
-        for name in rules.advisories:
-            known = case.advisories.get(name)
-            yield (
-                version.judged(name, known.driver.get(branch(text)))
-                if known
-                else version.unheard(name)
-            )
+        yield from version.by_all(branch(text), rules.minimum, rules.advisories, known)
 
 
 def check_vbios(case: NvidiaCase) -> Iterator[Finding]:
@@ -52,20 +47,13 @@ def check_vbios(case: NvidiaCase) -> Iterator[Finding]:
     rules = case.rules.vbios
     if rules.no_minimum is not None and case.devices:
         yield _no_minimum(RuleId.VBIOS_MINIMUM, rules.no_minimum)
+    known = {name: one.vbios for name, one in case.advisories.items()}
     for place, device in case.placed:
         text = device.vbios_version
         version = _Version(
             RuleId.VBIOS_MINIMUM, place, device, "vbios_version", text, vbios_numbers
         )
-        if rules.minimum:
-            yield version.judged(_POLICY, rules.minimum.get(device.family))
-        for name in rules.advisories:
-            known = case.advisories.get(name)
-            yield (
-                version.judged(name, known.vbios.get(device.family))
-                if known
-                else version.unheard(name)
-            )
+        yield from version.by_all(device.family, rules.minimum, rules.advisories, known)
 
 
 def _no_minimum(rule: RuleId, reason: str) -> Finding:
@@ -89,7 +77,21 @@ class _Version:
     text: str
     numbers: Callable[[str], tuple[int, ...]]
 
-    def judged(self, source: str, least: str | None) -> Finding:
+    def by_all(
+        self,
+        line: K,
+        own: Mapping[K, str],
+        advisories: Sequence[str],
+        known: Mapping[str, Mapping[K, str]],
+    ) -> Iterator[Finding]:
+        """By the policy's own minimum for its line (a branch or a family), and by each advisory's."""
+        if own:
+            yield self._judged(_POLICY, own.get(line))
+        for name in advisories:
+            lowest = known.get(name)
+            yield self._unheard(name) if lowest is None else self._judged(name, lowest.get(line))
+
+    def _judged(self, source: str, least: str | None) -> Finding:
         """Compared with the minimum that `source` has for it, if that has one."""
         if least is None:
             hint = f"{source} has no minimum for this branch or family, so none of its versions will do"
@@ -97,7 +99,7 @@ class _Version:
         hint = f"older than {source} asks for, or not comparable: update it"
         return self._finding(source, passed(self._reaches(least)), f"at least {least}", hint)
 
-    def unheard(self, source: str) -> Finding:
+    def _unheard(self, source: str) -> Finding:
         """The list has no such advisory."""
         hint = f"{source} is not in the list of minimums"
         return self._finding(source, RuleResult.MISSING, "an advisory of the list", hint)

@@ -195,8 +195,12 @@ class AttestationResult:
 
 
 def log_text(record: str) -> str:
-    """The text of `to_json`, in a record, as a log may have it: hardware ids stay in the record itself."""
+    """The text of `to_json`, in a record, as a log may have it: what passed and hardware ids are in the record only.
+
+    Sixteen devices have some two hundred findings that pass, more than a line of a log holds.
+    """
     facts = json.loads(record)
+    facts["findings"] = [one for one in facts["findings"] if one["result"] != RuleResult.PASS]
     for finding in facts["findings"]:
         if finding["rule"] in _NAMES_A_MACHINE:
             finding["actual"] = "a hardware id, which is in the record only"

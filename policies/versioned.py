@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ from policies.errors import PolicyError, Problem
 from policies.model import Model
 from policies.reading import read
 from policies.scalars import Instant, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ListFile(Model):
@@ -41,6 +44,8 @@ class Versioned(Generic[F]):
     text: bytes = field(repr=False)
     sha256: bytes
 
+
+Numbers: TypeAlias = "Mapping[str, tuple[int, ...]]"  # place in a file -> what is asked for there
 
 V = TypeVar("V", bound=Versioned[Any])
 
@@ -70,3 +75,8 @@ def newest(first: V, *others: V) -> V:
         if one.file.version > best.file.version:
             best = one
     return best
+
+
+def lowered(before: Numbers, after: Numbers) -> tuple[str, ...]:
+    """Where a newer file asks for less than the one before, or for nothing more; in the order of the one before."""
+    return tuple(place for place, number in before.items() if after.get(place, ()) < number)

@@ -19,7 +19,7 @@ from tests.tdx_vectors import load
 from verifiers import chain, signatures
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
-from verifiers.nvidia import ocsp, rim
+from verifiers.nvidia import jwks, ocsp, rim
 from verifiers.snp import crl, vek
 from verifiers.tdx import collateral, pck
 from verifiers.tdx import verify as judge
@@ -58,6 +58,7 @@ CACHES = (
     ocsp.certificate_ids,
     ocsp.read_answers,
     rim.read_rim,
+    jwks.read_keys,
 )
 
 

@@ -71,6 +71,8 @@ class Fetch:
         fresh: the answer is to this question of this moment alone: it is neither kept nor taken from what was kept.
         ends: reads from the body of an answer until when it says that it is good, None where it does not say. What is
             past that is asked for anew, however young it is.
+        is_answer: whether a body is an answer at all, whatever it says; never raises. One that is none (a page for
+            people, a refusal that HTTP calls a success) takes the place of no answer that is kept. None: any body is.
     """
 
     part: str
@@ -81,6 +83,7 @@ class Fetch:
     question: Question | None = None
     fresh: bool = False
     ends: Callable[[bytes], datetime | None] | None = field(default=None, compare=False)
+    is_answer: Callable[[bytes], bool] | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:

@@ -74,7 +74,7 @@ class Reason(StrEnum):
     TOKEN_KEY_UNKNOWN = "token-key-unknown"  # noqa: S105
     TOKEN_INVALID = "token-invalid"  # noqa: S105  no token of that service, of this moment, about this evidence
     NRAS_REFUSED = "nras-refused"  # the service's signed word that the evidence is not good
-    VERIFIERS_DISAGREE = "verifiers-disagree"  # the service accepts what we refuse, or the reverse
+    VERIFIERS_DISAGREE = "verifiers-disagree"  # the service is at odds with us, or with the report
     # several devices of one system
     DUPLICATE_DEVICE = "duplicate-device"
     TOPOLOGY = "topology"

@@ -19,6 +19,7 @@ _SPACE = " \t\n\r"
 _STRING = re.compile(
     rb'"(?:[^"\\]|\\.)*"?', re.DOTALL
 )  # one that does not end too: linear in its length
+_ANSWER_DEPTH = 16  # Intel's TCB info has 7, the deepest of all
 _STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
@@ -38,6 +39,16 @@ def parse_signed(text: bytes) -> dict[str, Json]:
 def parse_any(text: bytes) -> Json:
     """The JSON value in `text`, of any type, which nobody vouches for."""
     return _decode(text, _DECODER)
+
+
+def is_object(text: bytes) -> bool:
+    """Whether `text` is a JSON object that `parse` takes, nested at most 16 deep: all that a vendor gives is."""
+    try:
+        check_depth(text, _ANSWER_DEPTH)
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_depth(text: bytes, most: int) -> None:

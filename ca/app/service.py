@@ -23,7 +23,7 @@ from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser
 from ca.http import DoorLimits, Doors
 from ca.issuance import ear
-from ca.lists import AMD_FLOORS, NVIDIA_MINIMUMS, InForce
+from ca.lists import AMD_FLOORS, NVIDIA_MINIMUMS, ListInForce
 from ca.policy_admin import ActivePolicies
 from ca.store.sql import SqlStore
 
@@ -52,8 +52,8 @@ class Service:
     store: SqlStore
     endorser: CachingEndorser
     authority: Authority
-    floors: InForce[Floors]
-    minimums: InForce[Minimums]
+    floors: ListInForce[Floors]
+    minimums: ListInForce[Minimums]
     log: log.LogKeeper
 
     def doors(self) -> Doors:
@@ -170,8 +170,8 @@ async def opened(config: Config) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         store = await SqlStore.open(config.database.url.get_secret_value())
         stack.push_async_callback(store.close)
-        floors = await InForce.open(AMD_FLOORS, store, config.policies.amd_floors_file, now)
-        minimums = await InForce.open(
+        floors = await ListInForce.open(AMD_FLOORS, store, config.policies.amd_floors_file, now)
+        minimums = await ListInForce.open(
             NVIDIA_MINIMUMS, store, config.policies.nvidia_minimums_file, now
         )
         collateral = config.collateral

@@ -149,7 +149,7 @@ def inspection_json(found: DeviceInspection) -> dict[str, JsonValue]:
 
 
 def revocation_json(found: DeviceInspection) -> dict[str, JsonValue]:
-    """State of the devices' chains and of the manifests': good if all of them are; each one's stands in the claims."""
+    """State of the devices' chains and of the manifests': good if there are any, and all are; the claims say each."""
     if found.claims is None:
         revoked = found.reason is Reason.CERTIFICATE_REVOKED
         state = Revocation.REVOKED if revoked else Revocation.NOT_CHECKED
@@ -162,7 +162,7 @@ def revocation_json(found: DeviceInspection) -> dict[str, JsonValue]:
 
 
 def _all_of(states: Iterable[Revocation]) -> str:
-    good = all(state is Revocation.GOOD for state in states)
+    good = set(states) == {Revocation.GOOD}
     return str(Revocation.GOOD if good else Revocation.NOT_CHECKED)
 
 

@@ -5,8 +5,12 @@ A question is a URL, and where something is posted to it the digest of that too 
 
 Rules:
 - Nothing here is believed. Bytes go to the verifier as they came, from memory, store or network alike: it checks
-  signatures and dates at every use, and a decision on an older judgement than was used before is refused, so a wrong
-  or old copy can lead to a refusal and never to a pass.
+  signatures and dates at every use, so a wrong copy can lead to a refusal and never to a pass. An older copy that is
+  still in date can be one of before a revocation. Where the vendor numbers its judgements, a decision on an older one
+  than was used before is refused; of OCSP answers, one that is older than a revocation that was seen. A revocation that
+  no replica has seen stays unseen until the copy's age, its own end and what the policy tolerates behind that.
+- What is no answer at all (`Fetch.is_answer`) is a failure and displaces none: the older answer is handed on as where
+  the vendor cannot be reached. One that is an answer and no verifier can use does displace it.
 - An answer is fresh for `refresh_after` of its part, but not past the end that it names itself (`Fetch.ends`). After
   that it is asked for anew; where that fails, or takes longer than the caller's patience, the older answer is handed on
   up to `hard_age`.
@@ -235,6 +239,7 @@ class CollateralCache:
             row is None
             or row.status != 200
             or len(row.body) > fetch.max_bytes
+            or not (fetch.is_answer is None or fetch.is_answer(row.body))
             or row.fetched_at > self._clock()
         ):
             return entry

@@ -12,7 +12,8 @@ Rules:
   connect time and total time are bounded while they are read.
 - A `Fetch` with a question is a POST of its bytes, any other a GET. What is posted may name machines: no text of ours,
   of errors and logs neither, has it.
-- 200, 404 and 410 come back as `Response`; all else is `FetchFailed`. No exception of the HTTP library gets out.
+- 200, 404 and 410 come back as `Response`; all else is `FetchFailed`, and so is a 200 whose body the verifier knows to
+  be no answer (`Fetch.is_answer`): a page for people, an OCSP refusal. No exception of the HTTP library gets out.
 
 It does not judge, cache or repeat: see `ca.fetch.cache`.
 """
@@ -249,7 +250,10 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Response:
         _fail(fetch, FetchOutcome.STATUS, f"answered {answer.status}")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         _fail(fetch, FetchOutcome.MALFORMED, "compressed its answer, which was not asked for")
-    return Response(200, await _body(fetch, answer), headers)
+    body = await _body(fetch, answer)
+    if fetch.is_answer is not None and not fetch.is_answer(body):
+        _fail(fetch, FetchOutcome.MALFORMED, "answered 200, but what came is no answer")
+    return Response(200, body, headers)
 
 
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> bytes:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vendors' answers, kept over restarts, and how recent the newest was that decided something.
 
-Answers are believed by nobody: a verifier checks them at every use. Evaluation numbers come from what was verified.
+Answers are believed by nobody: a verifier checks them at every use. Evaluation numbers come from what was verified, and
+so do those of revocations, which stand in the same table, in a line for each certificate that a vendor has revoked. Of
+certificates that are good nothing is kept: replicas ask for their status at different times, and one would refuse what
+another has seen in a newer answer that says the same.
 
 Some answers have no age (VCEKs), and who asks for them may be a stranger: an AMD chip has one for each TCB that it ever
 had. So the table is bounded by its number of rows, and what was not used for the longest goes.
@@ -20,7 +23,7 @@ from ca.store import tables
 from ca.store.dialect import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 MAX_RESPONSES: Final = 10_000  # a VCEK takes some 1.5 KiB
@@ -75,11 +78,27 @@ def mark_response_used(connection: Connection, url: str, now: datetime) -> None:
     )
 
 
+def check_revocations(
+    connection: Connection, revoked: Mapping[str, int], good: Mapping[str, int]
+) -> None:
+    """Remember what is revoked, of when the newest word on it was.
+
+    Raises CollateralOutdated where something is good by a word that is not newer than one that it is revoked: such a
+    word says nothing of today, and one of the same second does not say which of the two came first.
+    """
+    newest = _newest(connection, good) if good else {}
+    for line in sorted(newest):
+        if good[line] <= newest[line]:
+            raise CollateralOutdated(
+                f"{line}: good at {good[line]}, but an answer of {newest[line]} said that it is revoked"
+            )
+    for line, number in sorted(revoked.items()):
+        _raise_evaluation(connection, line, number)
+
+
 def check_evaluations(connection: Connection, evaluations: Mapping[str, int]) -> None:
     """Raise the highest number of each line to this one. Raises CollateralOutdated where it was higher already."""
-    newest = {
-        row.line: row.number for row in connection.execute(_NEWEST, {"lines": [*evaluations]})
-    }
+    newest = _newest(connection, evaluations)
     for line, number in sorted(evaluations.items()):
         if number < newest.get(line, 0):
             raise CollateralOutdated(
@@ -87,6 +106,11 @@ def check_evaluations(connection: Connection, evaluations: Mapping[str, int]) ->
             )
         if number > newest.get(line, -1):
             _raise_evaluation(connection, line, number)
+
+
+def _newest(connection: Connection, lines: Iterable[str]) -> dict[str, int]:
+    rows = connection.execute(_NEWEST, {"lines": [*lines]})
+    return {row.line: row.number for row in rows}
 
 
 def _raise_evaluation(connection: Connection, line: str, number: int) -> None:

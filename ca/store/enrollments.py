@@ -4,7 +4,8 @@
 Rules:
 - The nonce is spent by the first statement of the transaction that answers it; the UNIQUE column decides between
   replicas. NonceUsed means that column, or a nonce of the time that a restored backup does not know; nothing else.
-- A decision on an older judgement of the vendor than one that decided before is none; nothing of it is written.
+- A decision on an older judgement of the vendor than one that decided before, or on a good word on a certificate that
+  is not newer than its revocation, is none; nothing of it is written.
 - States of a certificate: intent -> issued, or intent -> abandoned; both are conditional updates, so that one wins.
 - An abandoned serial is revoked in the transaction that abandons it, for its signature may exist somewhere.
 """
@@ -79,7 +80,7 @@ def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
 def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
     _spend_nonce(connection, decision, None)
-    collateral.check_evaluations(connection, decision.evaluations)
+    _check_collateral(connection, decision)
     _, commitment = decisions.add(connection, decision, refused=True)
     entry = audit.Refusal(decision.decided_at, decision.policy_sha256, commitment)
     log.append(connection, entry)
@@ -91,7 +92,7 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     own = certificate_handle(intent.issuer_key_id, intent.serial)
     rests_on = [own, *(handle for _, handle in intent.handles)]
     _check_still_good(connection, intent.decision.policy_sha256, rests_on)
-    collateral.check_evaluations(connection, intent.decision.evaluations)
+    _check_collateral(connection, intent.decision)
     decision_id, _ = decisions.add(connection, intent.decision, refused=False)
     row = {
         "serial": intent.serial,
@@ -210,6 +211,11 @@ def _check_still_good(
         raise PolicyChanged("the policy of this decision is not active any more")
     if row.revoked is not None:
         raise HandleRevoked(f"revoked: {row.revoked}")
+
+
+def _check_collateral(connection: Connection, decision: Decision) -> None:
+    collateral.check_evaluations(connection, decision.evaluations)
+    collateral.check_revocations(connection, decision.revoked, decision.good)
 
 
 def _add_names_and_handles(connection: Connection, intent: Intent) -> None:

@@ -190,8 +190,8 @@ class FakeNvidia:
         return {"this_update": issued, "next_update": issued + timedelta(days=1)}
 
     def answer(self, about: Party, issuer: Party, algorithm: str = "sha384") -> Answer:
-        """What OCSP says of a certificate: of this hour, good for a day."""
-        issued = self.clock().replace(minute=0, second=0, microsecond=0)
+        """What OCSP says of a certificate: of this second, good for a day."""
+        issued = self.clock().replace(microsecond=0)
         name = issuer.certificate.subject.rfc4514_string()
         by = responder(issuer, self._terms(RESPONDER, f"responder of {name}"))
         made = Answer(

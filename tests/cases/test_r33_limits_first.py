@@ -47,12 +47,15 @@ def keyless(service: Service) -> Replica:
 def _bodies() -> dict[str, tuple[bytes, int, str]]:
     """Every way to be too much, with the answer."""
     nonce, quote = bytes(64), ("tdx-quote", bytes(100))
+    device = ("nvidia-device", bytes(100))
     return {
         "body": (b" " * (LIMITS.body_bytes + 1), 413, "too-large"),
         "quote": (body_of(nonce, b"csr", [("tdx-quote", bytes(QUOTE + 1))]), 413, "too-large"),
         "csr": (body_of(nonce, bytes(9000), [quote]), 413, "too-large"),
         "nonce": (body_of(bytes(100), b"csr", [quote]), 413, "too-large"),
-        "reports": (body_of(nonce, b"csr", [quote] * 18), 413, "too-large"),
+        "reports": (body_of(nonce, b"csr", [quote] * 18), 422, "evidence"),
+        "devices": (body_of(nonce, b"csr", [device] * 17), 422, "evidence"),
+        "pieces": (body_of(nonce, b"csr", [device] * 24), 413, "too-large"),
         "depth": (b'{"nonce":' + b"[" * 40 + b"]" * 40 + b"}", 400, "malformed"),
         "unclosed": (b"[" * 100_000, 400, "malformed"),
         "count": (json.dumps(list(range(30_000))).encode(), 400, "malformed"),

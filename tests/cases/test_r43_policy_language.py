@@ -19,6 +19,7 @@ from policies.names import render_names
 from policies.result import Decision
 from tests.unit.policies.claims_factory import GOOD, NOW
 from tests.unit.policies.documents import faults, snp_text, text
+from tests.unit.policies.nvidia_claims import GPU, section, together
 from tests.unit.policies.snp_claims import GOOD_SNP
 from verifiers.evidence import Tee
 
@@ -34,7 +35,7 @@ ALLOWED = {
     "enum",
     "functools",
     "hashlib",
-    "importlib",  # default documents and floors of the package, through importlib.resources
+    "importlib",  # default documents and lists of the package, through importlib.resources
     "json",
     "policies",
     "pydantic",
@@ -46,6 +47,7 @@ ALLOWED = {
     "verifiers.endorsements",
     "verifiers.errors",
     "verifiers.evidence",
+    "verifiers.nvidia.claims",
     "verifiers.snp.claims",
     "verifiers.tcb",
     "verifiers.tdx.claims",
@@ -75,7 +77,7 @@ def test_a_module_imports_pure_things_only(source: Path) -> None:
 def test_only_loaders_read_package_data() -> None:
     assert {path.stem for path in FOLDER.rglob("*.py") if "importlib" in imports(path)} == {
         "loader",
-        "floors",
+        "versioned",
     }
 
 
@@ -91,17 +93,22 @@ def test_judging_touches_nothing_outside() -> None:
     sys.addaudithook(watch)
     tdx = text(not_after="2027-01-01T00:00:00Z")
     snp = snp_text({"tcb": {"advisories": ["AMD-SB-3027"]}})
+    gpus = text(nvidia=section(devices=[GPU.device_serial]))
 
     def judge() -> set[Decision]:
         decisions = set()
-        for data, claims in ((tdx, GOOD), (snp, GOOD_SNP)):
+        for data, claims, devices in (
+            (tdx, GOOD, None),
+            (snp, GOOD_SNP, None),
+            (gpus, GOOD, together(GPU)),
+        ):
             loaded = load_policy(data)
             lint(loaded, NOW)
             render_names(loaded.document, claims)
-            decisions.add(appraise(claims, loaded, NOW).decision)
+            decisions.add(appraise(claims, loaded, NOW, devices=devices).decision)
         return decisions
 
-    judge()  # what is imported on first use is imported now, and the list of floors read
+    judge()  # what is imported on first use is imported now, and the lists read
     watching = True
     load_default(Tee.TDX)
     opened = [event for event in events if event == "open"]
@@ -115,9 +122,9 @@ def test_judging_touches_nothing_outside() -> None:
 
 
 def sections(base: type[Model]) -> Iterator[type[Model]]:
-    for section in base.__subclasses__():
-        yield section
-        yield from sections(section)
+    for one in base.__subclasses__():
+        yield one
+        yield from sections(one)
 
 
 def test_no_key_takes_a_pattern_a_path_or_an_address() -> None:

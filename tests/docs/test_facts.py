@@ -302,7 +302,7 @@ def test_recipes_for_devices_stand_in_the_place_of_the_section_and_are_wise() ->
         for number, policy in enumerate(loaded)
         for one in lint(policy, datetime.now(UTC))
     }
-    assert remarks == {(2, "nvidia.vbios.no_minimum")}
+    assert remarks == {(2, "nvidia.vbios.no_minimum"), (2, "nvidia.coverage")}
     assert [one.document.nvidia.gpus.max for one in loaded if one.document.nvidia] == [2, 8, 8, 2]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -13,6 +14,7 @@ from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, chip_id, handl
 from ca.issuance import extension
 from ca.issuance.request import BindingLevel
 from simulator.nvidia import services as parts
+from simulator.nvidia.certificates import DAY, YEAR, Terms, issue
 from simulator.nvidia.services import Fault
 from simulator.nvidia.vendor import REVOKED, UNKNOWN, FakeNvidia
 from tests.app_lab import problem_of
@@ -67,8 +69,8 @@ async def denied(lab: DeviceApp, reply: Reply, code: str = "denied") -> dict[str
     return {one["rule"]: one["path"] for one in problem.get("findings", ())}
 
 
-async def issued_nothing(lab: DeviceApp) -> bool:
-    """No certificate, no refusal on record."""
+async def nothing_is_on_record(lab: DeviceApp) -> bool:
+    """No refusal."""
     return not await lab.app.service.store.refusals(10, None)
 
 
@@ -153,6 +155,23 @@ async def test_a_policy_that_says_nothing_of_devices_takes_none(bare: DeviceApp)
     assert bare.services.requests == []
 
 
+async def test_of_devices_that_nobody_looked_at_only_digests_are_kept(bare: DeviceApp) -> None:
+    """Whoever has one genuine CPU could fill the record with anything otherwise."""
+    reply = await bare.enroll(*[bare.nvidia.gpu()] * 16, profile="default")
+    assert (await denied(bare, reply)).keys() == {"device-unexpected"}
+    (_, quote), *rest = (await refused(bare)).evidence
+    assert [(kind, len(blob.data)) for kind, blob in rest] == [("attachment", 32)] * 16
+    assert len(quote.data) > 4000
+
+
+async def test_a_refused_image_has_nobody_ask_about_its_devices(bare: DeviceApp) -> None:
+    """Its guest chooses what it sends, as often as it likes."""
+    await bare.accept(appraisal="both")
+    found = await denied(bare, await bare.enroll(bare.nvidia.gpu(), mr_td=bytes(48)))
+    assert found == {"measurement": "reference_sets.release", "device-unexpected": "devices"}
+    assert bare.services.requests == []
+
+
 async def test_fewer_and_more_than_the_policy_wants(bare: DeviceApp) -> None:
     await bare.accept(gpus=2, switches=0, modes="[spt]")
     for number in (0, 1, 3):
@@ -181,15 +200,17 @@ async def test_the_list_in_force_is_on_record(bare: DeviceApp) -> None:
 
 async def test_a_device_of_no_vendor(lab: DeviceApp) -> None:
     forged = FakeNvidia.create(lab.app.clock(), seed=b"forger " * 5).gpu()
-    await denied(lab, await lab.enroll(forged), "untrusted-root")
+    problem_of(await lab.enroll(lab.nvidia.gpu(), forged), 422, "untrusted-root")
     assert lab.services.requests == []
+    assert await nothing_is_on_record(lab)
 
 
 @pytest.mark.parametrize("other", [bytes(32), b"\xff" * 32])
 async def test_reports_recorded_for_another_nonce(lab: DeviceApp, other: bytes) -> None:
     reply = await lab.enroll(lab.nvidia.gpu(), asked=lambda _: other)
-    await denied(lab, reply, "binding-mismatch")
+    problem_of(reply, 422, "binding-mismatch")
     assert lab.services.requests == []
+    assert await nothing_is_on_record(lab)
 
 
 async def test_a_set_recorded_for_another_key(lab: DeviceApp) -> None:
@@ -204,7 +225,7 @@ async def test_a_set_recorded_for_another_key(lab: DeviceApp) -> None:
     nonce = await lab.app.nonce()
     lab.body(nonce, [gpu], sent=keep)  # never sent
     reply = await lab.app.post(lab.body(nonce, [gpu], sent=lambda _: taken))
-    await denied(lab, reply, "binding-mismatch")
+    problem_of(reply, 422, "binding-mismatch")
 
 
 @pytest.mark.parametrize("covered", [0, 1])
@@ -214,7 +235,7 @@ async def test_the_cpu_must_have_named_every_device(lab: DeviceApp, covered: int
     reply = await lab.enroll(*gpus, bound=lambda pieces: pieces[:covered])
     problem_of(reply, 422, "binding-mismatch")
     assert lab.services.requests == []
-    assert await issued_nothing(lab)
+    assert await nothing_is_on_record(lab)
 
 
 async def test_a_named_device_must_be_there(lab: DeviceApp) -> None:
@@ -267,6 +288,18 @@ async def test_a_driver_that_nvidia_has_no_manifest_of(lab: DeviceApp) -> None:
     await denied(lab, await lab.enroll(gpu), "incomplete")
 
 
+async def test_a_manifest_whose_signer_is_out_of_date(lab: DeviceApp) -> None:
+    """NVIDIA has let it end: the machine learns that, and must get another driver."""
+    gpu, now = lab.nvidia.gpu(), lab.app.clock()
+    for rim_id in gpu.rim_ids:
+        manifest = lab.nvidia.manifests[rim_id]
+        _, third, *above = manifest.chain
+        terms = Terms(not_before=now - 2 * YEAR, not_after=now - DAY, key="out of date")
+        chain = (issue("NVIDIA GH100 RIM L4 Signer", third, terms), third, *above)
+        lab.nvidia.manifests[rim_id] = replace(manifest, chain=chain)
+    await denied(lab, await lab.enroll(gpu), "certificate-expired")
+
+
 async def test_answers_past_their_time(lab: DeviceApp) -> None:
     gpu = lab.nvidia.gpu()
     lab.nvidia.status(gpu.device.parties[1], lab.nvidia.stale())
@@ -286,7 +319,7 @@ async def test_a_service_that_does_not_answer(lab: DeviceApp, part: str) -> None
     gpu = lab.nvidia.gpu()
     lab.services.faults[part] = Fault(status=500)
     problem_of(await lab.enroll(gpu), 503, "unavailable")
-    assert await issued_nothing(lab)
+    assert await nothing_is_on_record(lab)
     lab.services.faults.clear()
     lab.app.clock.advance(minutes=30)
     said_in(await lab.enroll(gpu))
@@ -298,10 +331,23 @@ async def test_a_manifest_that_was_altered_on_the_way(lab: DeviceApp) -> None:
     stranger = FakeNvidia.create(lab.app.clock(), seed=b"stranger" * 4)
     lab.nvidia.manifests[gpu.rim_ids[0]] = stranger.manifests[stranger.gpu().rim_ids[0]]
     problem_of(await lab.enroll(gpu), 503, "collateral-unusable")
-    assert await issued_nothing(lab)
+    assert await nothing_is_on_record(lab)
     lab.nvidia.manifests[gpu.rim_ids[0]] = good
     lab.app.clock.advance(minutes=2)  # what could not be used is asked for anew
     said_in(await lab.enroll(gpu))
+
+
+async def test_what_is_known_of_the_cpu_is_not_doubted_for_its_devices(lab: DeviceApp) -> None:
+    gpu = lab.nvidia.gpu()
+    said_in(await lab.enroll(gpu))
+    asked = len(lab.app.pcs.requests)
+    stranger = FakeNvidia.create(lab.app.clock(), seed=b"stranger" * 4)
+    other = lab.nvidia.gpu(driver="580.200.01")
+    lab.nvidia.manifests[other.rim_ids[0]] = stranger.manifests[stranger.gpu().rim_ids[0]]
+    lab.app.clock.advance(minutes=2)
+    problem_of(await lab.enroll(other), 503, "collateral-unusable")
+    said_in(await lab.enroll(gpu))
+    assert len(lab.app.pcs.requests) == asked
 
 
 # NVIDIA's own appraisal
@@ -346,4 +392,4 @@ async def test_a_service_that_is_down_refuses_nobody(bare: DeviceApp) -> None:
     await bare.accept(appraisal="both")
     bare.services.faults[parts.NRAS] = Fault(status=500)
     problem_of(await bare.enroll(bare.nvidia.gpu()), 503, "unavailable")
-    assert await issued_nothing(bare)
+    assert await nothing_is_on_record(bare)

@@ -17,6 +17,7 @@ from cryptography.x509 import ocsp
 from ca.config.model import Collateral
 from ca.errors import CollateralUnusable, Unavailable
 from ca.fetch.cache import CacheLimits, CollateralCache
+from ca.fetch.client import FetchOutcome
 from ca.fetch.endorser import CachingEndorser
 from simulator.nvidia import services as parts
 from simulator.nvidia.services import Fault, NvidiaServices, running
@@ -33,7 +34,7 @@ from verifiers.nvidia.gather import gather
 from verifiers.nvidia.system import DeviceSet, appraise_set, authenticate_set
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from ca.store.sql import SqlStore
     from simulator.nvidia.hardware import NvidiaDevice
@@ -235,11 +236,36 @@ async def test_a_responder_that_does_not_answer_is_asked_again(bench: Bench, sta
     gpu = bench.nvidia.gpu()
     refusal = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus[status])
     bench.services.faults[parts.OCSP] = Fault(body=refusal.public_bytes(Encoding.DER))
-    with pytest.raises(CollateralUnusable, match=status):
+    with pytest.raises(Unavailable, match=r"ocsp-device: .*what came is no answer"):
         await bench.verified(gpu)
     bench.services.faults.clear()
     bench.clock.advance(minutes=1)
     await bench.verified(gpu)
+
+
+@pytest.mark.parametrize("part", [parts.RIM, parts.OCSP, parts.JWKS])
+@pytest.mark.parametrize("came", ["page", "half", "refusal"])
+async def test_what_is_no_answer_displaces_none_that_is_kept(
+    bench: Bench, part: str, came: str
+) -> None:
+    """Neither in memory nor in the store: it is as if the service did not answer."""
+    refusal = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
+    bodies: dict[str, bytes | Callable[[bytes], bytes]] = {
+        "page": b"<html>back soon</html>",
+        "half": lambda whole: whole[: len(whole) // 2],
+        "refusal": refusal.public_bytes(Encoding.DER),
+    }
+    gpu = bench.nvidia.gpu()
+    await bench.verified(gpu, by=BOTH)
+    bench.services.faults[part] = Fault(body=bodies[came])
+    bench.clock.advance(hours=7)
+    for _ in range(2):
+        await bench.verified(gpu, by=BOTH)
+        fetches = bench.caches[-1].counters.fetches
+        failed = {name for name, outcome in fetches if outcome is FetchOutcome.MALFORMED}
+        assert failed
+        assert all(name.endswith(part) or name.startswith(part) for name in failed)
+        await bench.start()
 
 
 async def test_an_answer_about_another_certificate_is_replaced(bench: Bench) -> None:

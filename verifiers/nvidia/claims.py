@@ -121,7 +121,8 @@ class NrasClaims:
     Attributes:
         claims_version: x-nvidia-ver, "2.0" or "3.0".
         token_sha256: of the device's token, 32 bytes.
-        issued, expires: iat and exp, UTC.
+        issued, expires: UTC, of the device's token and of the one about all that names it: the later iat, the earlier
+            exp.
         revocation: GOOD where the token says that the status of every chain is good (claims 3.0), else NOT_CHECKED.
     """
 
@@ -148,7 +149,7 @@ class RimClaims:
     Attributes:
         rim_id: the name under which NVIDIA's service keeps what the report needs, from signed fields of the report. It
             names a board, which the manifest itself does not: documents of other boards have the same product and
-            version, and only their golden values tell them apart.
+            version. What came from the service came under this name; of a bare document only its golden values say it.
         tag_id: its own. NVIDIA has issued differing manifests under one tag; `sha256` (32 bytes) names the document.
         product, version: as the manifest says; equal to the report's.
         signer_not_after: end of its signer's certificate.

@@ -10,6 +10,7 @@ So the same documents serve one device or many, from NVIDIA's services or from a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from verifiers.endorsements import digest
@@ -25,6 +26,8 @@ NVIDIA_NRAS: Final = "https://nras.attestation.nvidia.com"
 MAX_RIMS: Final = 64
 MAX_ANSWERS: Final = 256  # sixteen devices with manifests of their own take less than half
 MAX_TOKENS: Final = 16  # one answer of NRAS for all devices of a kind and architecture
+
+LEEWAY: Final = timedelta(seconds=60)  # what is signed on request may be of a moment after we asked
 
 RIM: Final = "rim"
 OCSP: Final = "ocsp"
@@ -97,7 +100,7 @@ def from_documents(documents: Iterable[tuple[str, bytes]]) -> NvidiaEndorsements
 
 @dataclass(frozen=True, slots=True)
 class NvidiaSource:
-    """Where NVIDIA's services are, or mirrors of their paths; no trailing slash. Whom tokens name is pinned elsewhere."""
+    """Where NVIDIA's services are, or mirrors of their paths; no trailing slash. Whom tokens name is pinned."""
 
     rim_base_url: str = NVIDIA_RIM
     ocsp_url: str = NVIDIA_OCSP

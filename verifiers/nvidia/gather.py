@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from verifiers import jsontext
 from verifiers.endorsements import MAX_FETCHES, Fetch, Question
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia import ocsp
@@ -98,7 +99,7 @@ def _gather(
     chains = [one.chain.certificates[1:] for one in found.devices] if local else []
     statuses = _statuses("ocsp-device", chains, source)
     appraisals = _appraisals(found, source) if remote else ()
-    keys = (Fetch("nras-jwks", source.jwks_url, max_bytes=MAX_JWKS_BYTES),) if remote else ()
+    keys = (_key_set(source),) if remote else ()
 
     asked = _bounded((*manifests, *statuses, *appraisals, *keys))
     said = dict(zip(asked, (yield asked), strict=True))
@@ -140,7 +141,8 @@ def _manifests(devices: Iterable[Device], source: NvidiaSource) -> dict[Fetch, l
         for reference in references(device.report.fields, device.chain.family)
     ):
         url = source.rim_url(one.rim_id)
-        wanted[Fetch("rim", url, max_bytes=MAX_ENVELOPE_BYTES)].append(one)
+        fetch = Fetch("rim", url, max_bytes=MAX_ENVELOPE_BYTES, is_answer=jsontext.is_object)
+        wanted[fetch].append(one)
     return wanted
 
 
@@ -177,6 +179,7 @@ def _statuses(
             max_bytes=ocsp.MAX_ANSWER_BYTES,
             question=Question(ocsp.request(*pair), "application/ocsp-request"),
             ends=ocsp.next_update,
+            is_answer=ocsp.is_answer,
         ): pair
         for pair in pairs
     }
@@ -191,6 +194,12 @@ def _status(answer: Response, certificate: Certificate, issuer: Certificate) -> 
         )
     ocsp.verify_answer(answer.body, certificate, issuer)
     return answer.body
+
+
+def _key_set(source: NvidiaSource) -> Fetch:
+    return Fetch(
+        "nras-jwks", source.jwks_url, max_bytes=MAX_JWKS_BYTES, is_answer=jsontext.is_object
+    )
 
 
 def _appraisals(found: DeviceSet, source: NvidiaSource) -> tuple[Fetch, ...]:

@@ -16,7 +16,7 @@ import re
 from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-from verifiers import jsontext
-from verifiers.certificate import FOREIGN
+from verifiers import der, jsontext
+from verifiers.certificate import BASIC_CONSTRAINTS, FOREIGN, KEY_USAGE, parse_extensions
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ _DEPTH: Final = 6  # of the JSON; a key set has 4
 _KID: Final = re.compile(r"[!-~]{1,128}")
 _COORDINATE_CHARS: Final = 64  # Base64url of 48 bytes
 _BASE64: Final = str.maketrans("-_+/", "+/!!")  # Base64url; the two of the other alphabet are none
+_UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
+_DIGITAL_SIGNATURE: Final = 0x80  # bits 0 and 5 of KeyUsage, counted from the most significant
+_KEY_CERT_SIGN: Final = 0x04
 _ALGORITHMS: Final = {  # under the intermediates 004 and 005
     SignatureAlgorithmOID.RSA_WITH_SHA256,
     SignatureAlgorithmOID.ECDSA_WITH_SHA384,
@@ -51,10 +54,25 @@ _FOREIGN: Final = (  # the library, on bad certificates
     TypeError,
     InvalidSignature,
     UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
-    x509.UnsupportedGeneralNameType,
 )
+
+
+class _Certificate(NamedTuple):
+    """One as the library reads it, and its extensions, which are read here: those that nobody needs are not."""
+
+    x509: x509.Certificate
+    extensions: dict[bytes, bytes]
+
+    @property
+    def is_ca(self) -> bool:
+        """By BasicConstraints. Raises ValueError."""
+        value = self.extensions.get(BASIC_CONSTRAINTS, b"")
+        return der.elements(der.only(value, der.SEQUENCE))[:1] == ((der.BOOLEAN, b"\xff"),)
+
+    def may(self, usage: int) -> bool:
+        """Whether KeyUsage has this bit of its first octet. Raises ValueError."""
+        bits = der.only(self.extensions.get(KEY_USAGE, b""), der.BIT_STRING)
+        return bool(int.from_bytes(bits[1:2], "big") & usage)
 
 
 def signing_key(
@@ -128,8 +146,8 @@ def certified_key(x5c: Json, pins: Sequence[bytes], now: datetime) -> ec.Ellipti
             `certificate-not-yet-valid`; `chain` for any other fault.
     """
     try:
-        leaf, intermediate = (x509.load_der_x509_certificate(der) for der in _ders(x5c))
-        spki = intermediate.public_key().public_bytes(
+        leaf, intermediate = (_load(data) for data in _ders(x5c))
+        spki = intermediate.x509.public_key().public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         )
         if sha256(spki).digest() not in pins:
@@ -137,13 +155,16 @@ def certified_key(x5c: Json, pins: Sequence[bytes], now: datetime) -> ec.Ellipti
                 Reason.UNTRUSTED_ROOT,
                 "the service's key is certified by an intermediate that is not pinned",
             )
-        _check_may_issue(intermediate)
-        if leaf.signature_algorithm_oid not in _ALGORITHMS:
+        if not intermediate.is_ca or not intermediate.may(_KEY_CERT_SIGN):
+            raise ValueError("the intermediate may not issue certificates")
+        if leaf.x509.signature_algorithm_oid not in _ALGORITHMS:
             raise ValueError("the leaf is signed with an algorithm that NVIDIA does not use")
-        leaf.verify_directly_issued_by(intermediate)
-        key = _leaf_key(leaf)
-        _check_dates("intermediate", intermediate, now)
-        _check_dates("leaf", leaf, now)
+        leaf.x509.verify_directly_issued_by(intermediate.x509)
+        if not leaf.may(_DIGITAL_SIGNATURE):
+            raise ValueError("the leaf may not sign")
+        key = _p384(leaf.x509)
+        _check_dates("intermediate", intermediate.x509, now)
+        _check_dates("leaf", leaf.x509, now)
     except _FOREIGN as error:
         why = str(error) or "the leaf is not signed by the intermediate"
         raise VerificationError(Reason.CHAIN, f"certificates of the service: {why}") from error
@@ -158,27 +179,29 @@ def _ders(x5c: Json) -> tuple[bytes, ...]:
     for text in x5c:
         if not isinstance(text, str) or len(text) > MAX_CERTIFICATE_CHARS:
             raise ValueError("x5c has something that is no certificate")
-        der = binascii.a2b_base64(text, strict_mode=True)
-        if base64.b64encode(der).decode("ascii") != text:
+        data = binascii.a2b_base64(text, strict_mode=True)
+        if base64.b64encode(data).decode("ascii") != text:
             raise ValueError("x5c is not the Base64 of certificates")
-        ders.append(der)
+        ders.append(data)
     return tuple(ders)
 
 
-def _check_may_issue(intermediate: x509.Certificate) -> None:
-    """Raises ValueError, ExtensionNotFound."""
-    constraints = intermediate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    usage = intermediate.extensions.get_extension_for_class(x509.KeyUsage).value
-    if not constraints.ca or not usage.key_cert_sign:
-        raise ValueError("the intermediate may not issue certificates")
+def _load(data: bytes) -> _Certificate:
+    """A certificate whose form the library takes, and we too: a positive serial number (RFC 5280 section 4.1.2.2).
+
+    Raises ValueError and x509.InvalidVersion.
+    """
+    tbs, _, _ = der.signed(data)
+    fields = der.elements(der.only(tbs, der.SEQUENCE))
+    if len(fields) != 8 or fields[7][0] != der.CONTEXT_3 or not der.unsigned(fields[1][1]):
+        raise ValueError("not a version 3 certificate with extensions and a positive serial number")
+    loaded = x509.load_der_x509_certificate(data)
+    return _Certificate(loaded, parse_extensions(fields[7][1], _UNDERSTOOD))
 
 
-def _leaf_key(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    """Raises ValueError, ExtensionNotFound."""
-    usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+def _p384(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Raises ValueError and UnsupportedAlgorithm."""
     key = leaf.public_key()
-    if not usage.digital_signature:
-        raise ValueError("the leaf may not sign")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ValueError("the leaf has no P-384 key")  # noqa: TRY004 - one type for bad ones
     return key

@@ -5,8 +5,9 @@ A token counts if it is signed with ES384 by a key of the service (`verifiers.nv
 issuer to the letter, is of this moment, and repeats the nonce that was asked for. The token about all names the digest
 of each device's, so that none can be taken from another answer. A device's token must say of every single check that it
 held; one that is missing did not. HTTP 200 with a signature means nothing but that the service has spoken: that the
-evidence is not good is signed as well. Where the devices are at hand each token must be about exactly one of them, and
-say of it what its own report says. Tokens of NVIDIA's local tools (`alg` none and HS256) are nobody's word.
+evidence is not good is signed as well. Where the devices are at hand each token must be about exactly one of them; if
+it then says another thing of it than its own signed report, the service and we are at odds, and nothing is decided by
+either. Tokens of NVIDIA's local tools (`alg` none and HS256) are nobody's word.
 
 What a token does not say (mode, topology, whether a version is old) stays the report's to say. Claims of version 2.0 do
 not say whether certificates are revoked. Source: RFC 7515, RFC 7519, RFC 9711; claims as NRAS documents and sends them.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, VerificationError
@@ -28,6 +29,7 @@ from verifiers.nvidia.checks import (
     check_claims,
     complaint,
     has_error,
+    refusals,
 )
 from verifiers.nvidia.claims import DeviceKind, NrasClaims
 from verifiers.nvidia.eat import parse_answer
@@ -46,6 +48,7 @@ _OVERALL: Final = "overall token"
 _NAME: Final = re.compile(r"(GPU|SWITCH)-[0-9]{1,2}")
 _NONCE: Final = re.compile(r"[0-9a-f]{64}")
 _UEID: Final = re.compile(r"[1-9][0-9]{0,49}")  # a certificate's serial number has 20 bytes at most
+_TEXT: Final = re.compile(r"[ -~]{1,128}")
 _MAX_REFUSAL: Final = 400
 
 
@@ -91,7 +94,8 @@ def verify_tokens(
 
     Raises:
         VerificationError: `incomplete` without an answer; `token-alg`, `token-key-unknown`, `token-invalid`;
-            `nras-refused` for the service's signed refusal; what `parse_answer` and `signing_key` raise; what
+            `nras-refused` for the service's signed refusal; `verifiers-disagree` for a token that says another model
+            or other versions of a device than its report; what `parse_answer` and `signing_key` raise; what
             `Device.fields` raises.
     """
     if not answers:
@@ -118,7 +122,20 @@ def _appraisals(
     claims = {name: claims_of(name, token, signer, now) for name, token in tokens.items()}
     _check_accepted(overall.get("x-nvidia-overall-att-result"), claims)
     version = _text(_OVERALL, overall, "x-nvidia-ver")
-    return [_appraisal(name, claims[name], tokens[name], version, asked) for name in tokens]
+    _check_good(claims, version)
+    about_all = _AboutAll(
+        version, asked, instant(_OVERALL, overall, "iat"), instant(_OVERALL, overall, "exp")
+    )
+    return [_appraisal(name, claims[name], tokens[name], about_all) for name in tokens]
+
+
+class _AboutAll(NamedTuple):
+    """What the overall token says of all devices; the nonce in hexadecimal."""
+
+    version: str
+    nonce: str
+    issued: datetime
+    expires: datetime
 
 
 def _nonce(what: str, claims: Mapping[str, Json], asked: str | None) -> str:
@@ -147,12 +164,26 @@ def _check_accepted(result: Json, claims: Mapping[str, Mapping[str, Json]]) -> N
     """Demand that the service does not refuse. Raises VerificationError (`nras-refused`, `token-invalid`)."""
     wrong = [name for name in claims if result is False or has_error(claims[name])]
     if wrong:
-        said = "; ".join(f"{name}: {complaint(claims[name])}" for name in wrong)
-        raise VerificationError(
-            Reason.NRAS_REFUSED, f"NVIDIA's service refuses {said}"[:_MAX_REFUSAL]
-        )
+        raise _refused({name: complaint(claims[name]) for name in wrong})
     if result is not True:
         raise invalid(f"{_OVERALL}: x-nvidia-overall-att-result is neither true nor false")
+
+
+def _check_good(claims: Mapping[str, Mapping[str, Json]], version: str) -> None:
+    """Demand that no token speaks against its device. Raises VerificationError (`nras-refused`, `token-invalid`)."""
+    said = {name: refusals(claims[name], _kind(name), version) for name in claims}
+    wrong = {name: ", ".join(against) for name, against in said.items() if against}
+    if wrong:
+        raise _refused(wrong)
+
+
+def _refused(why: Mapping[str, str]) -> VerificationError:
+    said = "; ".join(f"{name}: {words}" for name, words in why.items())
+    return VerificationError(Reason.NRAS_REFUSED, f"NVIDIA's service refuses {said}"[:_MAX_REFUSAL])
+
+
+def _kind(name: str) -> DeviceKind:
+    return DeviceKind(name.partition("-")[0].lower())
 
 
 def _order(name: str) -> tuple[str, int]:
@@ -161,12 +192,12 @@ def _order(name: str) -> tuple[str, int]:
 
 
 def _appraisal(
-    name: str, claims: Mapping[str, Json], token: str, version: str, asked: str
+    name: str, claims: Mapping[str, Json], token: str, about_all: _AboutAll
 ) -> Appraisal:
-    """What an accepted device's token says."""
-    kind = DeviceKind(name.partition("-")[0].lower())
-    _nonce(name, claims, asked)
-    check_claims(claims, kind, version)
+    """What an accepted device's token says. It counts no longer than the one about all that names it."""
+    kind, version = _kind(name), about_all.version
+    _nonce(name, claims, about_all.nonce)
+    check_claims(name, claims, kind, version)
     ueid, driver = _text(name, claims, "ueid"), DRIVER_VERSION[kind]
     if not _UEID.fullmatch(ueid):
         raise invalid(f"{name}: ueid is no serial number")
@@ -177,21 +208,22 @@ def _appraisal(
         hwmodel=_text(name, claims, "hwmodel"),
         driver_version=None if driver is None else _text(name, claims, driver),
         vbios_version=_text(name, claims, VBIOS_VERSION[kind]),
-        nonce=bytes.fromhex(asked),
+        nonce=bytes.fromhex(about_all.nonce),
         claims=NrasClaims(
             claims_version=version,
             token_sha256=sha256(token.encode()).digest(),
-            issued=instant(name, claims, "iat"),
-            expires=instant(name, claims, "exp"),
+            issued=max(about_all.issued, instant(name, claims, "iat")),
+            expires=min(about_all.expires, instant(name, claims, "exp")),
             revocation=Revocation.GOOD if version == V3 else Revocation.NOT_CHECKED,
         ),
     )
 
 
 def _text(what: str, claims: Mapping[str, Json], name: str) -> str:
+    """A claim that is shown to people and compared. Raises VerificationError (`token-invalid`)."""
     value = claims.get(name)
-    if not isinstance(value, str) or not value:
-        raise invalid(f"{what}: {name} is missing")
+    if not isinstance(value, str) or not _TEXT.fullmatch(value):
+        raise invalid(f"{what}: {name} is missing, or no plain text")
     return value
 
 
@@ -211,16 +243,32 @@ def _of_devices(said: Sequence[Appraisal], devices: Sequence[Device]) -> tuple[A
 
 
 def _check_same(one: Appraisal, device: Device, index: int) -> None:
-    """What the token says of a device is what its own report says."""
+    """What the token says of a device is what its own certificates and its report say.
+
+    Raises:
+        VerificationError: `token-invalid` for the token of a device of another kind; `verifiers-disagree`.
+    """
     chain, fields = device.chain, device.fields
-    if one.kind is not chain.family.kind or one.hwmodel not in {
-        chain.model,
-        chain.model.partition(" ")[0],
-        chain.family,
-    }:
-        raise invalid(f"{one.name} is about another model than device {index}")
-    if (one.driver_version, one.vbios_version.upper()) != (
-        fields.driver_version,
-        fields.vbios_version,
-    ):
-        raise invalid(f"{one.name} is about other versions than device {index} has")
+    if one.kind is not chain.family.kind:
+        raise invalid(f"{one.name} is about a {one.kind}, device {index} is a {chain.family.kind}")
+    models = {chain.model, chain.model.partition(" ")[0], chain.family}
+    if one.hwmodel not in models:
+        raise _disagreement(
+            f"{one.name}: NVIDIA's service names model {one.hwmodel},"
+            f" device {index} is certified as {chain.model}"
+        )
+    said = (one.driver_version, one.vbios_version.upper())
+    reported = (fields.driver_version, fields.vbios_version)
+    if said != reported:
+        raise _disagreement(
+            f"{one.name}: NVIDIA's service names {_versions(*said)},"
+            f" device {index} reports {_versions(*reported)}"
+        )
+
+
+def _versions(driver: str | None, vbios: str) -> str:
+    return f"firmware {vbios}" if driver is None else f"driver {driver} and firmware {vbios}"
+
+
+def _disagreement(detail: str) -> VerificationError:
+    return VerificationError(Reason.VERIFIERS_DISAGREE, detail)

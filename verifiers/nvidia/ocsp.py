@@ -3,10 +3,11 @@
 
 An answer counts for a certificate if it names it in full (hashes of the issuer's name and key, serial number) and is
 signed by a responder that this very issuer has certified for OCSP and for nothing else. One that is not yet in force
-does not count; one that is past its time counts, and its window says so. GOOD is the only status that passes: UNKNOWN,
-REVOKED and a certificate on hold all refuse. A responder's own certificate is not asked about, as RFC 6960 lets its
-issuer say (id-pkix-ocsp-nocheck; NVIDIA's older ones have it as a key purpose); what it answers ends with it at the
-latest. Authenticated answers are remembered (`lru_cache`), dates are judged at every use. Source: RFC 6960.
+does not count, but for `LEEWAY`: NVIDIA signs each on request, by its own clock. One that is past its time counts, and
+its window says so. GOOD is the only status that passes: UNKNOWN, REVOKED and a certificate on hold all refuse. A
+responder's own certificate is not asked about, as RFC 6960 lets its issuer say (id-pkix-ocsp-nocheck; NVIDIA's older
+ones have it as a key purpose); what it answers ends with it at the latest. Authenticated answers are remembered
+(`lru_cache`), dates are judged at every use. Source: RFC 6960.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from verifiers import der
 from verifiers.certificate import EXTENDED_KEY_USAGE, FOREIGN, KEY_USAGE, parse_certificate
 from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.endorsements import LEEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +130,7 @@ def check_status(
         now: the instant to judge at.
 
     Returns:
-        GOOD if every certificate has an answer in force or past it, else NOT_CHECKED; the window of each such answer.
+        GOOD if every certificate has an answer that counts, else NOT_CHECKED; the window of each such answer.
 
     Raises:
         VerificationError: `certificate-revoked`, `certificate-status-unknown`, the worst in the chain; `ocsp-invalid`.
@@ -136,7 +138,8 @@ def check_status(
     windows: list[PartValidity] = []
     refused: list[tuple[int, VerificationError]] = []
     for certificate, issuer in pairwise(chain):
-        found = [one for one in _answers_for(certificate, issuer, answers) if one.begins <= now]
+        said = _answers_for(certificate, issuer, answers)
+        found = [one for one in said if one.begins <= now + LEEWAY]
         refused += [_refusal(certificate, one) for one in found if not _is_good(one)]
         if found:
             windows.append(_window(part, max(found, key=lambda one: one.ends), now))
@@ -191,6 +194,15 @@ def refusal(data: bytes) -> str | None:
     except _FOREIGN:
         return None
     return None if status is ocsp.OCSPResponseStatus.SUCCESSFUL else status.name
+
+
+def is_answer(data: bytes) -> bool:
+    """Whether a responder gives an answer in these bytes, whatever it says; believed by nobody."""
+    try:
+        status = ocsp.load_der_ocsp_response(data).response_status
+    except _FOREIGN:
+        return False
+    return status is ocsp.OCSPResponseStatus.SUCCESSFUL
 
 
 def next_update(data: bytes) -> datetime | None:

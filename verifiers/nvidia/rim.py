@@ -2,10 +2,12 @@
 """NVIDIA's reference manifests (RIM): golden values of one driver or firmware, signed under the pinned RIM root.
 
 First the signature, by the leaf of a chain of exactly four that the document brings, then the content, read by fixed
-path from what was digested. What a manifest is for is what it says itself: product and version; its file name and the
-name under which it was asked for mean nothing. No date is looked at but by whoever uses a manifest (`check_validity` of
-its certificates), nor revocation: NVIDIA has signed manifests of one name that differ, and has revoked some. What was
-authenticated is remembered (`lru_cache`: the exact bytes are the key, only successes are kept).
+path from what was digested. What a manifest is for is what it says itself: product and version; its file name means
+nothing. A VBIOS manifest does not say for which board it is: that stands in the name under which NVIDIA's RIM service
+has it. Answers of the service carry that beside the document, signed by nobody, so that it can only narrow what one is
+used for. No date is looked at but by whoever uses a manifest (`check_validity` of its certificates), nor revocation:
+NVIDIA has signed manifests of one name that differ, and has revoked some. What was authenticated is remembered
+(`lru_cache`: the exact bytes are the key, only successes are kept).
 
 Source: TCG Reference Integrity Manifest Information Model over SWID tags (ISO/IEC 19770-2:2015), as NVIDIA writes them.
 """
@@ -55,6 +57,7 @@ class Rim:
 
     Attributes:
         certificates: signer (L4), L3, L2, root.
+        rim_id: its name at the RIM service, by the service's answer that it came in; None of a bare document.
         tag_id: its own name, by which NVIDIA has issued differing ones. sha256: of the document, 32 bytes.
         product, version: what it is for, e.g. "GH100" and "550.90.07" or "96.00.9F.00.01".
         golden: index of a measurement, from 0 -> the values that it may have, 48 bytes each. Not empty.
@@ -62,6 +65,7 @@ class Rim:
 
     certificates: tuple[Certificate, ...]
     kind: RimKind
+    rim_id: str | None
     tag_id: str
     product: str
     version: str
@@ -81,7 +85,7 @@ def read_rim(document: bytes, root: Anchor) -> Rim:
         VerificationError: `too-large`; `malformed` for what is not of the form of a manifest, whoever has signed it;
             `rim-signature` if the signature, or the root of its signer, does not hold.
     """
-    xml = _unwrapped(document)
+    rim_id, xml = _unwrapped(document)
     if len(xml) > MAX_RIM_BYTES:
         raise VerificationError(
             Reason.TOO_LARGE, f"manifest: {len(xml)} bytes, at most {MAX_RIM_BYTES}"
@@ -89,7 +93,7 @@ def read_rim(document: bytes, root: Anchor) -> Rim:
     signed = _signed(xml)
     certificates = _check_signature(signed, root)
     try:
-        return _read(signed.tree(), certificates, sha256(xml).digest())
+        return _read(signed.tree(), certificates, rim_id, sha256(xml).digest())
     except ValueError as error:
         raise VerificationError(Reason.MALFORMED, f"manifest: {error}") from error
 
@@ -108,10 +112,10 @@ def check_answer(answer: bytes, rim_id: str) -> None:
         raise VerificationError(Reason.MALFORMED, f"answer of the RIM service: not about {rim_id}")
 
 
-def _unwrapped(document: bytes) -> bytes:
-    """The document itself, also out of an answer of the RIM service."""
+def _unwrapped(document: bytes) -> tuple[str | None, bytes]:
+    """The document itself, also out of an answer of the RIM service, with the name that this gives it."""
     if not document.startswith(b"{"):
-        return document
+        return None, document
     try:
         return _from_envelope(_envelope(document))
     except ValueError as error:
@@ -131,15 +135,15 @@ def _envelope(document: bytes) -> Mapping[str, jsontext.Json]:
         raise VerificationError(Reason.MALFORMED, f"answer of the RIM service: {error}") from error
 
 
-def _from_envelope(members: Mapping[str, jsontext.Json]) -> bytes:
-    """`rim` is the document in Base64, `sha256` its digest in hexadecimal. Raises ValueError."""
-    text, digest = members.get("rim"), members.get("sha256")
-    if not isinstance(text, str) or not isinstance(digest, str):
-        raise ValueError("rim or sha256 is missing")  # noqa: TRY004 - one exception type for bad text
+def _from_envelope(members: Mapping[str, jsontext.Json]) -> tuple[str, bytes]:
+    """`id` is the name, `rim` the document in Base64, `sha256` its digest in hexadecimal. Raises ValueError."""
+    rim_id, text, digest = (members.get(name) for name in ("id", "rim", "sha256"))
+    if not isinstance(rim_id, str) or not isinstance(text, str) or not isinstance(digest, str):
+        raise ValueError("id, rim or sha256 is missing")  # noqa: TRY004 - one exception type for bad text
     xml = binascii.a2b_base64(text, strict_mode=True)
     if sha256(xml).hexdigest() != digest.lower():
         raise ValueError("sha256 is not that of rim")
-    return xml
+    return rim_id, xml
 
 
 def _signed(xml: bytes) -> SignedDocument:
@@ -177,7 +181,12 @@ def _check_signature(signed: SignedDocument, root: Anchor) -> tuple[Certificate,
     return certificates
 
 
-def _read(root: Any, certificates: tuple[Certificate, ...], digest: bytes) -> Rim:  # noqa: ANN401 - an lxml element
+def _read(
+    root: Any,  # noqa: ANN401 - an lxml element
+    certificates: tuple[Certificate, ...],
+    rim_id: str | None,
+    digest: bytes,
+) -> Rim:
     """The manifest in the digested tree. Raises ValueError."""
     if root.tag != f"{_SWID}SoftwareIdentity":
         raise ValueError("not a SoftwareIdentity")
@@ -187,6 +196,7 @@ def _read(root: Any, certificates: tuple[Certificate, ...], digest: bytes) -> Ri
     return Rim(
         certificates=certificates,
         kind=_kind(_text(meta, "edition"), version),
+        rim_id=rim_id,
         tag_id=_text(root, "tagId"),
         product=_text(meta, "product"),
         version=version,

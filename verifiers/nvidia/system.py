@@ -38,12 +38,16 @@ R = TypeVar("R")
 
 _PPCIE_GPUS: Final = 8
 _PPCIE_SWITCHES: Final = 4
-_REFUSALS: Final = {  # of a device, by us or by the service; any other reason is about collateral
+# Of a device, by us or by the service; any other reason is about collateral. None is ever hidden by one of those.
+_REFUSALS: Final = {
     Reason.MEASUREMENT_MISMATCH,
     Reason.CERTIFICATE_REVOKED,
     Reason.CERTIFICATE_STATUS_UNKNOWN,
     Reason.NRAS_REFUSED,
+    Reason.VERIFIERS_DISAGREE,  # the service says something else than the device's own report
 }
+# Of a key of the service they say nothing of the devices; of a manifest's signer they are NVIDIA's word on them.
+_OUT_OF_DATE: Final = {Reason.CERTIFICATE_EXPIRED, Reason.CERTIFICATE_NOT_YET_VALID}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,10 @@ def authenticate_set(
         raise VerificationError(Reason.EVIDENCE, "no device")
     if len(evidence) > MAX_DEVICES:
         raise VerificationError(Reason.TOO_LARGE, f"{len(evidence)} devices, at most {MAX_DEVICES}")
-    devices = _each(evidence, lambda one: authenticate(one, anchors, nonce, now))
+    devices = tuple(
+        _placed(index, one, lambda it: authenticate(it, anchors, nonce, now))
+        for index, one in enumerate(evidence)
+    )
     try:
         return DeviceSet(devices, *check_set(devices))
     except VerificationError as error:
@@ -131,8 +138,9 @@ def appraise_set(
 
     Raises:
         VerificationError: what `verifiers.nvidia.verify.appraise` raises, the device's place in the list before its
-            detail: of the first device that is refused, else of the first whose manifests are missing; what
-            `verifiers.nvidia.nras.verify_tokens` raises; `verifiers-disagree` where one refuses what the other accepts.
+            detail: of the first device that is refused, else of the first that has any other fault, else of the first
+            whose manifests are missing; what `verifiers.nvidia.nras.verify_tokens` raises; `verifiers-disagree` where
+            one refuses what the other accepts.
     """
     case = _Case(found, endorsements, anchors, now)
     match by:
@@ -179,8 +187,10 @@ def _remote(case: _Case) -> tuple[NrasClaims, ...]:
     try:
         said = verify_tokens(endorsements.nras, issuer, found.devices, found.nonce, now)
     except VerificationError as error:
-        error.authentic = True
-        raise
+        late = error.reason in _OUT_OF_DATE
+        told = VerificationError(Reason.TOKEN_INVALID if late else error.reason, error.detail)
+        told.authentic = True
+        raise told from error
     return tuple(one.claims for one in said)
 
 
@@ -188,19 +198,15 @@ def _agreed(case: _Case) -> tuple[NvidiaClaims, ...]:
     """Claims that both words hold of.
 
     A word is an acceptance or a refusal of the device itself. What else is raised says only that the collateral is not
-    good for a word, and is raised as it is. Where both raise, ours comes first, unless it is that we cannot decide.
+    good for a word: no disagreement with an acceptance, and never told in the place of a refusal.
     """
     ours, theirs = _word(_local, case), _word(_remote, case)
     if isinstance(ours, VerificationError):
         if isinstance(theirs, VerificationError):
-            raise theirs if ours.reason.verdict is Verdict.UNDETERMINED else ours
-        if ours.reason in _REFUSALS:
-            raise _disagreement("accepts what is refused here", ours)
-        raise ours
+            raise _foremost((ours, theirs))
+        raise _against_acceptance("accepts what is refused here", ours)
     if isinstance(theirs, VerificationError):
-        if theirs.reason in _REFUSALS:
-            raise _disagreement("refuses what is accepted here", theirs)
-        raise theirs
+        raise _against_acceptance("refuses what is accepted here", theirs)
     return tuple(confirmed(*pair, case.now) for pair in zip(ours, theirs, strict=True))
 
 
@@ -213,12 +219,26 @@ def _word(
         return error
 
 
-def _disagreement(how: str, refusal: VerificationError) -> VerificationError:
-    error = VerificationError(
-        Reason.VERIFIERS_DISAGREE, f"NVIDIA's service {how}: {refusal.reason}: {refusal.detail}"
+def _against_acceptance(how: str, error: VerificationError) -> VerificationError:
+    """What an error of the one is beside an acceptance of the other: a disagreement if it refuses, else the fault."""
+    if error.reason not in _REFUSALS - {Reason.VERIFIERS_DISAGREE}:
+        return error
+    told = VerificationError(
+        Reason.VERIFIERS_DISAGREE, f"NVIDIA's service {how}: {error.reason}: {error.detail}"
     )
-    error.authentic = True
-    return error
+    told.authentic = True
+    return told
+
+
+def _foremost(errors: Sequence[VerificationError]) -> VerificationError:
+    """The one to tell: a refusal of a device, else another fault, else what is undetermined; the first of equals."""
+    return min(
+        errors,
+        key=lambda one: (
+            one.reason not in _REFUSALS,
+            one.reason.verdict is Verdict.UNDETERMINED,
+        ),
+    )
 
 
 def check_set(devices: Sequence[Device]) -> tuple[Mode | None, Topology]:
@@ -272,18 +292,16 @@ def _check_ppcie(
 
 
 def _each(items: Sequence[T], judge: Callable[[T], R]) -> tuple[R, ...]:
-    """What `judge` says of each; a refusal names the place. One that is `undetermined` waits for those of the rest."""
+    """What `judge` says of each; of several errors the foremost is raised, and names the place."""
     said: list[R] = []
-    undetermined: list[VerificationError] = []
+    errors: list[VerificationError] = []
     for index, item in enumerate(items):
         try:
             said.append(_placed(index, item, judge))
         except VerificationError as error:
-            if error.reason.verdict is not Verdict.UNDETERMINED:
-                raise
-            undetermined.append(error)
-    if undetermined:
-        raise undetermined[0]
+            errors.append(error)
+    if errors:
+        raise _foremost(errors)
     return tuple(said)
 
 

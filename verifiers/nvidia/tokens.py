@@ -12,13 +12,14 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import jwt
 
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.endorsements import LEEWAY
 from verifiers.nvidia.jwks import signing_key
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from verifiers.jsontext import Json
 
 MAX_TOKEN_CHARS: Final = 16 * 1024  # a real one has 2 KiB
-LEEWAY: Final = timedelta(seconds=60)  # between the clock of the service and ours
 
 _ALGORITHM: Final = "ES384"
 _TOKEN: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")

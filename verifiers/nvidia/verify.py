@@ -145,13 +145,18 @@ class _Facts(NamedTuple):
 def _choose(reference: Reference, rims: Sequence[Rim], now: datetime) -> Rim | None:
     """The manifest of this product and version whose signer is in date; None if there is none of them at all.
 
+    One that came from the RIM service under another name is for another board, whatever versions it shares with ours.
     NVIDIA has issued differing manifests for one version. Where several that differ are in date, none is the reference.
 
     Raises:
         VerificationError: `certificate-expired`, `certificate-not-yet-valid`, `incomplete`.
     """
     wanted = (reference.kind, reference.product, reference.version)
-    found = [rim for rim in rims if (rim.kind, rim.product, rim.version) == wanted]
+    found = [
+        rim
+        for rim in rims
+        if (rim.kind, rim.product, rim.version) == wanted and rim.rim_id in (None, reference.rim_id)
+    ]
     valid = [rim for rim in found if _in_date(rim, now)]
     if found and not valid:
         check_validity(found[0].certificates, now)

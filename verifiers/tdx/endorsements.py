@@ -153,8 +153,8 @@ def gather(quote: TdxQuote, source: PcsSource, anchors: Anchors) -> Gather[TdxEn
     tdx, sgx = (f"{source.base_url}/{tee}/certification/v4" for tee in ("tdx", "sgx"))
     fmspc = pck.fmspc.hex()
     answers = yield (
-        Fetch("tcb_info", _join(f"{tdx}/tcb?fmspc={fmspc}", early), _TCB_INFO_CHAIN[0]),
-        Fetch("qe_identity", _join(f"{tdx}/qe/identity", early), _QE_IDENTITY_CHAIN[0]),
+        _statement("tcb_info", _join(f"{tdx}/tcb?fmspc={fmspc}", early), _TCB_INFO_CHAIN[0]),
+        _statement("qe_identity", _join(f"{tdx}/qe/identity", early), _QE_IDENTITY_CHAIN[0]),
         Fetch("pck_crl", f"{sgx}/pckcrl?ca={pck.ca}&encoding=der", _PCK_CRL_CHAIN[0]),
         Fetch("root_ca_crl", source.root_crl_url),
     )
@@ -181,6 +181,11 @@ def gather(quote: TdxQuote, source: PcsSource, anchors: Anchors) -> Gather[TdxEn
         qe_identity=identity_text,
         qe_identity_signature=identity_signature,
     )
+
+
+def _statement(part: str, url: str, header: str) -> Fetch:
+    """Of a statement in JSON, with the chain of its signer in a header."""
+    return Fetch(part, url, header, is_answer=jsontext.is_object)
 
 
 def _join(url: str, query: str) -> str:

@@ -107,10 +107,17 @@ END = NOW + DAY / 2
 BEGIN = NOW - DAY / 2
 OLD = replace(RESPONDER, not_after=NOW - SECOND)
 SHORT = replace(RESPONDER, not_after=NOW + SECOND)
-FUTURE = replace(RESPONDER, not_before=NOW + SECOND)
+MINUTE = 60 * SECOND  # what NVIDIA's clocks may be ahead of ours
+FUTURE = replace(RESPONDER, not_before=NOW + MINUTE + SECOND)
 TIMES = [
     Case(27, "the second of thisUpdate", GOOD, lambda: judged(answers(CHAIN), BEGIN)),
-    Case(27, "a second before", UNCHECKED, lambda: judged(answers(CHAIN), BEGIN - SECOND)),
+    Case(27, "a minute before", GOOD, lambda: judged(answers(CHAIN), BEGIN - MINUTE)),
+    Case(
+        27,
+        "more than a minute before",
+        UNCHECKED,
+        lambda: judged(answers(CHAIN), BEGIN - MINUTE - SECOND),
+    ),
     Case(27, "the second of nextUpdate", 0, lambda: expired(answers(CHAIN), END)),
     Case(27, "a second after", 3, lambda: expired(answers(CHAIN), END + SECOND)),
     Case(
@@ -119,9 +126,16 @@ TIMES = [
     case(27, "no nextUpdate", INVALID, next_update=None),
     case(
         27,
+        "one answer of a moment later, as those are that are signed on request",
+        GOOD,
+        this_update=NOW + SECOND,
+        next_update=NOW + DAY,
+    ),
+    case(
+        27,
         "one answer from later",
         UNCHECKED,
-        this_update=NOW + SECOND,
+        this_update=NOW + MINUTE + SECOND,
         next_update=NOW + DAY,
     ),
     Case(
@@ -143,7 +157,15 @@ TIMES = [
         "a revocation that is told later does not count yet",
         UNCHECKED,
         lambda: judged(
-            changed(status=REVOKED, this_update=NOW + SECOND, next_update=NOW + DAY), NOW
+            changed(status=REVOKED, this_update=NOW + MINUTE + SECOND, next_update=NOW + DAY), NOW
+        ),
+    ),
+    Case(
+        27,
+        "a revocation that is told a minute later counts",
+        Reason.CERTIFICATE_REVOKED,
+        lambda: judged(
+            changed(status=REVOKED, this_update=NOW + MINUTE, next_update=NOW + DAY), NOW
         ),
     ),
 ]

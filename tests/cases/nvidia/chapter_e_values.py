@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from simulator.nvidia import rims
 from simulator.nvidia.certificates import SECOND
-from simulator.nvidia.rims import SIGNER, resource
+from simulator.nvidia.rims import SIGNER, document, envelope, resource
 from tests import nvidia_vectors as vectors
 from tests.cases.nvidia.case import Case
 from tests.cases.nvidia.manifests import GENUINE, case, read
-from tests.nvidia_devices import parsed
+from tests.nvidia_devices import Exhibit, parsed
 from verifiers.anchors import builtin
 from verifiers.chain import check_validity
 from verifiers.errors import Reason
@@ -93,7 +94,49 @@ MISSING = [
 ]
 
 
+PLAIN = Exhibit()
+DRIVER_ID, VBIOS_ID = "NV_GPU_DRIVER_GH100_550.90.07", "NV_GPU_VBIOS_1010_0200_882_96009F0001"
+
+OURS = [DRIVER_ID, VBIOS_ID]
+OTHER_BOARD = envelope(
+    replace(rims.VBIOS, resources=(resource(3, "99" * 48),)).xml,
+    id="NV_GPU_VBIOS_1010_0210_886_96009F0001",
+)
+
+
+def from_service(driver_id: str = DRIVER_ID, vbios_id: str = VBIOS_ID) -> list[str]:
+    """A fake GPU by manifests that the RIM service has under these names."""
+    driver, vbios = (document(one) for one in (rims.DRIVER, rims.VBIOS))
+    given = (envelope(driver, id=driver_id), envelope(vbios, id=vbios_id))
+    return used(PLAIN.but(rims=given))
+
+
+def used(exhibit: Exhibit) -> list[str]:
+    """The names of the manifests that it is compared with."""
+    return [one.rim_id for one in exhibit.verify().rims]
+
+
 OTHERS = [
+    Case(42, "manifests that the service has under these names", OURS, from_service),
+    Case(
+        42,
+        "the VBIOS manifest of another board, of the same product and version",
+        Reason.INCOMPLETE,
+        lambda: from_service(vbios_id="NV_GPU_VBIOS_1010_0210_886_96009F0001"),
+    ),
+    Case(
+        42,
+        "a driver manifest that the service has under another name",
+        Reason.INCOMPLETE,
+        lambda: from_service(driver_id="NV_GPU_CC_DRIVER_GH100_550.90.07"),
+    ),
+    Case(
+        42,
+        "the manifest of another board beside that of ours",
+        OURS,
+        lambda: used(PLAIN.but(rims=(*PLAIN.rims, OTHER_BOARD))),
+    ),
+    Case(42, "bare manifests, which have no name", OURS, lambda: used(PLAIN)),
     Case(
         42,
         "the driver manifest of another version",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.nvidia.reports import NONCE
 from tests import nvidia_tokens as lab
 from tests.cases.nvidia.case import Case
-from tests.nvidia_tokens import ABSENT, Hearing, changed, digest, having
+from tests.nvidia_tokens import ABSENT, Hearing, changed, digest, having, ueid
 from verifiers.errors import Reason
 
 if TYPE_CHECKING:
@@ -100,6 +100,15 @@ WRONG: tuple[tuple[object, str], ...] = (
 ERROR = {"code": 4010, "message": "NONCE_NOT_MATCHING", "description": "x"}
 
 
+MISMATCHES = "x-nvidia-mismatch-measurement-records"
+
+
+def in_turn(claims: Claims) -> Claims:
+    """The first device's token without a check, the second's with one that did not hold."""
+    first = claims["ueid"] == ueid(lab.two_gpus(), 0)
+    return having({"x-nvidia-gpu-arch-check": ABSENT if first else False})(claims)
+
+
 def error_alone(claims: Claims) -> Claims:
     kept = ("iss", "iat", "nbf", "exp", "jti")
     return {name: claims[name] for name in kept} | {"x-nvidia-error-details": ERROR}
@@ -110,7 +119,7 @@ CHECKS = [
         Case(
             56,
             f"{version}: {name} {how}",
-            INVALID,
+            REFUSED if value is False else INVALID,
             partial(heard, hearing.edited(edit_device=having({f"x-nvidia-{name}": value}))),
         )
         for hearing, version, needed in NEEDED
@@ -118,8 +127,54 @@ CHECKS = [
         for value, how in WRONG
     ),
     *(
+        Case(56, f"measres is {value!r}", REFUSED, said(edit_device=changed(measres=value)))
+        for value in ("fail", "Success", "comparison-successful")
+    ),
+    *(
         Case(56, f"measres is {value!r}", INVALID, said(edit_device=changed(measres=value)))
-        for value in ("fail", "Success", "comparison-successful", True, None, ["success"])
+        for value in (True, None, ["success"])
+    ),
+    Case(
+        56,
+        "a check that did not hold, beside one that is missing",
+        REFUSED,
+        said(edit_device=having({"secboot": ABSENT, "x-nvidia-gpu-arch-check": False})),
+    ),
+    Case(
+        56,
+        "a check that did not hold in the second token, one missing in the first",
+        REFUSED,
+        partial(heard, TWO.edited(edit_device=in_turn)),
+    ),
+    *(
+        Case(
+            56,
+            f"{version}: measurements of {whose} that differ: {value!r}",
+            expect,
+            partial(
+                heard,
+                hearing.edited(edit_device=having({MISMATCHES: value}), claims_version=version),
+            ),
+        )
+        for whose, hearing in (("a GPU", GOOD), ("a switch", SWITCH))
+        for version in ("2.0", "3.0")
+        for value, expect in (
+            ([{"index": 7, "measurementSource": "RIM"}], REFUSED),
+            ([None], REFUSED),
+            ("text", REFUSED),
+            (False, REFUSED),
+            (None, 1),
+            ([], 1),
+        )
+    ),
+    *(
+        Case(
+            56,
+            f"a warning does not refuse: {value!r}",
+            1,
+            said(edit_device=having({"x-nvidia-attestation-warning": value})),
+        )
+        for value in ("text", ["text"], ABSENT)
     ),
     Case(56, "no measres", INVALID, said(edit_device=changed(measres=ABSENT))),
     *(

@@ -23,12 +23,14 @@ from tests.cases.nvidia.chapter_f_claims import (
 )
 from tests.nvidia_tokens import ABSENT, Hearing, changed, having, ueid
 from verifiers.endorsements import Revocation
-from verifiers.errors import Reason
+from verifiers.errors import Reason, VerificationError
+from verifiers.nvidia.claims import AppraisedBy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.nvidia.vendor import FakeNvidia
+    from verifiers.nvidia.endorsements import NvidiaEndorsements
 
 
 def all_devices(hearing: Hearing, place: int) -> Hearing:
@@ -75,6 +77,15 @@ def elsewhere(**claims: object) -> Callable[[], int]:
     return said(edit_device=having({name.replace("_", "-"): v for name, v in claims.items()}))
 
 
+def told(claims: dict[str, object], by: AppraisedBy) -> object:
+    """What is said of a device whose token has these claims, and whether it is genuine all the same."""
+    try:
+        return GOOD.edited(edit_device=having(claims)).verify(by)
+    except VerificationError as error:
+        return error.reason, error.authentic
+
+
+DISAGREE = Reason.VERIFIERS_DISAGREE
 OTHERS = [
     Case(
         60,
@@ -102,8 +113,28 @@ OTHERS = [
             ("empty", ""),
         )
     ),
-    Case(60, "another driver", INVALID, elsewhere(x_nvidia_gpu_driver_version="580.159.03")),
-    Case(60, "another VBIOS", INVALID, elsewhere(x_nvidia_gpu_vbios_version="96.00.CF.00.02")),
+    Case(60, "another driver", DISAGREE, elsewhere(x_nvidia_gpu_driver_version="580.159.03")),
+    Case(60, "another VBIOS", DISAGREE, elsewhere(x_nvidia_gpu_vbios_version="96.00.CF.00.02")),
+    *(
+        Case(
+            60,
+            f"another driver, appraised by {by}",
+            (DISAGREE, True),
+            partial(told, {"x-nvidia-gpu-driver-version": "580.159.03"}, by),
+        )
+        for by in (AppraisedBy.NRAS, AppraisedBy.BOTH)
+    ),
+    Case(
+        60,
+        "another BIOS of a switch",
+        DISAGREE,
+        partial(
+            heard,
+            SWITCH.edited(
+                edit_device=having({"x-nvidia-switch-bios-version": "96.10.55.00.02"}),
+            ),
+        ),
+    ),
     Case(
         60, "the VBIOS in small letters", 1, elsewhere(x_nvidia_gpu_vbios_version="96.00.cf.00.01")
     ),
@@ -112,8 +143,12 @@ OTHERS = [
         for value in ("GH100", "GH100 A01 GSP BROM")
     ),
     *(
+        Case(60, f"hwmodel is {value!r}", DISAGREE, elsewhere(hwmodel=value))
+        for value in ("GB100", "GH100 A02 GSP BROM", "gh100")
+    ),
+    *(
         Case(60, f"hwmodel is {value!r}", INVALID, elsewhere(hwmodel=value))
-        for value in ("GB100", "GH100 A02 GSP BROM", "gh100", "", 1)
+        for value in ("", 1, "GH100\n")
     ),
     Case(
         60,
@@ -141,10 +176,10 @@ OTHERS = [
 ]
 
 COPIES = [
-    Case(61, "secboot is false beside success", INVALID, elsewhere(secboot=False)),
+    Case(61, "secboot is false beside success", REFUSED, elsewhere(secboot=False)),
     Case(61, "secboot is missing", INVALID, elsewhere(secboot=ABSENT)),
-    Case(61, "dbgstat is enabled beside success", INVALID, elsewhere(dbgstat="enabled")),
-    Case(61, "measres alone fails", INVALID, elsewhere(measres="fail")),
+    Case(61, "dbgstat is enabled beside success", REFUSED, elsewhere(dbgstat="enabled")),
+    Case(61, "measres alone fails", REFUSED, elsewhere(measres="fail")),
     Case(
         61,
         "all three say that a device is good that does not match",
@@ -233,12 +268,49 @@ def differing(nvidia: FakeNvidia) -> None:
 
 
 FALSE = having({"x-nvidia-overall-att-result": False})
+
+
+def missing(given: NvidiaEndorsements) -> NvidiaEndorsements:
+    return replace(given, rims=())
+
+
+def strange(given: NvidiaEndorsements) -> NvidiaEndorsements:
+    return replace(given, ocsp=(b"rubbish",))
+
+
+def refused_beside(collateral: Callable[[NvidiaEndorsements], NvidiaEndorsements]) -> object:
+    """The service refuses; our own word is wanted too, and there is nothing good to found it on."""
+    hearing = GOOD.edited(edit_overall=FALSE)
+    return hearing.verify(AppraisedBy.BOTH, collateral(hearing.endorsements))
+
+
 REFUSALS = [
     Case(63, "a device that does not match", REFUSED, refusing(differing)),
     Case(63, "a manifest that the service does not have", REFUSED, refusing(unpublish)),
     Case(63, "another nonce", REFUSED, partial(heard, GOOD.but(asked=OTHER, nonce=OTHER))),
     Case(
         63, "a result that is false above claims that are true", REFUSED, said(edit_overall=FALSE)
+    ),
+    Case(
+        63,
+        "a refusal of what is accepted here, where both must accept",
+        Reason.VERIFIERS_DISAGREE,
+        lambda: GOOD.edited(edit_overall=FALSE).verify(AppraisedBy.BOTH),
+    ),
+    Case(
+        63,
+        "a check that did not hold under a result that is true, where both must accept",
+        Reason.VERIFIERS_DISAGREE,
+        lambda: GOOD.edited(edit_device=having({"measres": "fail"})).verify(AppraisedBy.BOTH),
+    ),
+    *(
+        Case(
+            63,
+            f"a refusal of what {why} here",
+            REFUSED,
+            partial(refused_beside, collateral),
+        )
+        for why, collateral in (("lacks manifests", missing), ("has strange answers", strange))
     ),
     Case(63, "an error", REFUSED, said(edit_overall=FALSE, edit_device=error_alone)),
     Case(
@@ -282,7 +354,7 @@ OPTIONS = [
         Case(
             64,
             f"{chain}: {name} is {value!r} under a result that is true",
-            INVALID,
+            INVALID if value is ABSENT or value is None else REFUSED,
             status(chain, **{name: value}),
         )
         for chain in ("attestation-report", "driver-rim", "vbios-rim")
@@ -290,10 +362,20 @@ OPTIONS = [
             ("status", "expired"),
             ("status", "revoked"),
             ("status", ABSENT),
+            ("status", None),
             ("ocsp_status", "revoked"),
             ("ocsp_status", "unknown"),
             ("ocsp_status", ABSENT),
+            ("revocation_reason", "certificateHold"),
+            ("revocation_reason", ""),
+            ("revocation_reason", False),
         )
+    ),
+    Case(
+        64,
+        "no reason of a revocation",
+        1,
+        status("driver-rim", revocation_reason=ABSENT),
     ),
 ]
 

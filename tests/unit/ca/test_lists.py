@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from ca.errors import ConfigurationError
-from ca.lists import AMD_FLOORS, MAX_BYTES, InForce
+from ca.lists import AMD_FLOORS, MAX_BYTES, MAX_PLACES, ListInForce
 from policies.floors import Floors, builtin_floors
 from tests import records
 
@@ -44,8 +45,10 @@ class Bench:
     def write(self, content: str) -> None:
         self.path.write_text(content)
 
-    async def open(self, *, file: bool = True) -> InForce[Floors]:
-        return await InForce.open(AMD_FLOORS, self.store, self.path if file else None, records.NOW)
+    async def open(self, *, file: bool = True) -> ListInForce[Floors]:
+        return await ListInForce.open(
+            AMD_FLOORS, self.store, self.path if file else None, records.NOW
+        )
 
     async def log(self) -> list[OperatorAction]:
         return [
@@ -163,3 +166,41 @@ async def test_a_replica_with_older_floors_is_told(bench: Bench) -> None:
     bench.write(text(NEWER))
     with pytest.raises(ConfigurationError, match="never go back"):
         await floors.reload(records.NOW)
+
+
+async def test_a_list_that_asks_for_less_is_taken_and_said(bench: Bench) -> None:
+    """Whoever was refused may pass again."""
+    bench.write(text(NEWER, microcode=5))
+    with capture_logs() as at_start:
+        floors = await bench.open()
+    (said,) = at_start  # less than the package's own: its advisories are not there
+    assert said["count"] > len(said["places"]) == MAX_PLACES
+    bench.write(text(NEWER + 1, microcode=6))
+    with capture_logs() as more:
+        await floors.reload(records.NOW)
+    assert more == []
+    bench.write(text(NEWER + 2, microcode=4))
+    with capture_logs() as less:
+        await floors.reload(records.NOW)
+        await floors.reload(records.NOW)
+    assert less == [
+        {
+            "event": "list.lowered",
+            "log_level": "warning",
+            "list": "amd-floors",
+            "version": NEWER + 2,
+            "before": NEWER + 1,
+            "places": ("T-1.floors.19-01-1.reported.microcode",),
+            "count": 1,
+        }
+    ]
+    assert floors.current.file.version == NEWER + 2
+
+
+async def test_a_list_that_is_not_taken_lowers_nothing(bench: Bench) -> None:
+    bench.write(text(NEWER + 1, microcode=5))
+    floors = await bench.open()
+    bench.write(text(NEWER, microcode=4))
+    with capture_logs() as said, pytest.raises(ConfigurationError):
+        await floors.reload(records.NOW)
+    assert said == []

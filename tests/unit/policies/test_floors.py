@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from policies.errors import PolicyError
 from policies.floors import FloorFile, Floors, builtin_floors, load_floors, newest
+from policies.versioned import lowered
 from tests.unit.policies.documents import attempt
 from verifiers.evidence import Product
 from verifiers.snp.claims import PlatformBit
@@ -185,3 +186,38 @@ def test_later_microcode_floors_are_not_below_earlier_ones() -> None:
     assert all(cache[model] <= entry[model] for model in cache)
     assert all(entry[model] <= stack[model] for model in entry)
     assert stack.keys() == MODELS
+
+
+EVERYTHING = ADVISORY | {
+    "report_version": 3,
+    "platform": ["ecc", "smt"],
+    "not_affected": ["Turin"],
+    "floors": {"19-01-1": {"reported": {"snp": 5, "microcode": 9}, "launch": {"tee": 1}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        ({}, ()),
+        ({"report_version": 4, "not_affected": []}, ()),
+        ({"report_version": 2}, ("report_version",)),
+        ({"platform": ["ecc"]}, ("platform.smt",)),
+        ({"not_affected": ["Turin", "Milan"]}, ("affected.Milan",)),
+        (
+            {"floors": {"19-01-1": {"reported": {"snp": 4, "microcode": 10}}}},
+            ("floors.19-01-1.reported.snp", "floors.19-01-1.launch.tee"),
+        ),
+        (
+            {"floors": {"19-01-2": EVERYTHING["floors"]["19-01-1"]}},
+            (
+                "floors.19-01-1.reported.snp",
+                "floors.19-01-1.reported.microcode",
+                "floors.19-01-1.launch.tee",
+            ),
+        ),
+    ],
+)
+def test_where_a_list_asks_for_less(change: dict[str, Any], places: tuple[str, ...]) -> None:
+    before, after = load_floors(text(1, EVERYTHING)), load_floors(text(2, EVERYTHING | change))
+    assert lowered(before.numbers, after.numbers) == tuple(f"AMD-SB-1.{one}" for one in places)

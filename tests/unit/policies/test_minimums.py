@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from policies.errors import PolicyError
 from policies.minimums import Minimums, builtin_minimums, load_minimums, newest
 from policies.nvidia_versions import driver_numbers
+from policies.versioned import lowered
 from tests.unit.policies.documents import attempt
 from verifiers.nvidia.claims import Family
 
@@ -164,3 +165,32 @@ def test_later_bulletins_ask_for_more_of_every_branch() -> None:
             assert driver_numbers(version) > seen.get(name, ())
             seen[name] = driver_numbers(version)
     assert len(seen) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        ({}, ()),
+        ({"driver": {"580": "580.1.1.0"}}, ()),  # the same number
+        ({"driver": {"580": "580.2"}}, ()),
+        ({"driver": {"580": "580.1.1", "595": "595.1"}}, ()),
+        ({"driver": {"580": "580.0.9"}}, ("driver.580",)),
+        ({"driver": {"595": "595.1"}}, ("driver.580",)),
+        ({"driver": {}}, ("driver.580",)),
+        ({"vbios": {"GH100": "96.00.9F.00.02", "GB100": "01.00.00.00.00"}}, ()),
+        ({"vbios": {"GH100": "96.00.9E.00.02"}}, ("vbios.GH100",)),
+        ({"vbios": {}, "driver": {}}, ("driver.580", "vbios.GH100")),
+    ],
+)
+def test_where_a_list_asks_for_less(change: dict[str, Any], places: tuple[str, ...]) -> None:
+    advisory = ADVISORY | {"vbios": {"GH100": "96.00.9F.00.01"}}
+    before, after = load_minimums(text(1, advisory)), load_minimums(text(2, advisory | change))
+    assert lowered(before.numbers, after.numbers) == tuple(f"nvidia-1.{one}" for one in places)
+
+
+def test_an_advisory_that_is_gone_asks_for_nothing() -> None:
+    builtin = builtin_minimums()
+    gone = {place for place in builtin.numbers if not place.startswith("nvidia-1.")}
+    assert set(lowered(builtin.numbers, load_minimums(text()).numbers)) == gone
+    assert lowered(load_minimums(text()).numbers, builtin.numbers) == ("nvidia-1.driver.580",)
+    assert lowered(builtin.numbers, builtin.numbers) == ()

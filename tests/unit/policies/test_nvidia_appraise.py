@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from policies.appraise import NVIDIA_CHECKS, appraise, appraise_devices
+from policies.appraise import NVIDIA_CHECKS, appraise, appraise_devices, denies_cpu
 from policies.case import UnverifiedDevices
 from policies.loader import load_default
 from policies.minimums import builtin_minimums, load_minimums
@@ -29,6 +31,7 @@ from tests.unit.policies.nvidia_claims import (
     SECTION,
     SWITCH,
     denying,
+    gpu,
     part,
     ppcie,
     section,
@@ -37,8 +40,9 @@ from tests.unit.policies.nvidia_claims import (
     wanting,
 )
 from tests.unit.policies.snp_claims import GOOD_SNP
+from verifiers.endorsements import Revocation
 from verifiers.evidence import Tee
-from verifiers.nvidia.claims import Coverage, Family
+from verifiers.nvidia.claims import Coverage, DeviceKind, Family, Mode, NvidiaClaims
 
 MISSING, WARNED = RuleResult.MISSING, RuleResult.WARNED
 DEVICES = together(GPU)
@@ -106,6 +110,15 @@ def test_good_devices_do_not_make_up_for_a_bad_cpu() -> None:
     other = replace(GOOD, td=replace(GOOD.td, mr_td=register(1)))
     result = appraise(other, wanting(), NOW, devices=DEVICES)
     assert {one.rule for one in result.denying} == {RuleId.MEASUREMENT}
+
+
+def test_whether_the_cpu_is_refused_is_known_before_devices_are_looked_at() -> None:
+    unseen = UnverifiedDevices(2)
+    other = replace(GOOD, td=replace(GOOD.td, mr_td=register(1)))
+    for claims, refused in ((GOOD, False), (other, True)):
+        result = appraise(claims, wanting(), NOW, devices=unseen)
+        assert result.decision is Decision.DENIED
+        assert denies_cpu(result) is refused
 
 
 def test_without_devices_nothing_is_said_of_them() -> None:
@@ -274,6 +287,26 @@ def test_serial_numbers_stay_out_of_logs_and_hints() -> None:
     assert "41" * 9 not in record
 
 
+def test_a_log_has_what_did_not_pass_and_the_record_has_all() -> None:
+    """A denial with sixteen devices is a line of the log that a log takes."""
+    crowd = together(*(gpu(number) for number in range(15)), gpu(15, driver_version="535.1"))
+    by = wanting(gpus=16, driver={"minimum": {"535": "535.2", "580": "580.178.04"}})
+    record = appraise(GOOD, by, NOW, devices=crowd).to_json()
+    everything, shown = json.loads(record), json.loads(log_text(record))
+    bad = [one for one in everything["findings"] if one["result"] != "pass"]
+    assert [one["rule"] for one in bad] == ["driver-minimum"]
+    assert shown == everything | {"findings": bad}
+    assert len(log_text(record)) * 10 < len(record)
+
+
+def test_what_is_tolerated_is_in_the_log() -> None:
+    by = wanting(driver={"no_minimum": "a test of ours"})
+    result = appraise(GOOD, by, NOW, devices=DEVICES)
+    shown = {one["result"] for one in json.loads(log_text(result.to_json()))["findings"]}
+    assert result.tolerated
+    assert shown == {"warned"}
+
+
 def test_a_refused_attester_learns_no_allowed_value() -> None:
     secret = wanting(
         gpus=5,
@@ -351,3 +384,90 @@ def test_devices_take_no_part_in_the_choice_of_a_policy() -> None:
     )
     assert select([plain, own], GOOD, "gpu", NOW) is own
     assert select([plain, own], GOOD, "default", NOW) is plain
+
+
+# whatever comes
+
+VERSIONS = st.sampled_from(["580.178.04", "580.1", "595.91.07", "590.48.01", "beta", ""])
+FIRMWARE = st.sampled_from(["96.00.CF.00.01", "96.00.9F.00.01", "97.00.CF.00.01", "", "x.y"])
+
+
+@st.composite
+def any_device(draw: st.DrawFn) -> NvidiaClaims:
+    """A device about which anything may be the case."""
+    indexes = tuple(sorted(draw(st.sets(st.integers(0, 63), max_size=64))))
+    kind = draw(st.sampled_from(DeviceKind))
+    parts = st.sampled_from(["rim-driver", "ocsp-device", "ocsp-rim-vbios", "nras", "other"])
+    return replace(
+        GPU,
+        kind=kind,
+        family=draw(st.sampled_from([one for one in Family if one.kind is kind])),
+        driver_version=draw(st.none() | VERSIONS),
+        vbios_version=draw(FIRMWARE),
+        device_serial=draw(st.sampled_from([GPU.device_serial, SWITCH.device_serial])),
+        fwid=draw(st.none() | st.just(b"F" * 48)),
+        mode=draw(st.none() | st.sampled_from(Mode)),
+        rims=draw(st.sampled_from([(), GPU.rims])),
+        coverage=Coverage(indexes, tuple(i for i in range(64) if i not in indexes)),
+        revocation=draw(st.sampled_from(Revocation)),
+        collateral=tuple(
+            part(name, timedelta(hours=draw(st.integers(-48, 48))))
+            for name in draw(st.lists(parts, max_size=4))
+        ),
+        nras=draw(st.sampled_from([None, BY_NRAS.nras])),
+    )
+
+
+SECTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "gpus": st.integers(1, 4),
+        "switches": st.integers(0, 4),
+        "appraisal": st.sampled_from(["local", "nras", "both"]),
+        "modes": st.sets(st.sampled_from([*Mode]), min_size=1).map(sorted),
+        "models": st.sets(st.sampled_from([*Family]), min_size=1).map(sorted),
+        "coverage": st.integers(1, 64),
+        "devices": st.just([GPU.device_serial]),
+        "tolerate_stale": st.just({"ocsp": "24h", "nras": "24h"}),
+        "driver": st.sampled_from(
+            [{"no_minimum": "a test"}, {"advisories": ["nvidia-5861", "nvidia-5674", "x"]}]
+        ),
+        "vbios": st.sampled_from([{"no_minimum": "a test"}, {"advisories": ["nvidia-5674"]}]),
+    },
+)
+
+
+@given(st.lists(any_device(), max_size=4), SECTIONS)
+def test_every_set_gets_a_verdict_that_stands_on_its_findings(
+    devices: list[NvidiaClaims], keys: dict[str, Any]
+) -> None:
+    by = wanting(**keys)
+    result = appraise(GOOD, by, NOW, devices=together(*devices))
+    of_devices = [one for one in result.findings if one.path.startswith("devices")]
+    assert (result.decision is Decision.ACCEPTED) == all(
+        one.result in (RuleResult.PASS, WARNED) for one in of_devices
+    )
+    assert all(one.expected and one.hint for one in result.denying)
+    told = json.dumps(result.public_findings())
+    assert all(one.device_serial not in told for one in devices)
+    for place in range(len(devices)):
+        seen = {one.rule for one in of_devices if one.path.startswith(f"devices[{place}].")}
+        assert seen >= {
+            RuleId.DEVICE_MODEL,
+            RuleId.DEVICE_APPRAISAL,
+            RuleId.DEVICE_REVOCATION_UNKNOWN,
+        }
+    if result.decision is Decision.ACCEPTED and devices:
+        assert result.valid_until is not None
+        assert result.valid_until >= NOW
+        assert result.valid_until <= min(one.certificates_expire for one in devices)
+
+
+@given(any_device(), SECTIONS)
+def test_a_device_that_is_refused_alone_is_refused_among_good_ones(
+    device: NvidiaClaims, keys: dict[str, Any]
+) -> None:
+    counts = {RuleId.DEVICE_COUNT}
+    by = wanting(**keys)
+    alone = denying(together(device), by).keys() - counts
+    assert denying(together(GPU, device), by).keys() >= alone

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,18 +12,35 @@ from policies import nvidia_lint
 from policies.lint import lint
 from policies.loader import load_default
 from policies.minimums import load_minimums
+from tests.unit.policies import nvidia_claims
 from tests.unit.policies.claims_factory import NOW
 from tests.unit.policies.documents import policy
-from tests.unit.policies.nvidia_claims import GPU, PPCIE, section, snp_wanting, wanting
+from tests.unit.policies.nvidia_claims import GPU, PPCIE, section
 from tests.unit.policies.test_lint import errors, warnings
 from verifiers.evidence import Tee
+
+if TYPE_CHECKING:
+    from policies.loader import LoadedPolicy
 
 RANGE = {"min": 1, "max": 8}
 OLD = {"no_minimum": "a test of ours"}
 
 
+def wanting(**keys: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
+    """With a coverage where there can be one, so that each test has the remarks that it is about."""
+    return nvidia_claims.wanting(**_covering(keys))
+
+
+def snp_wanting(**keys: Any) -> LoadedPolicy:  # noqa: ANN401  JSON values
+    return nvidia_claims.snp_wanting(**_covering(keys))
+
+
+def _covering(keys: dict[str, Any]) -> dict[str, Any]:
+    return ({} if keys.get("appraisal") == "nras" else {"coverage": 33}) | keys
+
+
 def test_good_policies_have_no_remarks() -> None:
-    for loaded in (wanting(), snp_wanting(), wanting(**PPCIE), wanting(coverage=33)):
+    for loaded in (wanting(), snp_wanting(), wanting(**PPCIE)):
         assert lint(loaded, NOW) == ()
 
 
@@ -82,6 +99,7 @@ def test_switches_beside_other_modes_are_wrong_twice() -> None:
     [
         {"appraisal": "both", "coverage": 33},
         {"appraisal": "nras"},
+        {"tolerate_stale": {"ocsp": "24h", "nras": "1d"}},
         {"modes": ["spt", "mpt"]},
         PPCIE | {"gpus": RANGE, "modes": ["spt", "ppcie"], "switches": {"min": 0, "max": 4}},
         {"devices": [GPU.device_serial]},
@@ -111,6 +129,10 @@ def test_what_can_be_met(keys: dict[str, Any]) -> None:
             "vbios.minimum",
             "GB100, GB202 has none: its devices are refused",
         ),
+        ({"coverage": None}, "coverage", "vouch for one of its measurements"),
+        ({"coverage": None, "appraisal": "both"}, "coverage", "not said"),
+        ({"tolerate_stale": {"ocsp": "25h"}}, "tolerate_stale.ocsp", "not seen for so long"),
+        ({"tolerate_stale": {"nras": "86401s"}}, "tolerate_stale.nras", "not seen for so long"),
     ],
 )
 def test_warnings(keys: dict[str, Any], path: str, message: str) -> None:
@@ -152,5 +174,5 @@ def test_a_list_of_devices_does_not_make_a_fixed_name_anybodys_own() -> None:
 
 
 def test_what_is_relaxed_is_shown() -> None:
-    loaded = policy(nvidia=section(), relax={"fwid-missing": "old drivers"})
+    loaded = policy(nvidia=section(coverage=33), relax={"fwid-missing": "old drivers"})
     assert warnings(loaded) == {"relax.fwid-missing": "the rule fwid-missing is off"}

@@ -67,6 +67,9 @@ def test_what_is_wanted_passes(devices: Any, keys: dict[str, Any]) -> None:  # n
     assert not any(one.hint for one in found)
 
 
+SILENT = replace(TOKEN, claims_version="2.0", revocation=NOT_CHECKED)
+
+
 # device-unexpected
 
 
@@ -86,10 +89,10 @@ def test_a_policy_without_the_section_takes_no_devices(devices: Any, actual: str
 
 def test_devices_that_nobody_has_verified_do_not_pass_for_verified_ones() -> None:
     found = denying(UnverifiedDevices(1))
-    assert found == {RuleId.DEVICE_UNEXPECTED: FAIL, RuleId.DEVICE_COUNT: MISSING}
+    assert found == {RuleId.DEVICE_UNEXPECTED: MISSING}
     (only,) = findings(RuleId.DEVICE_UNEXPECTED, UnverifiedDevices(1))
     assert (only.expected, only.actual) == ("verified devices", "1 not verified")
-    assert only.hint == "nobody has verified the evidence of the devices"
+    assert only.hint == "nobody has looked at the devices: the CPU comes first"
     assert RuleId.DEVICE_UNEXPECTED in denying(
         UnverifiedDevices(1), wanting(gpus={"min": 0, "max": 1})
     )
@@ -269,10 +272,21 @@ def test_without_a_least_number_coverage_is_no_question() -> None:
     assert findings(RuleId.RIM_COVERAGE, together(covering(1))) == []
 
 
-def test_coverage_is_about_gpus() -> None:
-    small = replace(SWITCH, coverage=Coverage((1,), ()))
-    found = findings(RuleId.RIM_COVERAGE, together(GPU, small), wanting(coverage=33))
-    assert [one.path for one in found] == ["devices[0].coverage"]
+@pytest.mark.parametrize(
+    ("least", "compared", "result", "asked"),
+    [
+        (33, 31, PASS, 31),  # all that a switch has
+        (33, 30, FAIL, 31),
+        (31, 31, PASS, 31),
+        (30, 30, PASS, 30),
+        (30, 29, FAIL, 30),
+    ],
+)
+def test_coverage_of_a_switch(least: int, compared: int, result: RuleResult, asked: int) -> None:
+    small = replace(SWITCH, coverage=Coverage(tuple(range(compared)), tuple(range(compared, 31))))
+    _, found = findings(RuleId.RIM_COVERAGE, together(GPU, small), wanting(coverage=least))
+    assert (found.path, found.result) == ("devices[1].coverage", result)
+    assert found.expected == f"at least {asked} measurements"
 
 
 def test_a_token_covers_nothing() -> None:
@@ -330,6 +344,14 @@ def test_a_switch_has_none() -> None:
             "device, signer of the vbios manifest",
         ),
         (replace(BY_NRAS, revocation=NOT_CHECKED), MISSING, "device"),
+        (replace(BY_NRAS, nras=SILENT), MISSING, "token of NVIDIA's service"),
+        (BY_BOTH, PASS, ""),
+        (replace(BY_BOTH, nras=SILENT), MISSING, "token of NVIDIA's service"),
+        (
+            replace(BY_BOTH, nras=SILENT, revocation=NOT_CHECKED),
+            MISSING,
+            "device, token of NVIDIA's service",
+        ),
         (BY_NRAS, PASS, ""),
     ],
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 
 from simulator import pki
 from simulator.pki import Key, pem
+from tests import nvidia_vectors as vectors
 from tests.snp_lab import SnpLab, hierarchy
 from tests.tdx_lab import Lab
 from verifiers import anchors
@@ -100,6 +102,14 @@ def test_builtin_roots_of_nvidia() -> None:
     assert rim.common_name == "NVIDIA CoRIM signing Root CA"
     assert hashlib.sha256(device.der).hexdigest() == anchors.NVIDIA_DEVICE_IDENTITY_CA_SHA256
     assert hashlib.sha256(rim.der).hexdigest() == anchors.NVIDIA_RIM_SIGNING_ROOT_CA_SHA256
+    assert tuple(pin.hex() for pin in roots.nras) == anchors.NVIDIA_NRAS_INTERMEDIATES_SHA256
+    assert roots.nras_issuer == "https://nras.attestation.nvidia.com"
+
+
+def test_pins_of_nvidias_attestation_service() -> None:
+    """As published beside the real key sets that they certify."""
+    document = vectors.document("nras-hgx-h100x8-ppcie-token/nvidia_ca_pins.json")
+    assert tuple(json.loads(document).values()) == anchors.NVIDIA_NRAS_INTERMEDIATES_SHA256
 
 
 def test_roots_of_nvidia_are_part_of_the_name_of_a_set() -> None:
@@ -107,7 +117,26 @@ def test_roots_of_nvidia_are_part_of_the_name_of_a_set() -> None:
     roots = builtin().nvidia
     assert roots is not None
     swapped = replace(builtin(), nvidia=NvidiaRoots(device=roots.rim, rim=roots.device))
-    assert len({one.sha256 for one in (without, builtin(), swapped)}) == 3
+    others = [
+        replace(builtin(), nvidia=replace(roots, **changes))
+        for changes in ({"nras": ()}, {"nras": roots.nras[:1]}, {"nras_issuer": "https://x"})
+    ]
+    assert len({one.sha256 for one in (without, builtin(), swapped, *others)}) == 6
+
+
+def test_an_issuer_of_no_tokens_names_no_set() -> None:
+    roots = builtin().nvidia
+    assert roots is not None
+    unpinned = replace(roots, nras=())
+    renamed = replace(unpinned, nras_issuer="https://x")
+    assert (
+        unpinned.names
+        == renamed.names
+        == (
+            roots.device.certificate.spki,
+            roots.rim.certificate.spki,
+        )
+    )
 
 
 def test_a_changed_root_of_nvidia_stops_the_program() -> None:

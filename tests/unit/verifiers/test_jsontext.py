@@ -99,3 +99,73 @@ def test_a_string() -> None:
     for text in (b"1", b"null", b'["a"]', b'{"a": 1}'):
         with pytest.raises(ValueError, match="not a string"):
             jsontext.string(text)
+
+
+@given(VALUES, st.integers(0, 8))
+def test_depth_is_that_of_the_value(value: object, most: int) -> None:
+    """Brackets in strings are no nesting."""
+    text = json.dumps(value).encode()
+    if depth(value) <= most:
+        jsontext.check_depth(text, most)
+    else:
+        with pytest.raises(ValueError, match=f"nested more than {most} deep"):
+            jsontext.check_depth(text, most)
+
+
+def depth(value: object) -> int:
+    match value:
+        case dict():
+            return 1 + max(map(depth, value.values()), default=0)
+        case list():
+            return 1 + max(map(depth, value), default=0)
+        case _:
+            return 0
+
+
+@pytest.mark.parametrize(
+    ("text", "deep"),
+    [
+        (b"", 0),
+        (b'"[[["', 0),
+        (b'"\\"[[["', 0),
+        (b'"\\\\"[', 1),
+        (b'"[[[', 0),
+        (b"]]][", 0),
+        (b"[]" * 1000, 1),
+        (b'["[", {"[": "{"}]', 2),
+        (b"[" * 100_000, 100_000),
+        (b'\\"' * 100_000, 0),
+    ],
+)
+def test_depth_of_any_text(text: bytes, deep: int) -> None:
+    jsontext.check_depth(text, deep)
+    if deep:
+        with pytest.raises(ValueError, match="deep"):
+            jsontext.check_depth(text, deep - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (b"{}", True),
+        (b' {"a": [{"b": null}]}\n', True),
+        (b'{"a":' * 16 + b"0" + b"}" * 16, True),
+        (b'{"a":' * 17 + b"0" + b"}" * 17, False),
+        (b"", False),
+        (b"[]", False),
+        (b'"text"', False),
+        (b"<html>try later</html>", False),
+        (b'{"a": [{"b": nu', False),
+        (b'{"a": 1, "a": 2}', False),
+        (b'{"a": NaN}', False),
+        (b'{"a": "\xff"}', False),
+        (b"[" * 100_000, False),
+    ],
+)
+def test_an_object_or_none(text: bytes, *, answer: bool) -> None:
+    assert jsontext.is_object(text) is answer
+
+
+@given(st.binary())
+def test_any_bytes_for_an_object(text: bytes) -> None:
+    assert jsontext.is_object(text) is False or jsontext.parse(text) is not None

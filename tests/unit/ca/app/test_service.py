@@ -24,6 +24,7 @@ from ca.issuance.reasons import RevocationReason
 from ca.revocation import Why, revoke
 from ca.subjects import Subject
 from policies.floors import builtin_floors
+from policies.minimums import builtin_minimums
 from tests import records
 from tests.app_lab import install_issuing
 from tests.service_lab import leaf_of
@@ -217,9 +218,11 @@ async def test_floors_that_are_broken_or_of_before_end_the_start(
     app: App, tmp_path: Path, *, broken: bool
 ) -> None:
     """R-51; this start has logged which are in force."""
-    actions = [one for one in await app.service.store.actions(99, None) if one.actor == "service"]
-    (action,) = [one for one in actions if one.target.startswith("amd-floors")]
-    assert action.target == f"amd-floors@{builtin_floors().file.version}"
+    actions = await app.service.store.actions(99, None)
+    assert {one.target for one in actions if one.actor == "service"} == {
+        f"amd-floors@{builtin_floors().file.version}",
+        f"nvidia-minimums@{builtin_minimums().file.version}",
+    }
     file = tmp_path / "floors.yaml"
     text = builtin_floors().text.decode()
     version = f"version: {builtin_floors().file.version}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.ca.fetch.cache_bench import Bench, make
 from tests.vendor_lab import Authority, Clock, Lab, MemoryStore, make_authority, open_lab
 
 if TYPE_CHECKING:
@@ -32,3 +33,11 @@ def store() -> MemoryStore:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return make_authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def bench(lab: Lab, store: MemoryStore, clock: Clock) -> AsyncIterator[Bench]:
+    made = await make(lab, store, clock)
+    yield made
+    made.gate.set()
+    await made.cache.close()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -284,3 +285,38 @@ async def test_an_older_evaluation_decides_nothing(store: SqlStore) -> None:
     assert await store.nonce_state(old.nonce) is None
     await store.record_intent(records.intent(of=records.decision(evaluations={"a": 20, "b": 5})))
     await store.record_refusal(records.decision(evaluations={"c": 0}))
+
+
+async def test_a_good_word_of_before_a_revocation_decides_nothing(store: SqlStore) -> None:
+    """Nor one of the same second; and of what is good nothing is remembered, for replicas ask at different times."""
+    await records.activate(store)
+    await store.record_refusal(records.decision(revoked={"a": 100}, good={"b": 100}))
+    for number in (99, 100):
+        old = records.decision(good={"a": number, "b": 100})
+        with pytest.raises(CollateralOutdated, match="revoked"):
+            await store.record_intent(records.intent(of=old))
+        with pytest.raises(CollateralOutdated):
+            await store.record_refusal(old)
+        assert await store.nonce_state(old.nonce) is None
+    for number in (300, 101):  # of two replicas
+        await store.record_intent(records.intent(of=records.decision(good={"a": number, "b": 1})))
+
+
+async def test_what_is_remembered_of_a_revocation_only_rises(store: SqlStore) -> None:
+    """An older word that says the same is no fault, and lowers nothing."""
+    await records.activate(store)
+    for number in (100, 200, 150):
+        await store.record_refusal(records.decision(revoked={"a": number}))
+    for number, good in ((200, False), (201, True)):
+        intent = records.intent(of=records.decision(good={"a": number}))
+        with nullcontext() if good else pytest.raises(CollateralOutdated):
+            await store.record_intent(intent)
+
+
+async def test_a_revocation_on_outdated_collateral_is_not_remembered(store: SqlStore) -> None:
+    """Nothing of such a decision is."""
+    await records.activate(store)
+    await store.record_refusal(records.decision(revoked={"a": 100}))
+    with pytest.raises(CollateralOutdated):
+        await store.record_refusal(records.decision(revoked={"b": 100}, good={"a": 50}))
+    await store.record_intent(records.intent(of=records.decision(good={"b": 50})))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,16 @@ def test_a_manifest_is_settable(nvidia: FakeNvidia) -> None:
     assert refusal(nvidia, gpu) is Reason.MEASUREMENT_MISMATCH
     nvidia.manifests[driver] = replace(right, after=lambda text: text.replace("tagId", "tagid"))
     assert refusal(nvidia, gpu) is Reason.RIM_SIGNATURE
+
+
+def test_answers_are_of_the_instant_of_answering(nvidia: FakeNvidia) -> None:
+    """Like real ones: so they may be of a moment after the question, and count all the same."""
+    gpu = nvidia.gpu()
+    about, issuer = gpu.device.parties[1:3]
+    at = nvidia.now + timedelta(seconds=2, microseconds=7)
+    nvidia.clock = lambda: at
+    assert nvidia.answer(about, issuer).this_update == at.replace(microsecond=0) > nvidia.now
+    assert judged(nvidia, gpu).devices[0].revocation is Revocation.GOOD
 
 
 def test_the_clock_moves_answers(nvidia: FakeNvidia) -> None:

@@ -46,7 +46,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.evidence import parse_evidence_json
 from verifiers.nvidia.gather import gather
-from verifiers.nvidia.ocsp import next_update
+from verifiers.nvidia.ocsp import is_answer, next_update
 from verifiers.nvidia.ocsp import refusal as why_not
 from verifiers.nvidia.system import appraise_set
 
@@ -57,6 +57,7 @@ NRAS, BOTH, LOCAL = AppraisedBy.NRAS, AppraisedBy.BOTH, AppraisedBy.LOCAL
 WHOLE = lab.ppcie()
 ONE = System((Exhibit(),))
 FOUND = found(ONE)
+TRY_LATER = ocsp.OCSPResponseStatus.TRY_LATER
 BLACKWELL_FIELDS: dict[int, bytes | None] = {
     21: None,
     34: b"\1\0",
@@ -157,7 +158,23 @@ def test_an_answer_says_when_it_ends() -> None:
 @given(st.binary(max_size=64))
 def test_any_bytes_for_an_answer(data: bytes) -> None:
     assert next_update(data) is None
+    assert not is_answer(data)
     assert why_not(data) in {None, *ocsp.OCSPResponseStatus.__members__}
+
+
+def test_every_kept_answer_is_known_to_be_one() -> None:
+    """So that a page for people, or a refusal, takes the place of none."""
+    desk = Desk.of(WHOLE.exhibits)
+    gathered(WHOLE, desk, BOTH)
+    for fetch in desk.asked:
+        if fetch.fresh:
+            assert fetch.is_answer is None
+            continue
+        assert fetch.is_answer is not None, fetch.part
+        real = desk.answer(fetch).body
+        assert fetch.is_answer(real)
+        for other in (b"", b"<html>try later</html>", real[:-2], refusal(TRY_LATER)):
+            assert not fetch.is_answer(other), fetch.part
 
 
 @pytest.mark.parametrize("by", [NRAS, BOTH])

@@ -57,6 +57,16 @@ def test_an_accepted_gpu() -> None:
     assert one.claims.revocation is Revocation.GOOD
 
 
+def test_a_device_is_accepted_as_long_as_both_tokens_are() -> None:
+    """Its own, and the one about all that names it, which may be of another moment and end sooner or later."""
+    issued, ends = int(NOW.timestamp()), int((NOW + timedelta(hours=1)).timestamp())
+    sooner, later = changed(iat=issued - 5, exp=ends - 60), changed(iat=issued + 5, exp=ends + 60)
+    for overall, of_device in ((sooner, later), (later, sooner)):
+        (one,) = GOOD.edited(edit_overall=overall, edit_device=of_device).judge()
+        assert one.claims.issued == NOW + timedelta(seconds=5)
+        assert one.claims.expires == NOW + timedelta(minutes=59)
+
+
 def test_claims_of_version_2() -> None:
     (one,) = GOOD.edited(claims_version="2.0").judge()
     assert (one.claims.claims_version, one.hwmodel) == ("2.0", "GH100")
@@ -139,6 +149,58 @@ def test_a_refusal_names_claims_that_are_false() -> None:
     assert error.detail == f"NVIDIA's service refuses GPU-0: secboot is false, {name} is false"
 
 
+def test_a_refusal_under_a_result_that_is_true() -> None:
+    """What speaks against each device, and nothing of the one that is good."""
+    chain = "x-nvidia-gpu-driver-rim-cert-chain"
+    wrong = having(
+        {
+            "measres": "fail",
+            "secboot": False,
+            "x-nvidia-gpu-arch-check": False,
+            chain: {"x-nvidia-cert-status": "expired", "x-nvidia-cert-revocation-reason": "x"},
+            "x-nvidia-mismatch-measurement-records": [{"index": 7}],
+        }
+    )
+    first = ueid(TWO.nvidia, 0)
+    edited = TWO.edited(edit_device=lambda one: one if one["ueid"] == first else wrong(one))
+    error = refusal(edited.judge)
+    assert error.reason is Reason.NRAS_REFUSED
+    assert error.detail == (
+        "NVIDIA's service refuses GPU-1: measres is fail, secboot is false,"
+        f" x-nvidia-gpu-arch-check is false, {chain}: x-nvidia-cert-status is expired,"
+        " x-nvidia-mismatch-measurement-records is not empty,"
+        f" {chain}: x-nvidia-cert-revocation-reason is x"
+    )
+
+
+def test_a_check_that_is_missing_is_named() -> None:
+    error = refusal(GOOD.edited(edit_device=having({"secboot": None})).judge)
+    assert (error.reason, error.detail) == (
+        Reason.TOKEN_INVALID,
+        "GPU-0: secboot is missing, or no boolean",
+    )
+    error = refusal(GOOD.edited(edit_device=having({"measres": 1})).judge)
+    assert error.detail == "GPU-0: measres is missing, or no text"
+
+
+def test_what_a_token_says_otherwise_than_the_device() -> None:
+    """Both words are told."""
+    edited = GOOD.edited(edit_device=having({"hwmodel": "GB100"}))
+    error = refusal(edited.judge)
+    assert (error.reason, error.detail) == (
+        Reason.VERIFIERS_DISAGREE,
+        "GPU-0: NVIDIA's service names model GB100, device 0 is certified as GH100 A01 GSP BROM",
+    )
+    edited = GOOD.edited(edit_device=having({"x-nvidia-gpu-driver-version": "595.1"}))
+    assert refusal(edited.judge).detail == (
+        "GPU-0: NVIDIA's service names driver 595.1 and firmware 96.00.CF.00.01,"
+        " device 0 reports driver 580.178.04 and firmware 96.00.CF.00.01"
+    )
+    switch = Hearing(nvidia=lab.one_switch())
+    edited = switch.edited(edit_device=having({"x-nvidia-switch-bios-version": "96.1"}))
+    assert "names firmware 96.1, device 0 reports firmware 96." in refusal(edited.judge).detail
+
+
 def test_a_refusal_without_anything_false() -> None:
     error = refusal(GOOD.edited(edit_overall=FALSE).judge)
     assert error.detail == "NVIDIA's service refuses GPU-0: measres is success"
@@ -166,6 +228,15 @@ def test_error_details_of_any_form(details: object) -> None:
     assert error.detail.isprintable()
     assert error.detail.startswith("NVIDIA's service refuses GPU-0: ")
     assert len(error.detail) <= 400
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "GH100\n", "\u202e", "x" * 129, ""])
+def test_what_is_shown_is_plain_text(text: str) -> None:
+    """Without devices nothing is compared."""
+    for name in ("hwmodel", "x-nvidia-gpu-driver-version", "x-nvidia-gpu-vbios-version"):
+        error = refusal(GOOD.edited(edit_device=having({name: text})).inspect)
+        assert error.reason is Reason.TOKEN_INVALID
+    assert GOOD.edited(edit_device=having({"hwmodel": "x" * 128})).inspect()
 
 
 def test_tokens_under_names_of_no_device() -> None:

@@ -110,6 +110,16 @@ def test_windows() -> None:
     )
 
 
+def test_an_answer_that_was_signed_a_moment_after_it_was_asked_for() -> None:
+    """Responders sign on request, and their clocks are not ours."""
+    for seconds, revocation in ((1, Revocation.GOOD), (60, Revocation.GOOD), (61, None)):
+        issued = NOW + timedelta(seconds=seconds)
+        given = [replace(one, this_update=issued) for one in answers(CHAIN)]
+        found, windows = check_status("part", PARSED, read(*given), NOW)
+        assert found is (revocation or Revocation.NOT_CHECKED)
+        assert [one.issued for one in windows] == ([issued] * 3 if revocation else [])
+
+
 def read(*given: Answer) -> judged.Answers:
     return read_answers(tuple(one.der for one in given))
 

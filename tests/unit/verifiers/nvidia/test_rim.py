@@ -251,7 +251,15 @@ def test_only_authentic_manifests_are_remembered() -> None:
         read_rim(forged, ANCHOR)
     assert read_rim.cache_info().currsize == 1
     assert read_rim(bytes(bytearray(document)), ANCHOR) is first
-    assert read_rim(envelope(document), ANCHOR) == first
+    assert read_rim(envelope(document, id="a name"), ANCHOR) == replace(first, rim_id="a name")
+
+
+def test_the_name_of_a_manifest_is_that_of_its_answer() -> None:
+    assert read_rim(GENUINE.xml, ANCHOR).rim_id is None
+    for rim_id in (None, 1, ["x"]):
+        with pytest.raises(VerificationError, match="id, rim or sha256 is missing") as caught:
+            read_rim(envelope(GENUINE.xml, id=rim_id), ANCHOR)
+        assert caught.value.reason is Reason.MALFORMED
 
 
 def test_another_anchor_is_another_question() -> None:

@@ -6,10 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from simulator.nvidia import devices as fake
-from simulator.nvidia.certificates import NOW
+from simulator.nvidia.answers import Answer, responder
+from simulator.nvidia.certificates import DAY, NOW, Terms, issue
 from simulator.nvidia.reports import FSP, GPU, NONCE
+from simulator.nvidia.rims import CHAIN, DRIVER, RIM_L3, VBIOS
 from tests import nvidia_devices as lab
 from tests.nvidia_devices import Exhibit, System
 from verifiers.errors import Reason, VerificationError
@@ -20,6 +23,12 @@ from verifiers.nvidia.system import appraise_set, authenticate_set
 
 WHOLE = lab.ppcie()
 TOPOLOGY = Reason.TOPOLOGY
+OLD_SIGNER = issue("Old signer", RIM_L3, Terms(not_before=NOW - 9 * DAY, not_after=NOW - DAY))
+REFUSALS_OF_DEVICES = {
+    Reason.MEASUREMENT_MISMATCH,
+    Reason.CERTIFICATE_REVOKED,
+    Reason.CERTIFICATE_STATUS_UNKNOWN,
+}
 
 
 def gpus(count: int, mode: int = 0) -> System:
@@ -192,6 +201,44 @@ def test_a_refusal_goes_before_what_is_missing_for_others() -> None:
     error = refused(system.having(2, differing))
     assert (error.reason, error.authentic) == (Reason.MEASUREMENT_MISMATCH, True)
     assert error.detail.startswith("device 2: ")
+
+
+def test_no_fault_of_one_hides_the_refusal_of_a_later_one() -> None:
+    """A manifest that has expired, an answer that is none, a manifest that is missing: all of devices before it."""
+    alone, (leaf, issuer) = gpus(3), gpus(3).exhibits[2].device.parties[1:3]
+    blocks = tuple(replace(block, value=b"x" * 48) for block in GPU.blocks)
+    differing = alone.exhibits[2].but(written=alone.exhibits[2].written.but(blocks=blocks))
+    expired = replace(DRIVER, version="551.1", chain=(OLD_SIGNER, *CHAIN[1:]))
+    first = alone.exhibits[0].having({3: b"551.1"}).but(rims=(expired, VBIOS))
+    second = alone.exhibits[1].having({3: b"551.2"})
+    answered = {
+        status: Answer(leaf, issuer, responder(issuer), status).der
+        for status in (OCSPCertStatus.REVOKED, OCSPCertStatus.UNKNOWN)
+    }
+    strange = Answer(first.device.parties[1], issuer, responder(issuer), signer=CHAIN[0].key).der
+
+    def judged(last: Exhibit, *ocsp: bytes) -> Reason:
+        system = alone.having(0, first).having(1, second).having(2, last)
+        rims = {rim for one in system.exhibits for rim in one.endorsements.rims}
+        given = NvidiaEndorsements(tuple(sorted(rims)), ocsp)
+        evidence = [one.evidence for one in system.exhibits]
+        found = authenticate_set(evidence, lab.anchors(), NONCE, NOW)
+        with pytest.raises(VerificationError) as caught:
+            appraise_set(found, given, lab.anchors(), AppraisedBy.LOCAL, NOW)
+        assert caught.value.authentic
+        assert caught.value.detail.startswith("device 2: ") is (
+            caught.value.reason in REFUSALS_OF_DEVICES
+        )
+        return caught.value.reason
+
+    plain = alone.exhibits[2]
+    assert judged(plain) is Reason.CERTIFICATE_EXPIRED
+    assert judged(plain, strange) is Reason.OCSP_INVALID
+    assert judged(differing) is Reason.MEASUREMENT_MISMATCH
+    assert judged(differing, strange) is Reason.MEASUREMENT_MISMATCH
+    revoked, unknown = answered.values()
+    assert judged(plain, strange, revoked) is Reason.CERTIFICATE_REVOKED
+    assert judged(plain, strange, unknown) is Reason.CERTIFICATE_STATUS_UNKNOWN
 
 
 def test_the_second_responder_of_a_gpu_is_no_device_that_is_verified() -> None:

@@ -20,7 +20,8 @@ from simulator.nvidia.certificates import NOW, SECOND, raw
 from simulator.nvidia.nras import write
 from tests.nvidia_tokens import Hearing, part
 from verifiers.errors import Reason, VerificationError
-from verifiers.nvidia.tokens import LEEWAY, MAX_TOKEN_CHARS, Signer, claims_of, instant, signer_of
+from verifiers.nvidia.endorsements import LEEWAY
+from verifiers.nvidia.tokens import MAX_TOKEN_CHARS, Signer, claims_of, instant, signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,7 @@ def test_a_changed_part(place: int) -> None:
         encode_dss_signature(1, 1),
         bytes(95) + b"\1",
     ],
+    ids=("empty", "zero", "ones", "shorter", "longer", "s-r", "der", "der-of-ones", "r-is-zero"),
 )
 def test_signatures(made: bytes) -> None:
     token = f"{TOKEN.rpartition('.')[0]}.{base64.urlsafe_b64encode(made).rstrip(b'=').decode()}"

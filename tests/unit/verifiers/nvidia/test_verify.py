@@ -214,7 +214,20 @@ def test_other_manifests_do_not_matter() -> None:
 
 
 def test_the_answer_of_the_service() -> None:
-    assert PLAIN.but(rims=(envelope(DRIVER.xml), envelope(VBIOS.xml))).verify().bound
+    driver, vbios = PLAIN.verify().rims
+    wrapped = (envelope(DRIVER.xml, id=driver.rim_id), envelope(VBIOS.xml, id=vbios.rim_id))
+    assert PLAIN.but(rims=wrapped).verify().rims == (driver, vbios)
+
+
+def test_the_manifest_of_another_board() -> None:
+    """Same product and version: only the name under which the service has it tells them apart."""
+    other = "NV_GPU_VBIOS_1010_0210_886_96009F0001"
+    error = refused(PLAIN.but(rims=(DRIVER, envelope(VBIOS.xml, id=other))))
+    assert error.reason is INCOMPLETE
+    assert error.detail == "missing: vbios manifest NV_GPU_VBIOS_1010_0200_882_96009F0001"
+    differing = replace(VBIOS, resources=(resource(3, digest(99).hex()),))
+    beside = PLAIN.but(rims=(DRIVER, VBIOS, envelope(differing.xml, id=other)))
+    assert beside.verify().bound
 
 
 def test_a_forged_manifest_refuses_whatever_it_is_for() -> None:

@@ -365,3 +365,11 @@ async def test_over_http(kind: str) -> None:
     claims = verify(parse_quote(exhibit.quote), stop.value.value, exhibit.anchors, None, NOW)
     assert claims.tcb.status is TcbStatus.UP_TO_DATE
     assert claims.tcb.evaluation_data_number == (21 if kind == "early" else 20)
+
+
+def test_a_statement_is_known_by_its_form() -> None:
+    """So that a page for people takes the place of none that is kept."""
+    for fetch in asked(Lab.create())[:2]:
+        assert fetch.is_answer is not None
+        assert fetch.is_answer(b'{"tcbInfo": {}, "signature": ""}')
+        assert not fetch.is_answer(b"<html>")

@@ -51,6 +51,8 @@ async def proof(request: web.Request) -> web.Response:
     """That the issuance of a certificate is in the log."""
     doors = request.app[DOORS]
     record = await issued(request, doors)
+    if record.decision.salt is None:
+        raise NotFound("it was issued before there was a log", code="before-log")
     found = await doors.log.proof(record.serial)
     if found is None:
         raise NotFound("the log gets to it within seconds", code="not-logged")

@@ -45,6 +45,7 @@ _REQUEST: Final = {
     "plain-http": 403,
     "not-found": 404,
     "not-logged": 404,  # yet
+    "before-log": 404,  # and never will be
     "method-not-allowed": 405,
     "body-timeout": 408,
     "nonce-used": 409,

@@ -11,11 +11,15 @@ import pytest
 
 from attestca_client.protocol import is_included, leaf_hash
 from ca import audit, merkle
+from ca.store.database import Database
+from ca.store.tables import decisions, log_outbox
 from tests import log_lab, records
 from tests.service_lab import leaf_of, open_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
 
     from tests.go_log import GoLog
     from tests.service_lab import Service
@@ -44,6 +48,26 @@ async def test_before_the_first_checkpoint(service: Service) -> None:
     assert (reply.status, reply.json()["code"]) == (404, "not-logged")
     assert reply.headers["Cache-Control"] == "no-store"
     assert (await service.get("/v1/certificates/1/proof")).status == 404
+
+
+async def test_a_certificate_of_before_the_log(service: Service, database_url: str) -> None:
+    """It is told to go away, not to come again in a moment."""
+    serial = (await service.enrolled()).json()["serial"]
+
+    def forget(connection: Connection) -> None:
+        """As an upgrade leaves a decision that is older than the log."""
+        connection.execute(log_outbox.delete())
+        connection.execute(decisions.update().values(salt=None, commitment=None))
+
+    database = Database(database_url)
+    try:
+        await database.write(forget)
+    finally:
+        await database.close()
+    await fill(service, 1)
+    reply = await service.get(f"/v1/certificates/{serial}/proof")
+    assert (reply.status, reply.json()["code"]) == (404, "before-log")
+    assert "before" in reply.json()["detail"]
 
 
 async def test_a_certificate_is_proven(service: Service, go_log: GoLog) -> None:

@@ -19,7 +19,7 @@ from ca.record import committed
 from ca.store import log
 from ca.store.database import Database
 from ca.store.tables import log_checkpoint, log_entries, log_outbox, log_tiles
-from tests import log_lab
+from tests import log_lab, records
 from tests.cli_lab import Cli, Done
 from tests.service_lab import open_service
 from tests.stage_lab import ask, enroll_machine
@@ -91,6 +91,7 @@ async def test_everything_that_happens_is_told(app_on_both: App) -> None:
     issued = (await app.enroll()).json()
     assert (await app.enroll(rtmr1=bytes(48))).status == 403
     (record,) = await store.policies(active_only=True)
+    revoked, _ = await store.revoke(records.revocation(records.digest("one")), records.ACTION)
     await app.run_job("log")
     newest = await store.log.checkpoint()
     assert newest is not None
@@ -103,6 +104,9 @@ async def test_everything_that_happens_is_told(app_on_both: App) -> None:
     (refusal,) = by_kind["refusal"]
     assert isinstance(refusal, audit.Refusal)
     assert refusal.policy_sha256 in {record.sha256, None}
+    (revocation,) = by_kind["revocation"]
+    assert isinstance(revocation, audit.Revocation)
+    assert (revocation.number, revocation.handle) == (revoked.id, revoked.revocation.handle)
     active = [one for one in by_kind["policy"] if isinstance(one, audit.PolicyChange)]
     assert (active[-1].name, active[-1].state) == (record.name, "active")
     keys = app.service.keys

@@ -19,6 +19,7 @@ from ca.errors import RequestRefused
 MAX_REQUEST_BYTES: Final = 4096  # sixteen CertIDs with SHA-384 have 2.5 KiB
 MAX_CERTIFICATES: Final = 16
 MAX_NONCE_BYTES: Final = 128  # RFC 9654, section 2.1
+MAX_SERIAL_BYTES: Final = 20  # RFC 5280, section 4.1.2.2
 NONCE: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.48.1.2")  # id-pkix-ocsp-nonce
 
 
@@ -78,7 +79,7 @@ class CertificateId:
 
     Attributes:
         algorithm: dotted OID of the hash. issuer_name_hash, issuer_key_hash: of any length.
-        serial: any integer; that it can be a serial number is not said.
+        serial: above 0, up to MAX_SERIAL_BYTES. The answer repeats and signs it: it is no place for a message.
     """
 
     algorithm: str
@@ -106,7 +107,8 @@ def parse(der: bytes) -> Question:
 
     Raises:
         RequestRefused: `malformed`: larger than MAX_REQUEST_BYTES, not DER, not version 1, no certificate or too many,
-            a critical extension that is not known, one extension twice, a nonce of another length.
+            a serial number that no certificate can have, a critical extension that is not known, one extension twice,
+            a nonce of another length.
     """
     if len(der) > MAX_REQUEST_BYTES:
         raise _malformed(f"more than {MAX_REQUEST_BYTES} bytes")
@@ -124,6 +126,9 @@ def parse(der: bytes) -> Question:
 
 
 def _certificate(raw: asn1.TLV, read: _CertId) -> CertificateId:
+    """Raises RequestRefused."""
+    if not 0 < read.serial < 1 << 8 * MAX_SERIAL_BYTES:
+        raise _malformed("not a serial number")
     return CertificateId(
         algorithm=read.algorithm.oid.dotted_string,
         issuer_name_hash=read.issuer_name_hash,

@@ -89,6 +89,9 @@ HOSTILE = {
         ONE, extensions=[ocsp_lab.extension(UNKNOWN, b"")] * (MAX_REQUEST_BYTES // 20)
     ),
     "a long nonce": ocsp_lab.request(ONE, extensions=[ocsp_lab.nonce(bytes(MAX_NONCE_BYTES + 1))]),
+    "a message as a serial number": ocsp_lab.request(
+        ocsp_lab.cert_id(LAB.issuer.certificate, int.from_bytes(b"x" * 3500, "big"))
+    ),
     "no nonce in its extension": ocsp_lab.request(ONE, extensions=[ocsp_lab.nonce(b"")]),
 }
 
@@ -126,8 +129,8 @@ async def test_certificates_of_others_cost_no_signature_and_no_query(
 
 @pytest.mark.parametrize(
     "serials",
-    [[1], list(range(1, MAX_CERTIFICATES + 1)), [2**2000]],  # the last is none, but an INTEGER
-    ids=["one", "all", "huge"],
+    [[1], list(range(1, MAX_CERTIFICATES + 1))],
+    ids=["one", "all"],
 )
 async def test_a_question_costs_one_of_each_however_many_certificates_it_is_about(
     service: Service, work: list[str], serials: list[int]

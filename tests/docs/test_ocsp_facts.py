@@ -12,7 +12,12 @@ from cryptography.x509 import ocsp
 from ca.http.metrics import OcspOutcome
 from ca.http.ocsp import CACHED
 from ca.issuance.ocsp import LIFETIME
-from ca.issuance.ocsp_question import MAX_CERTIFICATES, MAX_NONCE_BYTES, MAX_REQUEST_BYTES
+from ca.issuance.ocsp_question import (
+    MAX_CERTIFICATES,
+    MAX_NONCE_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_SERIAL_BYTES,
+)
 from tests import ocsp_lab
 from tests.docs.documents import TOP, codes, rows, section
 
@@ -23,6 +28,7 @@ TEXT: Final = " ".join(SECTION.split())
 def test_numbers() -> None:
     assert f"up to {MAX_CERTIFICATES} certificates" in TEXT
     assert f"{MAX_REQUEST_BYTES // 1024} KiB, {MAX_CERTIFICATES} certificates" in TEXT
+    assert f"serial numbers from 1 on of up to {MAX_SERIAL_BYTES} bytes" in TEXT
     assert f"a nonce of 1 to {MAX_NONCE_BYTES} bytes" in TEXT
     assert timedelta(hours=1) == LIFETIME
     assert CACHED.endswith("max-age=300")

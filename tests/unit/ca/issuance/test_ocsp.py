@@ -141,7 +141,7 @@ statuses = st.none() | st.builds(
 )
 known = st.dictionaries(st.integers(1, 5), statuses)
 wanted = st.lists(
-    st.tuples(st.sampled_from(ocsp_lab.HASHES), st.integers(-1, 6)),
+    st.tuples(st.sampled_from(ocsp_lab.HASHES), st.integers(1, 7)),
     min_size=1,
     max_size=MAX_CERTIFICATES,
 )

@@ -28,7 +28,7 @@ OIDS = {
     "sha384": "2.16.840.1.101.3.4.2.2",
 }
 asked = st.lists(
-    st.tuples(st.sampled_from(ocsp_lab.HASHES), st.integers(-(2**200), 2**200)),
+    st.tuples(st.sampled_from(ocsp_lab.HASHES), st.integers(1, 2**160 - 1)),
     min_size=1,
     max_size=MAX_CERTIFICATES,
 )
@@ -154,6 +154,10 @@ MALFORMED = {
     "two nonces": _with(extensions=[ocsp_lab.nonce(b"x"), ocsp_lab.nonce(b"y")]),
     "an empty nonce": _with(extensions=[ocsp_lab.nonce(b"")]),
     "a long nonce": _with(extensions=[ocsp_lab.nonce(bytes(129))]),
+    "serial 0": ocsp_lab.request(ONE, ocsp_lab.cert_id(ISSUER, 0)),
+    "serial -1": ocsp_lab.request(ocsp_lab.cert_id(ISSUER, -1)),
+    "a serial of 21 bytes": ocsp_lab.request(ocsp_lab.cert_id(ISSUER, 2**160), ONE),
+    "a message as a serial": ocsp_lab.request(ocsp_lab.cert_id(ISSUER, 2**28000)),
     "a nonce without its type": _with(extensions=[RAW_NONCE]),
     "parameters of the hash": ocsp_lab.request(
         ocsp_lab.cert_id(

@@ -73,7 +73,7 @@ class Decision:
     policy_sha256: bytes | None
     tcb_status: str
     result_json: str
-    salt: bytes | None  # 32 random bytes, for what the log tells of it; None: decided before there was a log
+    salt: bytes | None  # 32 random bytes behind its commitment in the log; None: of before the log
     evaluations: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 

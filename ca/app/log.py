@@ -49,15 +49,20 @@ class LogKeeper:
     _again: datetime | None = None
     _told: set[bytes] = field(default_factory=set)
 
+    @property
+    def halted(self) -> bool:
+        """Whether the last turn could not sign for a reason that an operator must look at."""
+        return self._again is not None
+
     async def turn(self, now: datetime) -> None:
         """Place and publish what waits. Raises LogHalted, ConfigurationError, Unavailable; then not for a while."""
         if self._again is not None and now < self._again:
             return
-        self._again = None
         try:
             if self._sequencer is None:
                 self._sequencer = await self._opened(now)
             await self._sequencer.run()
+            self._again = None
         except ConfigurationError:  # LogHalted is one
             self._sequencer, self._again = None, now + _PATIENCE
             raise

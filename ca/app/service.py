@@ -73,6 +73,7 @@ class Service:
             ),
             trusted_proxies=config.server.trusted_proxies,
             log=self.store.log,
+            log_halted=lambda: self.log.halted,
             admin_trusted_proxies=config.admin.trusted_proxies,
             chain_pem=self.chain_pem,
             former_chain=self.former_chain,

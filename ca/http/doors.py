@@ -59,7 +59,7 @@ class Doors:
         clock: the time, timezone-aware UTC; read once per request.
         trusted_proxies: networks whose X-Forwarded-For is believed by the public listener;
             admin_trusted_proxies: likewise by the operators'.
-        log: the public log, as it is served.
+        log: the public log, as it is served. log_halted: whether it is not signed until an operator looks.
         chain_pem: PEM of the issuing CA in force, then the root.
         former_chain: DER chain (issuing CA, root) by key id of an issuing CA that is in force no more; None if unknown.
         root_crl: DER of the root's newest CRL by its key id; None if it is not the root's.
@@ -82,11 +82,14 @@ class Doors:
     fetch_counters: FetchCounts
     admin_trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     former_chain: Callable[[bytes], tuple[bytes, ...] | None] = _no_former_chain
+    log_halted: Callable[[], bool] = bool
     responders: Callable[[], tuple[Responder, ...]] = tuple
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "state", State.of(self.limits, self.fetch_counters))
+        object.__setattr__(
+            self, "state", State.of(self.limits, self.fetch_counters, self.log_halted)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,9 @@ class State:
     admin_limiter: RateLimiter
 
     @classmethod
-    def of(cls, limits: DoorLimits, fetch_counters: FetchCounts) -> State:
+    def of(
+        cls, limits: DoorLimits, fetch_counters: FetchCounts, log_halted: Callable[[], bool]
+    ) -> State:
         """Empty, within these limits."""
 
         def limiter() -> RateLimiter:
@@ -110,7 +115,7 @@ class State:
 
         admission = Admission(workers=limits.workers, queue=limits.verification_queue)
         return cls(
-            metrics=Metrics(fetch_counters, admission),
+            metrics=Metrics(fetch_counters, admission, log_halted),
             refusals=RefusalRing(limits.refusal_ring),
             admission=admission,
             bodies=ByteBudget(),

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from attestca_client.protocol import HandleKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ca.http.admission import Admission
 
@@ -82,7 +82,9 @@ class FetchCounts(Protocol):
 class Metrics:
     """The registry and its counters. `describe` names the routes and codes before the first request."""
 
-    def __init__(self, fetch_counters: FetchCounts, admission: Admission) -> None:
+    def __init__(
+        self, fetch_counters: FetchCounts, admission: Admission, log_halted: Callable[[], bool]
+    ) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         registry = self.registry
         self._responses = Counter(
@@ -137,6 +139,10 @@ class Metrics:
         for handle_kind in HandleKind:
             self._revocations.labels(handle_kind)
         _queue_gauges(registry, admission)
+        halted = Gauge(
+            "attestca_log_halted", "1 while the public log is not signed.", registry=registry
+        )
+        halted.set_function(lambda: float(log_halted()))
         registry.register(_FetchCollector(fetch_counters))
         ProcessCollector(registry=registry)
 

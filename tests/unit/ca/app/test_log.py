@@ -78,7 +78,9 @@ async def test_a_new_key_is_taken_by_a_service_that_runs(app: App) -> None:
     with pytest.raises(LogHalted):
         await app.run_job("log")
     assert (await app.enroll()).status == 201, "everything else goes on"
+    assert "\nattestca_log_halted 1.0\n" in (await app.get("/metrics")).body.decode()
     await app.run_job("log", app.clock() + timedelta(minutes=2))
+    assert "\nattestca_log_halted 0.0\n" in (await app.get("/metrics")).body.decode()
     assert (await published(app)).size > before.size
     told = await log_lab.entries(app.service.store.log, (await published(app)).size)
     logs = [one for one in told if getattr(one, "purpose", "") == "log"]

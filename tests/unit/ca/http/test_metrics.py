@@ -14,7 +14,7 @@ from ca.http.metrics import Alarm, EnrollmentOutcome, Metrics
 
 
 def make(counters: FetchCounters | None = None) -> Metrics:
-    metrics = Metrics(counters or FetchCounters(), Admission(workers=1, queue=1))
+    metrics = Metrics(counters or FetchCounters(), Admission(workers=1, queue=1), bool)
     metrics.describe(["/v1/nonce"], ["malformed"])
     return metrics
 

@@ -112,7 +112,16 @@ class Keys:
         return FileSigner(held.key, held.certificate, self.root)
 
     async def renew_service(self, now: datetime) -> bool:
-        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did."""
+        """`make_service`, and see it."""
+        made = await self.make_service(now)
+        self.reload()
+        return made
+
+    async def make_service(self, now: datetime) -> bool:
+        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did.
+
+        `reload` then sees them.
+        """
         current, made = self.current(now), False
         for name, kind, names in (
             ("tls", ServiceKind.TLS, self.config.server.names),
@@ -122,7 +131,6 @@ class Keys:
             if _due(own, current, now, RENEW_SERVICE):
                 await self._make(name, kind, names, current, now)
                 made = True
-        self.reload()
         return made
 
     async def renew_responders(self, now: datetime) -> None:

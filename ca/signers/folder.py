@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ca.issuance.authority import Authority
 
-SECRETS: Final = ("nonce", "chip", "log-1")
+SECRETS: Final = ("nonce", "chip")
 ROOT_CRL_LIFETIME: Final = timedelta(days=366)
 _KEY_ENTROPY: Final = 32
 _SERIAL_ENTROPY: Final = 16

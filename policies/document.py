@@ -161,7 +161,7 @@ class Issue(Model):
     san: San = San()
     shared_name: Reason | None = None  # why machines that nothing tells apart may share a name
     withhold_chip_handle: bool = (
-        False  # leave the machine's handle out: it cannot be revoked by chip then
+        False  # leave handles of chips out: a revoked chip gets no certificate, but keeps what it has
     )
 
 

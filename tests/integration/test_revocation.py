@@ -310,6 +310,8 @@ async def test_a_revoked_chip_that_a_policy_withholds(fleet: Fleet) -> None:
     assert (await preview(fleet.app, **chip))["count"] == 0
     await revoke(fleet.app, **chip)
     refused(await fleet.enroll(profile="two"), "chip")
+    (only,) = await fleet.app.service.store.certificates(CertificateQuery())
+    assert only.serial == leaf.serial_number, "nothing more was signed"
     assert await fleet.gone(leaf) is None
     issued(await fleet.enroll(profile="two", machine=fleet.other))
 

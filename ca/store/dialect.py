@@ -55,7 +55,9 @@ def may_sequence(connection: Connection) -> bool:
     """Whether this transaction alone may write the log, until it ends. SQLite's one writer may."""
     if connection.dialect.name != "postgresql":
         return True
-    taken: bool = connection.execute(select(func.pg_try_advisory_xact_lock(_SEQUENCER))).scalar_one()
+    taken: bool = connection.execute(
+        select(func.pg_try_advisory_xact_lock(_SEQUENCER))
+    ).scalar_one()
     return taken
 
 

@@ -47,7 +47,7 @@ async def revoke(store: SqlStore, handle: bytes, kind: str) -> None:
     await store.revoke(records.revocation(handle, kind=HandleKind(kind)), records.ACTION)
 
 
-async def told(store: SqlStore) -> list[audit.Entry]:
+async def told(store: SqlStore) -> list[audit.Entry | audit.Unknown]:
     """What waits for its place in the log, without policies."""
 
     def waiting(connection: Connection) -> list[bytes]:

@@ -15,7 +15,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attestca_client.protocol import attachment, binding, gpu_nonce, tpm_extra
+from attestca_client.protocol import (
+    HandleKind,
+    attachment,
+    binding,
+    gpu_nonce,
+    handle,
+    tpm_extra,
+)
+from ca import audit
 from ca.errors import (
     CollateralOutdated,
     CollateralUnusable,
@@ -203,8 +211,9 @@ async def _issue(accepted: _Accepted, authority: Authority) -> Enrolled:
     )
     ear.check_key(prepared, issuing.ear_key)
     # 10 the intent, on record before there is a signature
+    withheld = _withheld(accepted, authority)
     try:
-        await store.record_intent(_intent(prepared, accepted.decision))
+        await store.record_intent(_intent(prepared, accepted.decision, withheld))
     except NonceUsed:
         return await _overtaken(accepted.request, store)
     except HandleRevoked as error:  # the policy accepts what this authority has revoked since
@@ -212,7 +221,11 @@ async def _issue(accepted: _Accepted, authority: Authority) -> Enrolled:
     # 11, 12 sign, and lint what was signed
     issued = prepare.complete(prepared, await issuing.signer.sign(prepared.tbs))
     # 13 the certificate, on record before anybody has it
-    await store.record_certificate(prepared.serial, issued.der, ear.token(issued, issuing.ear_key))
+    token = ear.token(issued, issuing.ear_key)
+    try:
+        await store.record_certificate(prepared.serial, issued.der, token, withheld)
+    except HandleRevoked as error:  # since step 10: it is signed, and nobody gets it
+        raise await _refusal_of_signed(accepted, prepared.serial, error, authority) from error
     record = await store.certificate(prepared.serial)
     if record is None:
         raise Unavailable("the certificate that was just recorded cannot be read")
@@ -261,11 +274,37 @@ async def _refusal(
     accepted: _Accepted, code: str, why: NameRefused | HandleRevoked, store: Store
 ) -> Denied:
     """What is raised where the policy accepts and there is no certificate all the same; on record as a denial."""
-    reason = {"code": code, "detail": str(why)}
-    facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
-    decision = replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
+    decision = _denial(accepted, code, why)
     await store.record_refusal(decision)
     return Denied(why.detail, code=code, record=log_text(decision.result_json))
+
+
+async def _refusal_of_signed(
+    accepted: _Accepted, serial: int, why: HandleRevoked, authority: Authority
+) -> Denied:
+    """The same, of a certificate that is signed: its serial is revoked, and the lists are to follow at once.
+
+    Two decisions are on record then, the accepted one of its intent and this one, each with random bytes of its own.
+    """
+    denial = _denial(accepted, why.code, why)
+    decision = replace(denial, salt=authority.entropy(audit.SALT))
+    await authority.store.refuse_intent(serial, decision)
+    authority.revoked.set()
+    return Denied(why.detail, code=why.code, record=log_text(decision.result_json))
+
+
+def _denial(accepted: _Accepted, code: str, why: NameRefused | HandleRevoked) -> Decision:
+    reason = {"code": code, "detail": str(why)}
+    facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
+    return replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
+
+
+def _withheld(accepted: _Accepted, authority: Authority) -> tuple[bytes, ...]:
+    """Handles of chips that the policy keeps out of the certificate; who is revoked gets none all the same."""
+    if not accepted.policy.document.issue.withhold_chip_handle:
+        return ()
+    chips = platform.chip_ids(accepted.claims, accepted.devices, authority.chip_key)
+    return tuple(handle(HandleKind.CHIP, chip) for chip in chips)
 
 
 def _leaf_request(
@@ -313,7 +352,9 @@ def _hold(result: AttestationResult, *rules: RuleId) -> bool:
     return asked and all(outcome is RuleResult.PASS for _, outcome in found)
 
 
-def _intent(prepared: PreparedCertificate, decision: Decision) -> Intent:
+def _intent(
+    prepared: PreparedCertificate, decision: Decision, withheld: tuple[bytes, ...]
+) -> Intent:
     return Intent(
         decision=decision,
         serial=prepared.serial,
@@ -323,4 +364,5 @@ def _intent(prepared: PreparedCertificate, decision: Decision) -> Intent:
         not_after=prepared.not_after,
         subject_alt_names=prepared.subject_alt_names,
         handles=prepared.handles,
+        withheld=withheld,
     )

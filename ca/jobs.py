@@ -36,6 +36,8 @@ INTENT_PATIENCE: Final = timedelta(
 class Job:
     """One thing to be done every so often, the first time at once, and whenever `wake` is set.
 
+    `at_start`: once already before anybody can ask.
+
     Who sets it while the job runs wakes it again: a run never misses what was written before it was woken.
     """
 
@@ -43,6 +45,7 @@ class Job:
     every: timedelta
     run: Callable[[datetime], Awaitable[None]]
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    at_start: bool = True
 
 
 async def run_forever(

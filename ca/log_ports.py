@@ -91,7 +91,7 @@ class Witness(Protocol):
     """Remembers the last checkpoint that was signed here, beside the key and not in the database."""
 
     async def last(self) -> bytes | None:
-        """The note; None if none was signed yet."""
+        """The note; None if it is lost: a new key begins with one of the empty tree."""
         ...
 
     async def keep(self, note: bytes) -> None:

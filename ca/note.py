@@ -29,6 +29,7 @@ _NAME: Final = re.compile(r"[^\s+]+")
 _BODY: Final = re.compile(
     r"(?P<origin>[^\n]+)\n(?P<size>0|[1-9][0-9]{0,18})\n(?P<root>[^\n]+)\n", re.ASCII
 )
+_LATER: Final = re.compile(r"[^/]+/(?P<number>[1-9][0-9]{0,8})", re.ASCII)
 _LINE: Final = re.compile(r"— (?P<name>[^\s+]+) (?P<signature>[A-Za-z0-9+/]+=*)\n")
 
 
@@ -125,6 +126,26 @@ def parse_verifier(text: str) -> Verifier:
     if key_id != verifier.id.hex():
         raise NoteError("the verifier key is damaged: its id is another")
     return verifier
+
+
+def origin(host: str, number: int) -> str:
+    """The name of an authority's log under its key of that number.
+
+    Each key has a log of its own: a later one may not continue what the one before signed, and then no address of
+    the former may give bytes of the new.
+    """
+    return host if number == 1 else f"{host}/{number}"
+
+
+def path_of(name: str) -> str:
+    """Where the log with that name is served, below the authority's URL: `log`; of a later key `log/2`, `log/3`."""
+    match = _LATER.fullmatch(name)
+    return "log" if match is None else f"log/{match['number']}"
+
+
+def origin_of(note: bytes) -> str:
+    """The name of the log in a note of ours, which is not checked."""
+    return note.decode().partition("\n")[0]
 
 
 def _parts(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:

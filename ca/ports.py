@@ -85,7 +85,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is written before a signature: after this commit the serial is used up, signed or not."""
+    """What is written before a signature: after this commit the serial is used up, signed or not.
+
+    `withheld`: handles that the policy keeps out of the certificate. They are looked up among what is revoked, and not
+    stored.
+    """
 
     decision: Decision
     serial: int
@@ -95,6 +99,7 @@ class Intent:
     not_after: datetime
     subject_alt_names: tuple[str, ...]  # "dns:…", "uri:…"
     handles: tuple[tuple[str, bytes], ...]  # (kind, 32-byte handle)
+    withheld: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +345,21 @@ class Store(Protocol):
         """
         ...
 
-    async def record_certificate(self, serial: int, der: bytes, ear: str) -> None:
-        """Close an intent with its certificate. Raises IntentClosed if it was abandoned meanwhile."""
+    async def record_certificate(
+        self, serial: int, der: bytes, ear: str, withheld: Sequence[bytes] = ()
+    ) -> None:
+        """Close an intent with its certificate. `withheld`: as of the intent.
+
+        Raises IntentClosed if it was abandoned meanwhile; HandleRevoked if something that it depends on was revoked
+        meanwhile, and leaves the intent open: see `refuse_intent`.
+        """
+        ...
+
+    async def refuse_intent(self, serial: int, decision: Decision) -> None:
+        """Close an intent with a refusal in the place of its certificate: its serial is revoked, the refusal is kept.
+
+        Raises IntentClosed.
+        """
         ...
 
     async def abandon_intents(self, older_than: datetime, now: datetime) -> tuple[int, ...]:

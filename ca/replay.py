@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -43,18 +44,37 @@ class StateError(ValueError):
 class Replay:
     """Everything up to `size`. `edge`: the tiles that are not full, which the tree grows at.
 
-    `counts`: entries by kind. The sets hold digests and key ids as hexadecimal.
+    `counts`: entries by kind. `newest`: the latest time that an entry names. The sets hold digests and key ids as
+    hexadecimal. `odd`: what was found in entries; it is in the log for ever, and so in every later answer.
     """
 
     size: int = 0
     edge: dict[tuple[int, int], bytes] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    newest: datetime | None = None
     revocation: int = 0
     issuers: set[str] = field(default_factory=set)
     policies: set[str] = field(default_factory=set)
     issued_by: set[str] = field(default_factory=set)
     issued_under: set[str] = field(default_factory=set)
-    findings: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[str]:
+        """What does not agree with itself in everything up to `size`, at most 100."""
+        issuers, policies = self.issued_by - self.issuers, self.issued_under - self.policies
+        found = [
+            *self.odd,
+            *(
+                f"certificates of the issuer {one}, which the log does not tell of"
+                for one in sorted(issuers)
+            ),
+            *(
+                f"certificates under the policy {one}, which never came into force"
+                for one in sorted(policies)
+            ),
+        ]
+        return found[:_MOST]
 
     def missing(self, size: int) -> Iterator[tuple[int, int]]:
         """(number, width) of the bundles that are to be read to get to `size`."""
@@ -95,10 +115,6 @@ class Replay:
             )
         if merkle.tree_hash(self._read, self.size) != checkpoint.root:
             raise NotOneHistoryError("the entries do not make the tree that the checkpoint names")
-        for issuer in sorted(self.issued_by - self.issuers):
-            self._find(f"certificates of the issuer {issuer}, which the log does not tell of")
-        for policy in sorted(self.issued_under - self.policies):
-            self._find(f"certificates under the policy {policy}, which never came into force")
 
     def _read(self, level: int, number: int) -> bytes:
         return self.edge.get((level, number), b"")
@@ -125,6 +141,7 @@ class Replay:
             case _:
                 pass
         self.counts[audit.kind_of(entry)] += 1
+        self.newest = entry.time if self.newest is None else max(self.newest, entry.time)
 
     def _take_issuer(self, position: int, der: bytes) -> None:
         try:
@@ -136,13 +153,13 @@ class Replay:
         self.issuers.add(key_id.hex())
 
     def _find(self, what: str) -> None:
-        if len(self.findings) < _MOST:
-            self.findings.append(what)
+        if len(self.odd) < _MOST:
+            self.odd.append(what)
 
     # from one time to the next
 
     def to_json(self) -> dict[str, Any]:
-        """What the next time goes on from, as JSON values. Findings are not kept."""
+        """What the next time goes on from, as JSON values."""
         return {
             "format": _FORMAT,
             "size": self.size,
@@ -151,7 +168,9 @@ class Replay:
                 for (level, number), hashes in self.edge.items()
             },
             "counts": dict(self.counts),
+            "newest": None if self.newest is None else self.newest.isoformat(),
             "revocation": self.revocation,
+            "findings": self.odd,
             **{name: sorted(getattr(self, name)) for name in _SETS},
         }
 
@@ -163,7 +182,9 @@ class Replay:
                 size=checkpoint.size,
                 edge={_tile(name): base64.b64decode(tile) for name, tile in found["edge"].items()},
                 counts=Counter(found["counts"]),
+                newest=_time(found["newest"]),
                 revocation=int(found["revocation"]),
+                odd=[str(one) for one in found["findings"]],
             )
             for name in _SETS:
                 getattr(replay, name).update(map(str, found[name]))
@@ -183,3 +204,13 @@ _SETS: Final = ("issuers", "policies", "issued_by", "issued_under")
 def _tile(name: str) -> tuple[int, int]:
     level, _, number = name.partition("/")
     return int(level), int(number)
+
+
+def _time(text: str | None) -> datetime | None:
+    """Raises ValueError where it has no time zone, TypeError for what is no text."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return time

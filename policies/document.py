@@ -160,9 +160,8 @@ class Issue(Model):
     lifetime: Annotated[Duration, at_most(MAX_LIFETIME, timedelta(minutes=1))] = timedelta(hours=24)
     san: San = San()
     shared_name: Reason | None = None  # why machines that nothing tells apart may share a name
-    withhold_chip_handle: bool = (
-        False  # leave the machine's handle out: it cannot be revoked by chip then
-    )
+    # Leave handles of chips out: a revoked chip gets no certificate, but keeps what it has.
+    withhold_chip_handle: bool = False
 
 
 class PolicyDocument(Model):

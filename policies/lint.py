@@ -171,7 +171,10 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
             f"longer than {LONG_LIFETIME}: what is revoked lives on in caches",
         )
     if document.issue.withhold_chip_handle:
-        yield ("issue", "withhold_chip_handle"), "a leaked machine cannot be revoked by its chip"
+        yield (
+            ("issue", "withhold_chip_handle"),
+            "a revoked chip gets no certificate, but keeps those that it has to their end",
+        )
 
 
 def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:

@@ -29,6 +29,7 @@ from attestca_client.protocol import binding
 from ca import policy_admin, tokens
 from ca.app import service as composition
 from ca.app.keys import authority_of, description_of
+from ca.app.log import log_host
 from ca.app.serve import server_context
 from ca.config import Config
 from ca.http import admin_application, openapi, public_application, runner
@@ -38,6 +39,7 @@ from ca.issuance.request import Assurance, shard_of, shard_url
 from ca.ports import OperatorAction, TokenRecord
 from ca.signers import file
 from ca.signers.folder import KeyFolder
+from ca.signers.log import add_log_key
 from simulator import pcs
 from simulator.intel import FakeIntel
 from simulator.machine import register
@@ -238,7 +240,9 @@ def make_config(
 def make_keys(config: Config, now: datetime, assurance: Assurance = Assurance.SIMULATED) -> None:
     """What `init` makes."""
     of = Authority("Example", assurance, config.server.public_url, config.ca.oid_arc)
-    KeyFolder(config.ca.directory, PASSPHRASE, secrets.token_bytes).create(of, now)
+    folder = KeyFolder(config.ca.directory, PASSPHRASE, secrets.token_bytes)
+    folder.create(of, now)
+    add_log_key(folder, log_host(config))
 
 
 def install_issuing(config: Config, now: datetime) -> None:

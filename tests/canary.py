@@ -84,7 +84,8 @@ def secrets_of(stage: Stage) -> dict[str, bytes]:
 def _in_folder(path: Path, passphrase: bytes, _files: int) -> tuple[tuple[str, bytes], ...]:
     """What is sealed and encrypted in a folder of keys; read anew when there are other files in it."""
     folder = KeyFolder(path, passphrase, bytes)
-    found = [(name, folder.secret(name)) for name in SECRETS]
+    logs = [file.stem for file in path.glob("log-*.secret")]
+    found = [(name, folder.secret(name)) for name in (*SECRETS, *logs)]
     for file in path.glob("*.key"):
         found += private_parts(file.name, load_key(file, passphrase))
     return tuple(found)

@@ -21,8 +21,10 @@ import sqlalchemy.dialects.postgresql.asyncpg  # noqa: F401 - loaded by name lat
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, event
 
+from attestca_client.protocol import EMPTY_TREE
 from ca.note import LogKey
 from ca.sequencing import Sequencer
+from ca.signers import files
 from ca.signers.log import FileWitness
 from ca.store.sql import SqlStore
 
@@ -71,6 +73,8 @@ async def run(order: dict[str, str], steps: Steps) -> None:
     event.listen(Engine, "commit", steps)
     key = WatchedKey(KEY.name, KEY.key, folder / "signed", steps)
     witness = WatchedWitness(folder / "checkpoint", steps)
+    if not witness.path.exists():
+        files.replace(witness.path, KEY.sign(0, EMPTY_TREE))  # as it comes with the key
     await Sequencer(store.log, key, witness).run()
     await store.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from attestca_client.protocol import EMPTY_TREE
 from ca import audit, merkle
 from ca.note import LogKey
 from ca.sequencing import Sequencer
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from ca.log_ports import LogStore
 
 KEY = LogKey("ca.example.org", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+SECOND = LogKey("ca.example.org/2", Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 
 
 @dataclass
 class MemoryWitness:
     """Remembers as long as the test."""
 
-    note: bytes | None = None
+    note: bytes | None = KEY.sign(0, EMPTY_TREE)
 
     async def last(self) -> bytes | None:
         return self.note
@@ -39,7 +41,7 @@ def sha256_of(key: LogKey) -> bytes:
 
 async def sequence(log: LogStore, key: LogKey = KEY) -> int:
     """Place and publish everything that waits; how many entries the log has then."""
-    await Sequencer(log, key, MemoryWitness()).run()
+    await Sequencer(log, key, MemoryWitness(key.sign(0, EMPTY_TREE))).run()
     newest = await log.checkpoint()
     assert newest is not None
     return newest.size

@@ -21,9 +21,10 @@ from cryptography.x509.oid import NameOID
 from ca.app.anchors import simulated
 from ca.errors import ConfigurationError
 from ca.issuance import authority as authorities
-from ca.issuance.authority import RENEW_SERVICE, ServiceKind
+from ca.issuance.authority import RENEW_RESPONDER, RENEW_SERVICE, ServiceKind
 from ca.issuance.ocsp import Responder
-from ca.issuance.request import Assurance, Issuer
+from ca.issuance.profile import crl_distribution
+from ca.issuance.request import Assurance, Issuer, shard_of, shard_url
 from ca.signers.file import FileSigner
 from ca.signers.folder import Held, KeyFolder
 from verifiers.anchors import builtin
@@ -111,16 +112,25 @@ class Keys:
         return FileSigner(held.key, held.certificate, self.root)
 
     async def renew_service(self, now: datetime) -> bool:
-        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did."""
+        """`make_service`, and see it."""
+        made = await self.make_service(now)
+        self.reload()
+        return made
+
+    async def make_service(self, now: datetime) -> bool:
+        """Make what is missing or near its end: TLS certificate and signer of results. Returns whether it did.
+
+        `reload` then sees them.
+        """
         current, made = self.current(now), False
         for name, kind, names in (
             ("tls", ServiceKind.TLS, self.config.server.names),
             ("ear", ServiceKind.EAR, ()),
         ):
-            if _due(self.folder.service(name), current, now):
+            own = [held for held in self.folder.service(name) if self._names_its_list(held)]
+            if _due(own, current, now, RENEW_SERVICE):
                 await self._make(name, kind, names, current, now)
                 made = True
-        self.reload()
         return made
 
     async def renew_responders(self, now: datetime) -> None:
@@ -130,8 +140,14 @@ class Keys:
         """
         for authority in self.folder.issuing():
             own = [held for held in self.folder.service("ocsp") if signed(held, authority)]
-            if authority.valid(now) and _due(own, authority, now):
+            if authority.valid(now) and _due(own, authority, now, RENEW_RESPONDER):
                 await self._make("ocsp", ServiceKind.OCSP, (), authority, now)
+
+    def _names_its_list(self, held: Held) -> bool:
+        """Whether it names the CRL that it is on. Those of before there was one for each day name one that is gone."""
+        url = shard_url(self.of.public_url, _issuer_key_id(held), shard_of(held.ends))
+        named = held.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+        return named.value == crl_distribution(url)
 
     async def _make(
         self, name: str, kind: ServiceKind, names: Sequence[str], by: Held, now: datetime
@@ -146,19 +162,24 @@ class Keys:
         self.folder.add_service(name, key, own, by.certificate)
 
 
-def _due(have: Sequence[Held], by: Held, now: datetime) -> bool:
-    """Whether another one is to be made beside those that are there.
+def _due(have: Sequence[Held], by: Held, now: datetime, before: timedelta) -> bool:
+    """Whether another one is to be made beside those that are there, so long `before` the last of them ends.
 
     Not below the issuing CA's own end: what is issued until then has a result that ends no later.
     """
     ends = max((one.ends for one in have if one.valid(now)), default=now)
-    return ends <= min(now + RENEW_SERVICE, by.ends - timedelta(seconds=1))
+    return ends <= min(now + before, by.ends - timedelta(seconds=1))
 
 
 def signed(held: Held, authority: Held) -> bool:
     """Whether a certificate of the service names this issuing CA's key as the one that signed it."""
+    return _issuer_key_id(held) == key_id(authority.certificate)
+
+
+def _issuer_key_id(held: Held) -> bytes:
+    """Of the key that signed a certificate of the service, as the certificate has it; empty where it has none."""
     named = held.certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    return named.key_identifier == key_id(authority.certificate)
+    return named.key_identifier or b""
 
 
 def authority_of(config: Config, root: x509.Certificate) -> authorities.Authority:

@@ -31,8 +31,8 @@ EVERY: Final = timedelta(milliseconds=500)  # an entry is published within two s
 _PATIENCE: Final = timedelta(minutes=1)
 
 
-def log_name(config: Config) -> str:
-    """The name of the log and of its key: the host of `server.public_url`."""
+def log_host(config: Config) -> str:
+    """What the names of the log and its keys begin with: the host of `server.public_url`."""
     host = urlsplit(config.server.public_url).hostname
     if host is None:
         raise ConfigurationError("server.public_url has no host")
@@ -63,39 +63,43 @@ class LogKeeper:
                 self._sequencer = await self._opened(now)
             await self._sequencer.run()
             self._again = None
-        except ConfigurationError:  # LogHalted is one
+        except Exception:
             self._sequencer, self._again = None, now + _PATIENCE
             raise
 
     async def tell_keys(self, now: datetime) -> None:
-        """Have the log tell of every key of the authority that it has not told of. Raises Unavailable."""
+        """Have the log tell of every key in the folder that it has not told of. Raises Unavailable.
+
+        Before `Keys.reload`: there is no certificate in the log before the key that signed it.
+        """
         new = [key for key in self._keys(now) if key.der not in self._told]
         if new:
             await self.store.append_keys(new)
             self._told.update(key.der for key in new)
 
     async def _opened(self, now: datetime) -> Sequencer:
-        folder, name = self.keys.folder, log_name(self.keys.config)
+        folder, host = self.keys.folder, log_host(self.keys.config)
+        bound = await self.store.checkpoint()
         try:
-            key, witness = log_key(folder, name)
+            key, witness = log_key(folder, host, None if bound is None else bound.key_sha256)
         except NotFound:
-            if await self.store.checkpoint() is not None:
+            if bound is not None:
                 raise LogHalted(
-                    f"{folder.path} has no key of the log: copy log-*.secret from another replica"
+                    f"{folder.path} has not the key that signs the log of this database, or none may:"
+                    " copy log-*.secret and log-*.checkpoint from another replica; see `attestca log --help`"
                 ) from None
-            add_log_key(folder)
-            key, witness = log_key(folder, name)
+            key, witness = add_log_key(folder, host)
         await self.store.append_keys([KeyAdded(now, Purpose.LOG, spki(key))])
         return Sequencer(self.store, key, witness)
 
     def _keys(self, now: datetime) -> list[KeyAdded]:
-        keys = self.keys
-        found = [KeyAdded(now, Purpose.ROOT, keys.root.public_bytes(Encoding.DER))]
+        folder = self.keys.folder
+        found = [KeyAdded(now, Purpose.ROOT, self.keys.root.public_bytes(Encoding.DER))]
         for purpose, group in (
-            (Purpose.ISSUING, keys.issuing_cas),
-            (Purpose.TLS, keys.tls),
-            (Purpose.EAR, keys.ear),
-            (Purpose.OCSP, keys.ocsp),
+            (Purpose.ISSUING, folder.issuing()),
+            (Purpose.TLS, folder.service("tls")),
+            (Purpose.EAR, folder.service("ear")),
+            (Purpose.OCSP, folder.service("ocsp")),
         ):
             found += (
                 KeyAdded(now, purpose, held.certificate.public_bytes(Encoding.DER))

@@ -77,8 +77,8 @@ def server_context(keys: Keys) -> ssl.SSLContext:
 
 
 async def run_jobs_once(todo: list[jobs.Job]) -> None:
-    """Every job once before the listeners open, so that the first certificate finds its CRL published."""
-    for job in todo:
+    """Jobs once before the listeners open, so that the first certificate finds its CRL published."""
+    for job in (job for job in todo if job.at_start):
         try:
             await job.run(clock())
         except AuthorityError as error:

@@ -120,10 +120,12 @@ class Service:
                     issuer, signer = self.keys.issuer(held), self.keys.signer(held)
                     await jobs.publish_crls(self.store, issuer, signer, now)
             await self.keys.renew_responders(now)
-            self.keys.reload()
-            if await self.keys.renew_service(now):
-                load_tls(tls, self.keys, now)
             await self.log.tell_keys(now)
+            self.keys.reload()
+            if await self.keys.make_service(now):
+                await self.log.tell_keys(now)
+                self.keys.reload()
+                load_tls(tls, self.keys, now)
             for kind in ("tls", "ear", "ocsp"):
                 self.keys.folder.forget_service(kind, now)
 
@@ -143,7 +145,7 @@ class Service:
             jobs.Job("minimums", minute, self.minimums.reload),
             jobs.Job("abandoned-intents", minute, abandon),
             jobs.Job("certificates", minute, certificates, self.authority.revoked),
-            jobs.Job("log", log.EVERY, self.log.turn),
+            jobs.Job("log", log.EVERY, self.log.turn, at_start=False),
             jobs.Job("retention", timedelta(hours=1), forget),
             jobs.Job("collateral", timedelta(minutes=5), refresh),
         ]
@@ -204,6 +206,8 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             ear_key = ear.EarKey(newest.key, newest.certificate, _issuer_der(keys, newest))
             return Issuing(keys.issuer(held), keys.signer(held), ear_key)
 
+        keeper = log.LogKeeper(keys, store.log)
+        await keeper.tell_keys(now)
         yield Service(
             config,
             keys,
@@ -225,7 +229,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             ),
             floors,
             minimums,
-            log.LogKeeper(keys, store.log),
+            keeper,
         )
 
 

@@ -55,9 +55,11 @@ class Made:
 def make(plan: Plan) -> Made:
     """Everything, or nothing. Raises ConfigurationError, Conflict, LintFailed, Unavailable."""
     from ca.app.keys import Keys, anchors_of
+    from ca.app.log import log_host
     from ca.config import read_passphrase
     from ca.signers.file import check_passphrase
     from ca.signers.folder import KeyFolder
+    from ca.signers.log import add_log_key
 
     with ExitStack() as undo:
         config = _configuration(plan, undo)
@@ -72,6 +74,7 @@ def make(plan: Plan) -> Made:
         folder = KeyFolder(config.ca.directory, passphrase, secrets.token_bytes)
         folder.create(of, inputs.now())
         undo.callback(shutil.rmtree, folder.path)
+        add_log_key(folder, log_host(config))
         asyncio.run(Keys.open(config, passphrase).renew_service(inputs.now()))
         asyncio.run(_log(config, folder))
         undo.pop_all()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca log audit|key|rekey`: read an authority's public log from outside; its key, on the authority's machine."""
+"""`attestca log audit|key|adopt|rekey`: read a public log from outside; its key, on the authority's machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ca.config import Config
     from ca.note import Checkpoint, LogKey, Verifier
     from ca.replay import Replay
+    from ca.signers.folder import KeyFolder
+    from ca.signers.log import FileWitness
 
 app = typer.Typer(
     name="log",
@@ -47,11 +50,23 @@ StateOption = Annotated[
 ]
 
 
+FreshOption = Annotated[
+    float | None,
+    typer.Option(
+        "--newest-within",
+        metavar="HOURS",
+        min=0,
+        help="Exit code 1 where the newest entry is older: the log may be frozen, or shown to you as it once was.",
+    ),
+]
+
+
 @app.command("audit")
 def audit_command(
     url: UrlArgument,
     key: KeyOption = None,
     state: StateOption = None,
+    newest_within: FreshOption = None,
     ca_root: remote.CaRootOption = None,
     as_json: options.JsonOption = False,
 ) -> int:
@@ -65,7 +80,7 @@ def audit_command(
     before = _before(state, key)
 
     async def read() -> tuple[Checkpoint, bytes]:
-        async with log_reader.opened(url, ca_root) as reader:
+        async with log_reader.opened(url, ca_root, before.verifier.name) as reader:
             return await log_reader.read_on(reader, before.replay, before.verifier, _progress)
 
     try:
@@ -78,7 +93,19 @@ def audit_command(
     if state is not None:
         _keep(state, before, note)
     _show(checkpoint, before.replay, before.size, as_json=as_json)
-    return Exit.REFUSED if before.replay.findings else Exit.OK
+    old = _is_old(before.replay, newest_within)
+    return Exit.REFUSED if before.replay.findings or old else Exit.OK
+
+
+def _is_old(replay: Replay, hours: float | None) -> bool:
+    """Whether the log tells of nothing that is as new as it should be; said where it is so."""
+    if hours is None:
+        return False
+    since = inputs.now() - timedelta(hours=hours)
+    old = replay.newest is None or replay.newest < since
+    if old:
+        output.say(f"attestca: the log has no entry since {since.isoformat()}")
+    return old
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +161,14 @@ def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool)
         "size": checkpoint.size,
         "root": checkpoint.root.hex(),
         "new": checkpoint.size - before,
+        "newest": "" if replay.newest is None else replay.newest.isoformat(),
         "entries": dict(sorted(replay.counts.items())),
         "findings": replay.findings,
     }
     if as_json:
         output.print_json(facts)
         return
-    said = {name: str(facts[name]) for name in ("log", "size", "root", "new")}
+    said = {name: str(facts[name]) for name in ("log", "size", "root", "new", "newest")}
     output.print_facts(said | {kind: str(count) for kind, count in facts["entries"].items()})
     for finding in replay.findings:
         output.say(f"finding: {finding}")
@@ -152,7 +180,33 @@ def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool)
 def key_command(config: options.ConfigOption = None) -> None:
     """Print the log's verifier key, which every reader needs beforehand."""
     settings = options.load_config(config)
-    output.write(_key(settings).verifier.text + "\n")
+    key, _, _ = asyncio.run(_in_force(settings))
+    output.write(key.verifier.text + "\n")
+
+
+@app.command("adopt")
+def adopt_command(config: options.ConfigOption = None) -> None:
+    """Take it that the checkpoint in the database is the last that the log's key signed.
+
+    For a folder that has lost log-<number>.checkpoint, or must not trust it, where no other replica has it. Only if
+    the database was neither restored nor failed over since: else use `rekey`, or the log may show two histories.
+    """
+    from ca.errors import LogHalted, NotFound
+    from ca.note import NoteError
+    from ca.signers.log import adopt
+
+    settings = options.load_config(config)
+    key, witness, note = asyncio.run(_in_force(settings))
+    if note is None:
+        raise NotFound("no checkpoint is published that could be adopted: `attestca log rekey`")
+    try:
+        key.verifier.open(note)
+    except NoteError as error:
+        raise LogHalted(f"the checkpoint in the database is damaged: {error}") from error
+    adopt(witness, note)
+    asyncio.run(_told(settings, "log.adopt", key, note.decode()))
+    output.say(f"{witness.path} is now:")
+    output.write(note.decode())
 
 
 @app.command("rekey")
@@ -160,38 +214,52 @@ def rekey_command(config: options.ConfigOption = None) -> None:
     """Let a new key sign the log from now on: after a restore, or where the old one is lost or known to others.
 
     Readers see the old log end, and need the new key. The service takes it within a minute; other replicas need a
-    copy of the new file log-<number>.secret first.
+    copy of the new files log-<number>.secret and log-<number>.checkpoint first.
     """
+    from ca.app.log import log_host
+    from ca.signers.log import add_log_key
+
     settings = options.load_config(config)
-    key = _key(settings, new=True)
-    asyncio.run(_replace(settings, key))
+    key, _ = add_log_key(_folder(settings), log_host(settings))
+    asyncio.run(_told(settings, "log.rekey", key, key.verifier.text))
     output.say("The log has a new key. Tell its readers:")
     output.write(key.verifier.text + "\n")
 
 
-def _key(settings: Config, *, new: bool = False) -> LogKey:
-    from ca.app.log import log_name
+def _folder(settings: Config) -> KeyFolder:
     from ca.config import read_passphrase
     from ca.signers.folder import KeyFolder
-    from ca.signers.log import add_log_key, log_key
 
-    folder = KeyFolder(settings.ca.directory, read_passphrase(settings), secrets.token_bytes)
-    if new:
-        add_log_key(folder)
-    key, _ = log_key(folder, log_name(settings))
-    return key
+    return KeyFolder(settings.ca.directory, read_passphrase(settings), secrets.token_bytes)
 
 
-async def _replace(settings: Config, key: LogKey) -> None:
+async def _in_force(settings: Config) -> tuple[LogKey, FileWitness, bytes | None]:
+    """The key that may sign, its witness, and the published note. Raises NotFound without the key."""
+    from ca.app.log import log_host
+    from ca.signers.log import log_key
+    from ca.store.sql import SqlStore
+
+    store = await SqlStore.open(options.database_url(settings))
+    try:
+        bound = await store.log.checkpoint()
+    finally:
+        await store.close()
+    digest, note = (None, None) if bound is None else (bound.key_sha256, bound.note)
+    return *log_key(_folder(settings), log_host(settings), digest), note
+
+
+async def _told(settings: Config, action: str, key: LogKey, what: str) -> None:
+    """Have the operators' log tell of it; a new key is the one that may sign from now on."""
     from ca.ports import OperatorAction
     from ca.store.sql import SqlStore
 
-    verifier = key.verifier
-    detail = json.dumps({"key": verifier.text})
-    action = OperatorAction(inputs.now(), inputs.actor(), "log.rekey", verifier.name, detail)
+    verifier, new = key.verifier, action == "log.rekey"
+    detail = json.dumps({"key" if new else "checkpoint": what})
+    line = OperatorAction(inputs.now(), inputs.actor(), action, verifier.name, detail)
     store = await SqlStore.open(options.database_url(settings))
     try:
-        await store.log.replace_key(sha256(verifier.key).digest())
-        await store.log_action(action)
+        if new:
+            await store.log.replace_key(sha256(verifier.key).digest())
+        await store.log_action(line)
     finally:
         await store.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ca import merkle
 from ca.cli import remote
 from ca.errors import NotFound, Unavailable
+from ca.note import path_of
 from ca.replay import NotOneHistoryError, Replay
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _LONGEST_WAIT: Final = 60  # seconds, whatever the server asks for
 
 
 class LogReader:
-    """One log. Use `opened`."""
+    """One log, at `url`. Use `opened`."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
@@ -39,7 +40,7 @@ class LogReader:
 
         try:
             for _ in range(_TRIES):
-                url = f"{self._url}/log/{path}"
+                url = f"{self._url}/{path}"
                 async with self._session.get(url, allow_redirects=False) as response:
                     if response.status not in {429, 503}:
                         return await _body(response, path)
@@ -51,14 +52,14 @@ class LogReader:
 
 
 @asynccontextmanager
-async def opened(url: str, ca_root: Path | None) -> AsyncIterator[LogReader]:
-    """A reader of the log of the authority at `url`."""
+async def opened(url: str, ca_root: Path | None, name: str) -> AsyncIterator[LogReader]:
+    """A reader of the log with that name of the authority at `url`."""
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
     connector = aiohttp.TCPConnector(ssl=remote.tls_context(ca_root), limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        yield LogReader(session, url.rstrip("/"))
+        yield LogReader(session, f"{url.rstrip('/')}/{path_of(name)}")
 
 
 async def read_on(

@@ -2,7 +2,9 @@
 """The public log over HTTP (C2SP tlog-tiles below /log), and where one certificate stands in it.
 
 Rules: what is served is of the tree of the newest published checkpoint. Tiles and bundles never change once they are
-served, so a cache in front may keep them for ever; the checkpoint may be seconds old. Bytes go out as they are stored.
+served, so a cache in front may keep them for ever; the checkpoint may be seconds old. So that this stays true where a
+database was lost, the log of each later key has addresses of its own (`/log/2`, `/log/3`, …), and those of the one
+before are there no more. Bytes go out as they are stored.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ca import merkle
 from ca.errors import NotFound
 from ca.http.handlers import DOORS, answer, issued
 from ca.http.schema import LogProofAnswer
+from ca.note import origin_of, path_of
 
 if TYPE_CHECKING:
     from ca.log_ports import LogProof
@@ -28,10 +31,7 @@ SECONDS: Final = "public, max-age=1"
 
 async def checkpoint(request: web.Request) -> web.Response:
     """The newest checkpoint."""
-    newest = await request.app[DOORS].log.checkpoint()
-    if newest is None or newest.note is None:
-        raise NotFound("no checkpoint was signed yet", code="not-logged")
-    return web.Response(body=newest.note, content_type=NOTE, charset="utf-8")
+    return web.Response(body=await _newest(request), content_type=NOTE, charset="utf-8")
 
 
 async def tile(request: web.Request) -> web.Response:
@@ -41,10 +41,22 @@ async def tile(request: web.Request) -> web.Response:
         level, number, width = merkle.parse_tile_path(f"tile/{request.match_info['tile']}")
     except ValueError as error:
         raise NotFound("this is not the path of a tile") from error
+    await _newest(request)
     data = await (log.bundle(number, width) if level is None else log.tile(level, number, width))
     if data is None:
         raise NotFound("the tree is not as large")
     return web.Response(body=data, content_type=TILE)
+
+
+async def _newest(request: web.Request) -> bytes:
+    """The published note, if it is of the log that is asked for. Raises NotFound."""
+    newest = await request.app[DOORS].log.checkpoint()
+    if newest is None or newest.note is None:
+        raise NotFound("no checkpoint was signed yet", code="not-logged")
+    number = request.match_info.get("number")
+    if path_of(origin_of(newest.note)) != (f"log/{number}" if number else "log"):
+        raise NotFound("this log has ended, or there never was one")
+    return newest.note
 
 
 async def proof(request: web.Request) -> web.Response:

@@ -34,6 +34,7 @@ _PATH_SCHEMAS: Final[dict[str, Json]] = {
     "day": {"type": "string", "format": "date"},
     "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
     "request": {"type": "string", "pattern": "^[A-Za-z0-9+/]+={0,2}$", "maxLength": 5464},
+    "number": {"type": "integer", "minimum": 2, "maximum": 10**9 - 1},
     "tile": {"type": "string", "pattern": _TILE, "maxLength": 40},
     "version": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
 }

@@ -6,11 +6,11 @@
     issuing CA   P-256, 90 days, pathlen 0. Its certificate policies bound what its leaves can state: an issuing CA of
                  a real authority cannot state "simulated", nor the other way round. The subject holds the first digits
                  of the key id, so that two in overlap are never taken for each other.
-    service      TLS server, signer of results, OCSP responder: 30 days, by the issuing CA, each with one extended key
-                 usage of its own, no certificate policy and no AttestationInfo: nobody takes one for an attested
-                 machine. A leaf never gets the service's own names (`Issuer.reserved_names`). A responder speaks for
-                 the issuing CA that signed it alone (RFC 6960, section 4.2.2.2); nobody asks for its own status
-                 (id-pkix-ocsp-nocheck), so it has no CRL address.
+    service      TLS server, signer of results: 30 days; OCSP responder: 10 days; by the issuing CA, each with one
+                 extended key usage of its own, no certificate policy and no AttestationInfo: nobody takes one for an
+                 attested machine. A leaf never gets the service's own names (`Issuer.reserved_names`). A responder
+                 speaks for the issuing CA that signed it alone (RFC 6960, section 4.2.2.2); nobody asks for its own
+                 status (id-pkix-ocsp-nocheck), so it has no CRL address, and its time is short.
 
 The service's keys chain through the issuing CA, not through a third authority: a result never outlives the certificate
 it speaks of, which never outlives the issuing CA. Root and issuing CA are signed in a ceremony by a key at hand; what
@@ -45,6 +45,8 @@ ROOT_LIFETIME = timedelta(days=3652)
 ISSUER_LIFETIME = timedelta(days=90)
 SERVICE_LIFETIME = timedelta(days=30)
 RENEW_SERVICE = timedelta(days=8)  # before its end: longer than any leaf, so than any result
+RESPONDER_LIFETIME = timedelta(days=10)  # for as long a stolen key of one says "good"
+RENEW_RESPONDER = timedelta(days=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,8 @@ def prepare_service(
         LintFailed: an error of ours, or the issuing CA is at its end.
     """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, kind.value)])
-    lifetime = min(SERVICE_LIFETIME, issuer.certificate.not_valid_after_utc - now)
+    longest = RESPONDER_LIFETIME if kind is ServiceKind.OCSP else SERVICE_LIFETIME
+    lifetime = min(longest, issuer.certificate.not_valid_after_utc - now)
     builder = _builder(subject, issuer.certificate.subject, now, lifetime, entropy)
     own_status = (
         x509.OCSPNoCheck()

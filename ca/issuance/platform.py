@@ -69,6 +69,13 @@ def devices_of(
     return tuple(_nvidia(one, chip_key, current=minimums_hold) for one in claims.devices)
 
 
+def chip_ids(claims: Claims, devices: NvidiaSetClaims | None, chip_key: bytes) -> tuple[bytes, ...]:
+    """The keyed ids (32 bytes each) of the CPU and of the devices beside it, whatever a certificate says of them."""
+    of_cpu = describe(claims, chip_key, floors_hold=False).chip_ids
+    beside = () if devices is None else devices_of(devices, chip_key, minimums_hold=False)
+    return (*of_cpu, *(one.chip_id for one in beside if one.chip_id is not None))
+
+
 def _tdx(claims: TdxClaims, chip_key: bytes | None) -> Platform:
     pck = claims.pck
     status = claims.tcb.status or TcbStatus.UNKNOWN

@@ -46,6 +46,9 @@ def replace(path: Path, data: bytes) -> None:
     """Write `path` instead of what was there, durably: the old bytes or the new. Raises ConfigurationError."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write in {path.parent}: {error.strerror}") from error
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
@@ -54,6 +57,8 @@ def replace(path: Path, data: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        Path(name).unlink(missing_ok=True)  # gone where all went well
 
 
 def read(path: Path) -> bytes:

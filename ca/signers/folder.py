@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ca.issuance.authority import Authority
 
-SECRETS: Final = ("nonce", "chip", "log-1")
+SECRETS: Final = ("nonce", "chip")
 ROOT_CRL_LIFETIME: Final = timedelta(days=366)
 _KEY_ENTROPY: Final = 32
 _SERIAL_ENTROPY: Final = 16
@@ -206,7 +206,7 @@ class KeyFolder:
         self._save_certificate(name, own, issuer)
 
     def service(self, kind: str) -> tuple[Held, ...]:
-        """Certificates of the service of one kind, the one that ends last at the end."""
+        """Certificates of the service of one kind, the one that ends last at the end; of two, the newer."""
         return self._held(kind)
 
     def paths(self, kind: str, held: Held) -> tuple[Path, Path]:
@@ -236,7 +236,9 @@ class KeyFolder:
                 key = load_key(path.with_suffix(".key"), self.passphrase)
                 self._read[path] = Held(_certificate(path), key)
             found.append(self._read[path])
-        return tuple(sorted(found, key=lambda held: held.ends))
+        return tuple(
+            sorted(found, key=lambda held: (held.ends, held.certificate.not_valid_before_utc))
+        )
 
     def _save_key(self, name: str, key: ec.EllipticCurvePrivateKey) -> None:
         entropy = self.entropy(_KEY_ENTROPY)

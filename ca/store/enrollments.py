@@ -8,6 +8,8 @@ Rules:
   is not newer than its revocation, is none; nothing of it is written.
 - States of a certificate: intent -> issued, or intent -> abandoned; both are conditional updates, so that one wins.
 - An abandoned serial is revoked in the transaction that abandons it, for its signature may exist somewhere.
+- No certificate is issued after the revocation of what it rests on: both its intent and its certificate ask, and of
+  the latter's transaction and a revocation's one ends before the other looks.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Executable, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, func, select, union, update
 
 from attestca_client.protocol import HandleKind, certificate_handle
 from ca import audit
@@ -24,23 +26,33 @@ from ca.errors import Conflict, HandleRevoked, IntentClosed, NonceUsed, NotFound
 from ca.issuance.reasons import RevocationReason
 from ca.ports import Decision, Intent, NonceState, Outcome, Revocation
 from ca.store import collateral, decisions, handles, log, tables
-from ca.store.dialect import add_new, insert
+from ca.store.dialect import add_new, insert, lock_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 _SERVICE: Final = "service"  # revokes what was abandoned
 _ABANDONED: Final = "abandoned"
 
 # Built once: every enrollment runs them.
-_STILL_GOOD: Final = (
-    select(
-        tables.policies.c.version,
-        select(func.min(tables.revocations.c.kind))
-        .where(tables.revocations.c.handle.in_(bindparam("handles", expanding=True)))
-        .scalar_subquery()
-        .label("revoked"),
+_REVOKED_OF: Final = select(func.min(tables.revocations.c.kind)).where(
+    tables.revocations.c.handle.in_(bindparam("handles", expanding=True))
+)
+_REVOKED_SINCE: Final = select(func.min(tables.revocations.c.kind)).where(
+    tables.revocations.c.handle.in_(
+        union(
+            select(tables.certificate_handles.c.handle).where(
+                tables.certificate_handles.c.serial == bindparam("issued")
+            ),
+            select(tables.certificates.c.handle).where(
+                tables.certificates.c.serial == bindparam("issued")
+            ),
+        )
     )
+)
+_STILL_GOOD: Final = (
+    select(tables.policies.c.version, _REVOKED_OF.scalar_subquery().label("revoked"))
     .where(tables.policies.c.sha256 == bindparam("policy"), tables.is_active)
     .with_for_update(read=True, of=tables.policies)
 )
@@ -81,6 +93,10 @@ def record_refusal(connection: Connection, decision: Decision) -> None:
     """See `ca.ports.Store`."""
     _spend_nonce(connection, decision, None)
     _check_collateral(connection, decision)
+    _add_refusal(connection, decision)
+
+
+def _add_refusal(connection: Connection, decision: Decision) -> None:
     _, commitment = decisions.add(connection, decision, refused=True)
     entry = audit.Refusal(decision.decided_at, decision.policy_sha256, commitment)
     log.append(connection, entry)
@@ -90,7 +106,7 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     """See `ca.ports.Store`. Raises Conflict "serial-used" too, which a random serial never meets."""
     _spend_nonce(connection, intent.decision, intent.serial)
     own = certificate_handle(intent.issuer_key_id, intent.serial)
-    rests_on = [own, *(handle for _, handle in intent.handles)]
+    rests_on = [own, *(handle for _, handle in intent.handles), *intent.withheld]
     _check_still_good(connection, intent.decision.policy_sha256, rests_on)
     _check_collateral(connection, intent.decision)
     decision_id, _ = decisions.add(connection, intent.decision, refused=False)
@@ -109,10 +125,13 @@ def record_intent(connection: Connection, intent: Intent) -> None:
     _add_names_and_handles(connection, intent)
 
 
-def record_certificate(connection: Connection, serial: int, der: bytes, ear: str) -> None:
+def record_certificate(
+    connection: Connection, serial: int, der: bytes, ear: str, withheld: Sequence[bytes] = ()
+) -> None:
     """See `ca.ports.Store`. The same certificate again changes nothing: a lost answer may be asked for again."""
     values = {"intent": serial, "der": der, "ear": ear, "state": Outcome.ISSUED}
     if connection.execute(_CLOSE, values).rowcount:
+        _check_not_revoked_since(connection, serial, withheld)
         log.append(connection, _issuance(connection, serial, der))
         return
     table = tables.certificates
@@ -121,6 +140,35 @@ def record_certificate(connection: Connection, serial: int, der: bytes, ear: str
         raise NotFound("no intent with this serial number")
     if (row.der, row.ear) != (der, ear):
         raise IntentClosed(f"the intent is {row.state} already")
+
+
+def _check_not_revoked_since(
+    connection: Connection, serial: int, withheld: Sequence[bytes]
+) -> None:
+    """Nothing that this certificate rests on was revoked since its intent, nor is before this transaction ends."""
+    # A revocation that is being written is waited for, one that comes later waits for this commit; certificates do not
+    # wait for each other. After the row, as `abandon_intents` locks them.
+    lock_table(connection, tables.revocations, "ROW EXCLUSIVE")
+    revoked = connection.execute(_REVOKED_SINCE, {"issued": serial}).scalar_one()
+    if revoked is None and withheld:
+        revoked = connection.execute(_REVOKED_OF, {"handles": list(withheld)}).scalar_one()
+    if revoked is not None:
+        raise HandleRevoked(f"revoked: {revoked}")
+
+
+def refuse_intent(connection: Connection, serial: int, decision: Decision) -> None:
+    """See `ca.ports.Store`."""
+    table = tables.certificates
+    row = connection.execute(
+        update(table)
+        .where(table.c.serial == serial, tables.is_intent)
+        .values(state=Outcome.ABANDONED)
+        .returning(table.c.serial, table.c.handle)
+    ).one_or_none()
+    if row is None:
+        raise IntentClosed("there is no such intent, or no longer")
+    handles.add(connection, [_of_abandoned(row.handle, row.serial, decision.decided_at)])
+    _add_refusal(connection, decision)
 
 
 def _issuance(connection: Connection, serial: int, der: bytes) -> audit.Issuance:

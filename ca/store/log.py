@@ -6,6 +6,7 @@ Rules:
   without its fact.
 - One writer at a time gives positions (`sequence`): all of a batch, its tiles with it, or nothing. What has a position
   keeps it, and no statement here changes or deletes an entry or a hash of a tile.
+- A tile or an entry that the tree must have and the database has not is LogHalted, never a shorter answer.
 - A checkpoint is of a tree that was committed before it was signed, so whatever happens in between, the next one is
   of a tree that begins with it. One key may sign; a smaller tree never replaces a larger one.
 """
@@ -13,19 +14,20 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, delete, func, select
 
 from attestca_client.protocol import leaf_hash
 from ca import audit, merkle
-from ca.errors import AuthorityError
+from ca.errors import AuthorityError, LogHalted
 from ca.log_ports import LogCheckpoint, LogProof, LogTree
 from ca.store import tables
 from ca.store.dialect import add_new, insert, may_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sqlalchemy import Table
 
@@ -91,7 +93,8 @@ def sequence(connection: Connection, limit: int) -> int:
     rows = sorted(rows, key=lambda row: row.id)
     size = _size(connection)
     leaves = [leaf_hash(row.entry) for row in rows]
-    grown = merkle.grow(lambda level, number: _hashes(connection, level, number), size, leaves)
+    with _tiles(connection) as read:
+        grown = merkle.grow(read, size, leaves)
     connection.execute(
         tables.log_entries.insert(),
         [
@@ -106,9 +109,9 @@ def sequence(connection: Connection, limit: int) -> int:
 def tree(connection: Connection, signed: int) -> LogTree:
     """See `ca.log_ports.LogStore`."""
     size = _size(connection)
-    read = _Tiles(connection)
-    signed_root = merkle.tree_hash(read, signed) if signed <= size else None
-    return LogTree(size, merkle.tree_hash(read, size), signed_root)
+    with _tiles(connection) as read:
+        signed_root = merkle.tree_hash(read, signed) if signed <= size else None
+        return LogTree(size, merkle.tree_hash(read, size), signed_root)
 
 
 def checkpoint(connection: Connection) -> LogCheckpoint | None:
@@ -149,7 +152,10 @@ def tile(connection: Connection, level: int, number: int, width: int) -> bytes |
     """See `ca.log_ports.LogStore`."""
     if merkle.tile_width(level, number, _published(connection)) < width:
         return None
-    return _hashes(connection, level, number)[: width * merkle.HASH]
+    hashes = _hashes(connection, level, number)[: width * merkle.HASH]
+    if len(hashes) < width * merkle.HASH:
+        raise LogHalted(f"the log of this database is damaged: tile {level}/{number} is cut off")
+    return hashes
 
 
 def bundle(connection: Connection, number: int, width: int) -> bytes | None:
@@ -162,7 +168,10 @@ def bundle(connection: Connection, number: int, width: int) -> bytes | None:
         .where(_ENTRY.position >= first, _ENTRY.position < first + width)
         .order_by(_ENTRY.position)
     ).scalars()
-    return merkle.encode_bundle(entries)
+    found = list(entries)
+    if len(found) < width:
+        raise LogHalted(f"the log of this database is damaged: entries of {number} are missing")
+    return merkle.encode_bundle(found)
 
 
 def proof(connection: Connection, serial: int) -> LogProof | None:
@@ -173,8 +182,18 @@ def proof(connection: Connection, serial: int) -> LogProof | None:
     newest = checkpoint(connection)
     if row is None or newest is None or newest.note is None or row.position >= newest.size:
         return None
-    hashes = merkle.inclusion_proof(_Tiles(connection), row.position, newest.size)
+    with _tiles(connection) as read:
+        hashes = merkle.inclusion_proof(read, row.position, newest.size)
     return LogProof(row.position, row.entry, hashes, newest.note)
+
+
+@contextmanager
+def _tiles(connection: Connection) -> Iterator[merkle.Read]:
+    """Raises LogHalted where one is missing."""
+    try:
+        yield _Tiles(connection)
+    except merkle.TileMissingError as error:
+        raise LogHalted(f"the log of this database is damaged: {error}") from error
 
 
 class _Tiles:

@@ -93,8 +93,13 @@ class SqlStore:
     async def record_intent(self, intent: Intent) -> None:
         await self._database.write(enrollments.record_intent, intent)
 
-    async def record_certificate(self, serial: int, der: bytes, ear: str) -> None:
-        await self._database.write(enrollments.record_certificate, serial, der, ear)
+    async def record_certificate(
+        self, serial: int, der: bytes, ear: str, withheld: Sequence[bytes] = ()
+    ) -> None:
+        await self._database.write(enrollments.record_certificate, serial, der, ear, withheld)
+
+    async def refuse_intent(self, serial: int, decision: Decision) -> None:
+        await self._database.write(enrollments.refuse_intent, serial, decision)
 
     async def abandon_intents(self, older_than: datetime, now: datetime) -> tuple[int, ...]:
         return await self._database.write(enrollments.abandon_intents, older_than, now)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from attestca_client.protocol import is_consistent
+from attestca_client.protocol import EMPTY_TREE, is_consistent
 from ca import audit, merkle
 from ca.sequencing import Sequencer
 from ca.signers.log import FileWitness
@@ -95,6 +95,7 @@ async def test_killed_at_every_step(
             if ended["status"] == 0:
                 break
             assert ended == {"status": -signal.SIGKILL, "steps": 0}
+            await remembered(database, FileWitness(tmp_path / "checkpoint"))
             step += 1
             await more()
         assert 12 < ended["steps"] < step  # so it died at each of them
@@ -108,6 +109,15 @@ async def test_killed_at_every_step(
         await consistent(database, tmp_path, checkpoint)
     finally:
         await database.close()
+
+
+async def remembered(database: Database, witness: FileWitness) -> None:
+    """Whatever died where: nothing is published that the witness does not have."""
+    newest = await database.read(log.checkpoint)
+    if newest is not None:
+        note = await witness.last()
+        assert note is not None
+        assert newest.size <= KEY.verifier.open(note).size
 
 
 async def consistent(database: Database, folder: Path, newest: Checkpoint) -> None:
@@ -135,7 +145,9 @@ async def test_replicas_at_once(database_url: str, tmp_path: Path) -> None:
     written = [entry for number in range(8) for entry in entries(number * EACH)]
 
     async def replica(number: int) -> None:
-        mine = Sequencer(stores[number].log, KEY, FileWitness(tmp_path / f"{number}"))
+        witness = FileWitness(tmp_path / f"{number}")
+        await witness.keep(KEY.sign(0, EMPTY_TREE))
+        mine = Sequencer(stores[number].log, KEY, witness)
         for _ in range(20):
             await mine.run()
 

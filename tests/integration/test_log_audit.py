@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -206,6 +207,60 @@ async def test_served_tiles_that_are_not_of_the_tree(
     done = await audited(cli, cheated, "--key", CLI_KEY)
     assert done.code == Exit.REFUSED
     assert "not of the tree" in done.err
+
+
+async def test_the_log_of_a_later_key(cheated: Service, cli: Cli) -> None:
+    """Its name says where it is; at the address of the one before is nothing any more."""
+    await add_keys(cheated, datetime.now(UTC), "one", "two")
+    first = await audited(cli, cheated, "--key", CLI_KEY)
+    assert (first.code, first.json()["log"]) == (Exit.OK, "ca.example.org")
+    await cheated.store.log.replace_key(log_lab.sha256_of(log_lab.SECOND))
+    await log_lab.sequence(cheated.store.log, log_lab.SECOND)
+    done = await audited(cli, cheated, "--key", log_lab.SECOND.verifier.text)
+    assert (done.code, done.json()["log"]) == (Exit.OK, "ca.example.org/2")
+    assert done.json()["root"] == first.json()["root"]
+    ended = await audited(cli, cheated, "--key", CLI_KEY)
+    assert (ended.code, "the log has no checkpoint" in ended.err) == (Exit.REFUSED, True)
+
+
+async def add_keys(service: Service, when: datetime, *names: str) -> None:
+    keys = [audit.KeyAdded(when, "tls", name.encode()) for name in names]
+    await service.store.log.append_keys(keys)
+    await log_lab.sequence(service.store.log)
+
+
+async def test_a_log_that_is_frozen(
+    cheated: Service, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when = datetime(2031, 5, 1, 9, tzinfo=UTC)
+    monkeypatch.setattr("ca.cli.inputs.now", lambda: when + timedelta(hours=3))
+    words = ("--key", CLI_KEY, "--state", tmp_path / "state.json")
+    await cheated.store._database.write(lambda connection: connection.execute(log_outbox.delete()))
+    await log_lab.sequence(cheated.store.log)
+    empty = await audited(cli, cheated, *words, "--newest-within", "99")
+    assert (empty.code, empty.json()["newest"]) == (Exit.REFUSED, "")
+    await add_keys(cheated, when, "one")
+    for _ in range(2):  # the second time from what the first left behind
+        fresh = await audited(cli, cheated, *words, "--newest-within", "4")
+        assert (fresh.code, fresh.json()["newest"]) == (Exit.OK, when.isoformat())
+    old = await audited(cli, cheated, *words, "--newest-within", "2")
+    assert (old.code, "has no entry since" in old.err) == (Exit.REFUSED, True)
+    assert (await audited(cli, cheated, *words)).code == Exit.OK
+
+
+async def test_a_finding_is_told_again(cheated: Service, tmp_path: Path, cli: Cli) -> None:
+    """An audit that goes on behind it does not make it good."""
+    now = datetime.now(UTC)
+    wrong = [audit.Revocation(now, number, "key", bytes(32), "unspecified") for number in (2, 1)]
+    words = ("--key", CLI_KEY, "--state", tmp_path / "state.json")
+    await cheated.store._database.write(log.append_all, wrong)
+    await log_lab.sequence(cheated.store.log)
+    first = await audited(cli, cheated, *words)
+    await add_keys(cheated, now, "one")
+    again = await audited(cli, cheated, *words)
+    assert (first.code, again.code) == (Exit.REFUSED, Exit.REFUSED)
+    assert again.json()["new"] == 1
+    assert again.json()["findings"] == first.json()["findings"] != []
 
 
 async def test_what_the_reader_is_given(cheated: Service, tmp_path: Path, cli: Cli) -> None:

@@ -13,16 +13,23 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import select
 
-from attestca_client.protocol import HandleKind
+from attestca_client.protocol import HandleKind, certificate_handle
+from ca.ports import CertificateQuery, Outcome
+from ca.store.tables import certificates
 from simulator.machine import register
-from tests.app_lab import IMAGE, install_issuing
+from tests.app_lab import IMAGE, install_issuing, problem_of
 from tests.device_app import open_device_app
+from tests.device_app import policy as device_policy
 from tests.revoking import issued, listed, preview, publish, refused, revoke
 from tests.snp_app import open_snp_app
+from tests.snp_app import policy as snp_policy
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from ca.ports import Signer
     from simulator.machine import Platform
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 OTHER = register("simulated kernel, the next release")
 POLICY = """\
 name: {name}
-version: 1
+version: {version}
 match: {{tee: tdx}}
 reference_sets:
   release:
@@ -46,16 +53,17 @@ issue:
   san: {{uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]}}
   shared_name: every machine of this image
 """
+WITHHOLD = "  withhold_chip_handle: true\n"  # behind the section `issue`
 
 
-def policy(name: str) -> str:
+def policy(name: str, version: int = 1) -> str:
     """For two images, which differ in their kernels."""
 
     def values(**other: bytes) -> str:
         registers = {key: register(f"simulated {what}") for key, what in IMAGE.items()} | other
         return ", ".join(f'{key}: "{value.hex()}"' for key, value in registers.items())
 
-    return POLICY.format(name=name, first=values(), second=values(rtmr1=OTHER))
+    return POLICY.format(name=name, version=version, first=values(), second=values(rtmr1=OTHER))
 
 
 @dataclass
@@ -234,21 +242,99 @@ async def test_who_is_refused_is_on_record(fleet: Fleet) -> None:
     assert await fleet.app.service.store.nonce_state(refusal.decision.nonce) is not None
 
 
-async def test_who_was_issued_at_that_moment_is_listed_too(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("withheld", [False, True], ids=["listed", "withheld"])
+async def test_who_would_be_issued_at_that_moment_is_not(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, *, withheld: bool
 ) -> None:
-    """An intent is on record, then comes the revocation, then the certificate: it is born revoked."""
-    signer = fleet.app.service.authority.issuing().signer
+    """An intent is on record, then comes the revocation, then the signature: nobody gets the certificate.
+
+    It is signed all the same, so its serial is revoked wherever one can ask.
+    """
+    app = fleet.app
+    if withheld:
+        await app.accept_image(policy("two", version=2) + WITHHOLD)
+    authority = app.service.authority
+    signer = authority.issuing().signer
     sign = type(signer).sign
     signed: list[bytes] = []
 
     async def revoke_first(self: Signer, tbs: bytes) -> bytes:
         if not signed:
             signed.append(tbs)
-            await revoke(fleet.app, kind="measurement", name="rtmr1", value=OTHER.hex())
+            await revoke(app, kind="chip", name="ppid", value=app.machine.sgx.ppid.hex())
+            authority.revoked.clear()
         return await sign(self, tbs)
 
     monkeypatch.setattr(type(signer), "sign", revoke_first)
-    born = issued(await fleet.enroll(rtmr1=OTHER))
-    assert born.tbs_certificate_bytes == signed[0]
-    assert await fleet.gone(born) == "keyCompromise"
+    body = app.body(await app.nonce(), profile="two")
+    refused(await app.post(body), "chip")
+    assert authority.revoked.is_set()
+    assert (await app.post(body)).code == "nonce-used"
+
+    (record,) = await app.service.store.certificates(CertificateQuery())
+    assert sha256(signed[0]).digest() in await intents(app)
+    assert (record.outcome, record.der) == (Outcome.ABANDONED, None)
+    (refusal,) = await app.service.store.refusals(10, None)
+    reason = json.loads(refusal.decision.result_json)["reason"]
+    assert reason == {"code": "handle-revoked", "detail": "revoked: chip"}
+    assert refusal.decision.salt != record.decision.salt
+
+    path = f"/v1/certificates/{record.serial:x}"
+    for suffix in ("", "/ear", "/proof"):
+        problem_of(await app.get(path + suffix), 404, "not-found")
+    await publish(app)
+    crl = await app.crl(record.issuer_key_id, record.not_after)
+    assert crl.get_revoked_certificate_by_serial_number(record.serial) is not None
+    statuses = await app.service.store.statuses(record.issuer_key_id, [record.serial])
+    assert statuses[record.serial] is not None
+    feed = (await app.get("/v1/revocations?after=0")).json()["revocations"]
+    own = certificate_handle(record.issuer_key_id, record.serial).hex()
+    assert [one["kind"] for one in feed] == ["chip", "certificate"]
+    assert feed[1]["handle"] == own
+
+
+async def intents(app: App) -> set[bytes]:
+    """Digests of all that was to be signed."""
+
+    def read(connection: Connection) -> set[bytes]:
+        return set(connection.execute(select(certificates.c.tbs_sha256)).scalars())
+
+    return await app.service.store._database.read(read)
+
+
+async def test_a_revoked_chip_that_a_policy_withholds(fleet: Fleet) -> None:
+    """It gets no certificate more. What it has stays out of reach, for nothing on record says whose it is."""
+    await fleet.app.accept_image(policy("two", version=2) + WITHHOLD)
+    leaf = issued(await fleet.enroll(profile="two"))
+    chip = {"kind": "chip", "name": "ppid", "value": fleet.app.machine.sgx.ppid.hex()}
+    assert (await preview(fleet.app, **chip))["count"] == 0
+    await revoke(fleet.app, **chip)
+    refused(await fleet.enroll(profile="two"), "chip")
+    (only,) = await fleet.app.service.store.certificates(CertificateQuery())
+    assert only.serial == leaf.serial_number, "nothing more was signed"
+    assert await fleet.gone(leaf) is None
+    issued(await fleet.enroll(profile="two", machine=fleet.other))
+
+
+async def test_a_revoked_chip_of_snp_that_a_policy_withholds(
+    app_clock: Clock, sqlite_url: str, tmp_path: Path
+) -> None:
+    async with open_snp_app(tmp_path, sqlite_url, app_clock, ("Milan",)) as snp:
+        await snp.app.accept_image(snp_policy() + WITHHOLD)
+        bad, good = snp.amd.machine("Milan"), snp.amd.machine("Milan")
+        issued(await snp.enroll(bad))
+        await revoke(snp.app, kind="chip", name="chip_id", value=bad.chip_id.hex())
+        refused(await snp.enroll(bad), "chip")
+        issued(await snp.enroll(good))
+
+
+async def test_a_revoked_device_that_a_policy_withholds(
+    app_clock: Clock, database_url: str, tmp_path: Path
+) -> None:
+    async with open_device_app(tmp_path, database_url, app_clock) as lab:
+        await lab.app.accept_image(device_policy() + WITHHOLD)
+        gpu, other = lab.nvidia.gpu(), lab.nvidia.gpu()
+        issued(await lab.enroll(other, gpu))
+        await revoke(lab.app, kind="chip", name="nvidia", value=gpu.serial)
+        refused(await lab.enroll(other, gpu), "chip")
+        issued(await lab.enroll(other))

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,7 +106,6 @@ def test_from_time_to_time(parts: list[int]) -> None:
         read(replay, served)
         text = json.dumps(replay.to_json())
         again = Replay.from_json(json.loads(text), served.checkpoint())
-        replay.findings.clear()
         assert again == replay
         replay = again
     assert replay.counts["issuance"] == total == replay.size
@@ -178,6 +178,46 @@ def test_entries_that_are_missing() -> None:
         Replay().finish(served.checkpoint())
 
 
+@pytest.mark.parametrize("at", [599, 603])
+def test_a_bundle_that_is_not_that_of_the_last_time(at: int) -> None:
+    """It is told where it is read: the tree would say no more than that something differs."""
+    served = honest()
+    replay = read(Replay(), served)
+    served.add([revocation(6)])
+    other = rewritten(served, at)
+    ((number, width),) = replay.missing(605)
+    before = (replay.size, dict(replay.edge), dict(replay.counts))
+    with pytest.raises(NotOneHistoryError, match="not those of the last time"):
+        replay.take(number, width, other.bundle(number, width))
+    assert (replay.size, replay.edge, replay.counts) == before
+    replay.take(number, width, served.bundle(number, width))
+    replay.finish(served.checkpoint())
+
+
+def test_what_was_found_is_found_again() -> None:
+    """A later audit goes on behind it, and says it all the same; what was explained meanwhile it says no more."""
+    served = Served()
+    served.add([policy(), issuance(1), revocation(2), revocation(1)])
+    first = read(Replay(), served)
+    state = json.loads(json.dumps(first.to_json()))
+    assert len(first.findings) == 2
+    again = Replay.from_json(state, served.checkpoint())
+    assert again.findings == first.findings
+    served.add([key()])
+    assert read(again, served).findings == [first.findings[0]]
+    assert "out of its order" in first.findings[0]
+
+
+def test_the_time_of_the_newest_entry() -> None:
+    served, replay = Served(), Replay()
+    assert replay.newest is None
+    later = records.NOW + timedelta(hours=5)
+    served.add([key(), replace(revocation(1), time=later), revocation(2)])
+    assert read(replay, served).newest == later
+    state = replay.to_json()
+    assert Replay.from_json(state, served.checkpoint()).newest == later
+
+
 def test_findings_are_bounded() -> None:
     served = Served()
     served.add([b"no entry"] * 300)
@@ -197,6 +237,10 @@ def test_findings_are_bounded() -> None:
         {"counts": 5},
         {"revocation": "x"},
         {"issuers": 1},
+        {"newest": "yesterday"},
+        {"newest": "2026-03-01T00:00:00"},
+        {"newest": 5},
+        {"findings": None},
     ],
     ids=str,
 )

@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.util import await_only
 
 from attestca_client.protocol import EMPTY_TREE
-from ca import audit
+from ca import audit, merkle
 from ca.errors import AuthorityError, LogHalted
 from ca.note import LogKey
 from ca.sequencing import Sequencer
-from ca.store import log
+from ca.store import log, tables
 from ca.store.database import Database
 from tests import records
 from tests.log_lab import KEY, MemoryWitness
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from ca.note import Checkpoint
     from ca.store.sql import SqlStore
@@ -33,7 +33,7 @@ ANOTHER = LogKey(KEY.name, Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 def sequencer(
     store: SqlStore, witness: MemoryWitness | None = None, key: LogKey = KEY
 ) -> Sequencer:
-    return Sequencer(store.log, key, witness or MemoryWitness())
+    return Sequencer(store.log, key, witness or MemoryWitness(key.sign(0, EMPTY_TREE)))
 
 
 async def add(store: SqlStore, *names: str) -> None:
@@ -91,10 +91,10 @@ async def test_one_key_signs(store: SqlStore) -> None:
     await add(store, "one")
     await sequencer(store).run()
     await add(store, "two")
-    witness = MemoryWitness()
+    witness = MemoryWitness(ANOTHER.sign(0, EMPTY_TREE))
     with pytest.raises(LogHalted, match="another key"):
         await sequencer(store, witness, ANOTHER).run()
-    assert witness.note is None
+    assert witness.note == ANOTHER.sign(0, EMPTY_TREE)
     assert (await published(store)).size == 1
     await sequencer(store).run()
     assert (await published(store)).size == 2
@@ -129,6 +129,136 @@ async def test_a_database_that_lost_what_was_signed(store: SqlStore) -> None:
 async def test_a_witness_that_cannot_be_read(store: SqlStore, note: bytes) -> None:
     with pytest.raises(LogHalted, match="damaged"):
         await sequencer(store, MemoryWitness(note)).run()
+
+
+async def test_a_witness_that_is_lost(store: SqlStore) -> None:
+    """A key without it may have signed anything."""
+    await add(store, "one")
+    witness = MemoryWitness(None)
+    for _ in range(2):
+        with pytest.raises(LogHalted, match="no checkpoint beside it"):
+            await sequencer(store, witness).run()
+        assert witness.note is None
+        assert await store.log.pending()
+        await sequencer(store).run()
+        assert not await store.log.pending()
+        await add(store, "two")
+
+
+async def test_what_another_replica_signed_is_remembered(store: SqlStore) -> None:
+    """Though nothing waits: the database may fail over to a copy that lacks it before anything does."""
+    mine, theirs = MemoryWitness(), MemoryWitness()
+    await add(store, "one")
+    await sequencer(store, mine).run()
+    await add(store, "two")
+    await sequencer(store, theirs).run()
+    assert not await store.log.pending()
+    await sequencer(store, mine).run()
+    assert mine.note == theirs.note
+    await forget_last(store)
+    with pytest.raises(LogHalted, match="has not the 2 entries"):
+        await sequencer(store, mine).run()
+    await add(store, "another")
+    with pytest.raises(LogHalted, match="has not the 2 entries"):
+        await sequencer(store, mine).run()
+
+
+async def test_what_another_replica_published_meanwhile(store: SqlStore) -> None:
+    """Between the turn's beginning and its signature; it is kept before another one is signed."""
+    kept: list[int] = []
+
+    class Slow(MemoryWitness):
+        async def last(self) -> bytes | None:
+            if await store.log.checkpoint() is None:
+                await add(store, "one")
+                await sequencer(store).run()  # another replica
+                await add(store, "two")
+                return KEY.sign(0, EMPTY_TREE)
+            return await super().last()
+
+        async def keep(self, note: bytes) -> None:
+            kept.append(KEY.verifier.open(note).size)
+            await super().keep(note)
+
+    await sequencer(store, Slow()).run()
+    assert kept == [1, 2]
+
+
+async def test_a_published_checkpoint_that_is_of_no_tree_here(store: SqlStore) -> None:
+    """Signed by this key, but not of this tree: nothing is kept, nothing is signed."""
+    await add(store, "one")
+    await sequencer(store).run()
+    for size in (1, 2):
+        forged = KEY.sign(size, records.digest("another tree"))
+        await put_note(store, size, forged)
+        witness = MemoryWitness()
+        before = witness.note
+        with pytest.raises(LogHalted, match=f"has not the {size} entries"):
+            await sequencer(store, witness).run()
+        assert witness.note == before
+    await put_note(store, 1, b"x")
+    with pytest.raises(LogHalted, match="in the database is damaged"):
+        await sequencer(store).run()
+
+
+async def test_a_published_checkpoint_of_the_same_size(store: SqlStore) -> None:
+    """Two trees of one size under one key: nothing more is signed."""
+    await add(store, "one")
+    await sequencer(store).run()
+    witness = MemoryWitness(KEY.sign(1, records.digest("another tree")))
+    with pytest.raises(LogHalted, match="has not the 1 entries"):
+        await sequencer(store, witness).run()
+
+
+async def forget_last(store: SqlStore) -> None:
+    """What a copy that lagged has: all but the last entry, with the checkpoint of before."""
+
+    def forget(connection: Connection) -> None:
+        rows = connection.execute(
+            tables.log_entries.select().order_by(tables.log_entries.c.position)
+        ).all()
+        tile = log.tile(connection, 0, 0, len(rows) - 1)
+        assert tile is not None
+        connection.execute(
+            tables.log_entries.delete().where(tables.log_entries.c.position == len(rows) - 1)
+        )
+        connection.execute(tables.log_tiles.update().values(hashes=tile))
+        size = len(rows) - 1
+        note = KEY.sign(size, merkle.tree_hash(lambda *_: tile, size))
+        connection.execute(tables.log_checkpoint.update().values(size=size, note=note))
+
+    await store._database.write(forget)
+
+
+async def put_note(store: SqlStore, size: int, note: bytes) -> None:
+    def put(connection: Connection) -> None:
+        connection.execute(tables.log_checkpoint.update().values(size=size, note=note))
+
+    await store._database.write(put)
+
+
+async def test_a_tile_that_is_missing(store: SqlStore) -> None:
+    """Nothing that stands on it is answered, and nothing is signed."""
+    await add(store, "one", "two")
+    await sequencer(store).run()
+    size = (await published(store)).size
+    await store._database.write(delete_from, tables.log_tiles)
+    await add(store, "three")
+    for call in (
+        store.log.sequence(10),
+        store.log.tree(2),
+        sequencer(store).run(),
+        store.log.tile(0, 0, size),
+    ):
+        with pytest.raises(LogHalted, match="is damaged"):
+            await call
+    await store._database.write(delete_from, tables.log_entries)
+    with pytest.raises(LogHalted, match="is damaged"):
+        await store.log.bundle(0, size)
+
+
+def delete_from(connection: Connection, table: Table) -> None:
+    connection.execute(table.delete())
 
 
 async def test_a_smaller_tree_never_replaces_a_larger_one(store: SqlStore) -> None:

@@ -182,7 +182,7 @@ def test_a_set_without_an_entry_in_force_is_an_error() -> None:
                 issue={"withhold_chip_handle": True, "san": {"dns": ["{mr_owner_32}.example.org"]}}
             ),
             "issue.withhold_chip_handle",
-            "cannot be revoked",
+            "keeps those that it has to their end",
         ),
     ],
 )

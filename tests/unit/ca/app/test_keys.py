@@ -17,7 +17,13 @@ from attestca_client.protocol import ca_id as client_ca_id
 from ca.app.keys import Keys, anchors_of, ca_id, key_id
 from ca.app.service import opened
 from ca.errors import ConfigurationError
-from ca.issuance.authority import RENEW_SERVICE
+from ca.issuance import request
+from ca.issuance.authority import (
+    RENEW_RESPONDER,
+    RENEW_SERVICE,
+    RESPONDER_LIFETIME,
+    SERVICE_LIFETIME,
+)
 from ca.issuance.request import Assurance
 from simulator.intel import FakeIntel
 from simulator.pki import pem
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ca.config import Config
+    from ca.signers.folder import Held
     from tests.vendor_lab import Clock
 
 DAY = timedelta(days=1)
@@ -157,6 +164,37 @@ async def test_renewed_eight_days_before_the_end_and_not_before(place: Place) ->
     assert keys.ear[-1].ends == due.replace(microsecond=0) + timedelta(days=30)
 
 
+@pytest.mark.parametrize("days", [0, 75], ids=["far from its end", "to the end of its issuing CA"])
+async def test_a_certificate_that_names_the_list_of_before_is_renewed_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """There was one CRL for each issuing CA before there was one for each day; nobody serves it any more."""
+
+    def before(public_url: str, issuer_key_id: bytes, _day: object) -> str:
+        return f"{public_url}/v1/crl/{issuer_key_id.hex()}.crl"
+
+    def named(held: Held) -> list[str]:
+        points = held.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+        return [name.value for point in points.value for name in point.full_name or ()]
+
+    now = place.clock() + days * DAY
+    keys = place.open()
+    monkeypatch.setattr(request, "shard_url", before)
+    assert await keys.renew_service(now)
+    old = (*keys.tls, *keys.ear)
+    issuing = key_id(keys.current(now).certificate).hex()
+    assert [named(held) for held in old] == [[f"https://ca.example.org/v1/crl/{issuing}.crl"]] * 2
+    monkeypatch.undo()
+
+    later = now + timedelta(minutes=1)
+    assert await keys.renew_service(later)
+    for held in (keys.tls[-1], keys.ear[-1]):
+        day = held.ends.date().isoformat()
+        assert named(held) == [f"https://ca.example.org/v1/crl/{issuing}/{day}.crl"]
+        assert held not in old
+    assert not await keys.renew_service(later + timedelta(minutes=1))
+
+
 async def test_at_the_end_of_the_issuing_ca_nothing_is_made_over_and_over(place: Place) -> None:
     """Its last certificates end with it; they are not renewed every minute because that is soon."""
     keys = place.open()
@@ -244,7 +282,8 @@ async def test_a_responder_is_renewed_and_never_asked_beyond_its_dates(place: Pl
         (held.ends + timedelta(seconds=1), 0),
     ):
         assert len(keys.responders(now)) == count
-    due = held.ends - RENEW_SERVICE
+    assert held.ends - starts == RESPONDER_LIFETIME < SERVICE_LIFETIME
+    due = held.ends - RENEW_RESPONDER
     await renewed(keys, due - timedelta(seconds=1))
     assert keys.ocsp == (held,)
     await renewed(keys, due)

@@ -8,17 +8,31 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
-from ca.app.log import LogKeeper, log_name
-from ca.errors import ConfigurationError, LogHalted
-from ca.signers.log import add_log_key, log_key
+from ca.app.keys import Keys
+from ca.app.log import LogKeeper, log_host
+from ca.app.serve import run_jobs_once
+from ca.app.service import opened
+from ca.errors import ConfigurationError, LogHalted, Unavailable
+from ca.signers.log import FileWitness, add_log_key, adopt, log_key
+from ca.store import schema
+from ca.store.log_sql import SqlLog
+from ca.store.tables import log_tiles
 from tests import log_lab
-from tests.app_lab import open_app
+from tests.app_lab import install_issuing, open_app
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
+    from ca.audit import KeyAdded
     from ca.note import Checkpoint, LogKey
+    from ca.sequencing import Sequencer
     from tests.app_lab import App
 
 
@@ -28,7 +42,7 @@ def another_process(app: App) -> LogKeeper:
 
 
 def key_of(app: App) -> LogKey:
-    key, _ = log_key(app.service.keys.folder, log_name(app.config))
+    key, _ = log_key(app.service.keys.folder, log_host(app.config))
     return key
 
 
@@ -36,7 +50,8 @@ async def published(app: App) -> Checkpoint:
     newest = await app.service.store.log.checkpoint()
     assert newest is not None
     assert newest.note is not None
-    return key_of(app).verifier.open(newest.note)
+    key, _ = log_key(app.service.keys.folder, log_host(app.config), newest.key_sha256)
+    return key.verifier.open(newest.note)
 
 
 def secrets_of(app: App) -> list[Path]:
@@ -73,7 +88,7 @@ async def test_a_replica_without_the_key_makes_none(app: App, tmp_path: Path) ->
 async def test_a_new_key_is_taken_by_a_service_that_runs(app: App) -> None:
     await app.run_job("log")
     before = await published(app)
-    add_log_key(app.service.keys.folder)
+    add_log_key(app.service.keys.folder, log_host(app.config))
     await app.service.store.log.replace_key(log_lab.sha256_of(key_of(app)))
     with pytest.raises(LogHalted):
         await app.run_job("log")
@@ -82,6 +97,7 @@ async def test_a_new_key_is_taken_by_a_service_that_runs(app: App) -> None:
     await app.run_job("log", app.clock() + timedelta(minutes=2))
     assert "\nattestca_log_halted 0.0\n" in (await app.get("/metrics")).body.decode()
     assert (await published(app)).size > before.size
+    assert (before.origin, (await published(app)).origin) == ("ca.example.org", "ca.example.org/2")
     told = await log_lab.entries(app.service.store.log, (await published(app)).size)
     logs = [one for one in told if getattr(one, "purpose", "") == "log"]
     assert len(logs) == 2, "the log tells of its own keys"
@@ -97,8 +113,124 @@ async def test_a_witness_that_cannot_be_written_stops_the_log_alone(app: App) ->
         await app.run_job("log")
     witness.rmdir()
     assert (await app.enroll()).status == 201
-    await app.run_job("log", app.clock() + timedelta(minutes=2))
-    assert witness.read_bytes()
+    later = app.clock() + timedelta(minutes=2)
+    with pytest.raises(LogHalted, match="no checkpoint beside it"):
+        await app.run_job("log", later)
+    newest = await app.service.store.log.checkpoint()
+    assert newest is not None
+    assert newest.note is not None
+    adopt(FileWitness(witness), newest.note)
+    before = (await published(app)).size
+    await app.run_job("log", later + timedelta(minutes=2))
+    assert (await published(app)).size > before
+    assert witness.read_bytes() != newest.note
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        adopt(FileWitness(witness), newest.note)
+
+
+async def test_a_key_comes_with_the_checkpoint_of_the_empty_tree(app: App) -> None:
+    folder, host = app.service.keys.folder, log_host(app.config)
+    for number in (1, 2):
+        key, witness = log_key(folder, host)
+        note = await witness.last()
+        assert note is not None
+        assert (key.verifier.open(note).size, key.name[14:]) == (0, "" if number == 1 else "/2")
+        add_log_key(folder, host)
+    assert len(secrets_of(app)) == 3
+
+
+async def test_the_key_that_the_database_names_signs(app: App) -> None:
+    """A copy of the database got a new key, and this folder was used for it: that one is none of ours."""
+    await app.run_job("log")
+    add_log_key(app.service.keys.folder, log_host(app.config))
+    await app.enroll()
+    before = await published(app)
+    await another_process(app).turn(app.clock())
+    assert (await published(app)).size > before.size
+    assert (await published(app)).origin == before.origin
+
+
+async def test_a_log_that_is_damaged_waits_and_stops_nothing(app_on_both: App) -> None:
+    """A missing tile, and a fault of our own: tried again once a minute, never at the start."""
+    app = app_on_both
+    await app.run_job("log")
+    await app.enroll()
+    await app.service.store._database.write(lose_tiles)
+    with capture_logs() as lines:
+        await run_jobs_once(app.service.jobs(app.tls))
+    assert [line for line in lines if line.get("job") == "log"] == []
+    with pytest.raises(LogHalted, match="is damaged"):
+        await app.run_job("log")
+    await app.run_job("log", app.clock() + timedelta(seconds=59))
+    with pytest.raises(LogHalted, match="is damaged"):
+        await app.run_job("log", app.clock() + timedelta(seconds=61))
+    assert (await app.enroll()).status == 201
+
+
+def lose_tiles(connection: Connection) -> None:
+    connection.execute(log_tiles.delete())
+
+
+async def test_any_fault_waits(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper = another_process(app)
+
+    async def fails(_keeper: LogKeeper, _now: datetime) -> Sequencer:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LogKeeper, "_opened", fails)
+        with pytest.raises(ZeroDivisionError):
+            await keeper.turn(app.clock())
+        assert keeper.halted
+        await keeper.turn(app.clock() + timedelta(seconds=59))
+    await keeper.turn(app.clock() + timedelta(seconds=61))
+    assert not keeper.halted
+
+
+async def test_no_key_is_used_before_the_log_tells_of_it(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = app.service.log
+    await told.turn(app.clock())
+    issuing, tls = app.service.keys.issuing_cas, app.service.keys.tls
+    install_issuing(app.config, app.clock() + timedelta(seconds=1))
+
+    async def gone(_log: SqlLog, _keys: list[KeyAdded]) -> None:
+        raise Unavailable("gone")
+
+    later = app.clock() + timedelta(days=25)
+    with monkeypatch.context() as patch:
+        patch.setattr(SqlLog, "append_keys", gone)
+        with pytest.raises(Unavailable):
+            await app.run_job("certificates", later)
+        assert app.service.keys.issuing_cas == issuing
+    calls: list[int] = []
+    reload = Keys.reload
+
+    def watched(keys: Keys) -> None:
+        reload(keys)
+        used = {*keys.issuing_cas, *keys.tls, *keys.ear, *keys.ocsp}
+        ders = {held.certificate.public_bytes(Encoding.DER) for held in used}
+        assert ders <= told._told
+        calls.append(len(used))
+
+    monkeypatch.setattr(Keys, "reload", watched)
+    await app.run_job("certificates", later)
+    assert len(calls) == 2
+    assert len(app.service.keys.issuing_cas) == len(issuing) + 1
+    assert app.service.keys.tls != tls
+
+
+async def test_the_log_begins_with_the_keys(app: App, tmp_path: Path) -> None:
+    """They wait for their positions before the first request can be answered."""
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    await schema.upgrade(url)
+    database = app.config.database.model_copy(update={"url": SecretStr(url)})
+    async with opened(app.config.model_copy(update={"database": database})) as service:
+        await log_lab.sequence(service.store.log)
+        told = await log_lab.entries(service.store.log, (await service.store.log.tree(0)).size)
+    purposes = [getattr(one, "purpose", "") for one in told]
+    assert {"root", "issuing", "tls", "ear", "ocsp"} <= set(purposes)
 
 
 async def test_the_witness_outlives_the_process(app: App, sqlite_url: str, tmp_path: Path) -> None:

@@ -155,3 +155,38 @@ async def test_what_is_not_published_is_not_served(service: Service) -> None:
     assert await service.store.log.sequence(10) == 1
     assert (await service.get(f"/log/tile/entries/000.p/{size}")).status == 200
     assert (await service.get(f"/log/tile/entries/000.p/{size + 1}")).status == 404
+
+
+async def test_a_later_key_has_addresses_of_its_own(service: Service) -> None:
+    """What stands at an address that a cache may keep for ever is never of another log."""
+    await fill(service, 20)
+    size = int((await service.get("/log/checkpoint")).body.split(b"\n")[1])
+    paths = ("checkpoint", f"tile/0/000.p/{size}", f"tile/entries/000.p/{size}")
+    for path in paths:
+        assert (await service.get(f"/log/{path}")).status == 200
+        for number in ("1", "2", "x"):
+            assert (await service.get(f"/log/{number}/{path}")).status == 404
+    log = service.store.log
+    await log.replace_key(log_lab.sha256_of(log_lab.SECOND))
+    for path in paths:
+        assert (await service.get(f"/log/{path}")).status == 404, "none has signed yet"
+    await log_lab.sequence(log, log_lab.SECOND)
+    for path in paths:
+        reply = await service.get(f"/log/{path}")
+        assert (reply.status, reply.headers["Cache-Control"]) == (404, "no-store")
+        assert (await service.get(f"/log/2/{path}")).status == 200
+        for number in ("1", "3", "02"):
+            assert (await service.get(f"/log/{number}/{path}")).status == 404
+    note = (await service.get("/log/2/checkpoint")).body
+    assert log_lab.SECOND.verifier.open(note).size == size
+
+
+async def test_a_certificate_that_is_not_published_yet_has_no_proof(service: Service) -> None:
+    """It has its position already: a replica died before it signed."""
+    await fill(service, 3)
+    serial = (await service.enrolled()).json()["serial"]
+    assert await service.store.log.sequence(10)
+    reply = await service.get(f"/v1/certificates/{serial}/proof")
+    assert (reply.status, reply.json()["code"]) == (404, "not-logged")
+    await log_lab.sequence(service.store.log)
+    assert (await service.get(f"/v1/certificates/{serial}/proof")).status == 200

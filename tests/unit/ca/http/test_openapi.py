@@ -135,6 +135,10 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
         ("metrics", "/metrics"),
     ):
         answers[name] = [await service.get(path)]
+    await service.store.log.replace_key(log_lab.sha256_of(log_lab.SECOND))
+    size = await log_lab.sequence(service.store.log, log_lab.SECOND)
+    answers["later-log-checkpoint"] = [await service.get("/log/2/checkpoint")]
+    answers["later-log-tile"] = [await service.get(f"/log/2/tile/0/000.p/{size}")]
     yaml = {"Content-Type": "application/yaml"}
     line = {"kind": "product", "value": "fmspc:00112233aabb"}
     because = line | {"reason": "superseded"}

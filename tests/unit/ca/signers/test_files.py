@@ -46,6 +46,8 @@ def test_does_not_follow_a_link(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot write in .*: No such file"):
         files.write_new(tmp_path / "none" / "key", b"data")
+    with pytest.raises(ConfigurationError, match=r"cannot write in .*: No such file"):
+        files.replace(tmp_path / "none" / "key", b"data")
 
 
 def test_nothing_is_left_of_a_write_that_fails(
@@ -55,9 +57,10 @@ def test_nothing_is_left_of_a_write_that_fails(
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "fsync", full)  # a full disk, which a test cannot have for real
-    with pytest.raises(ConfigurationError, match=r"cannot write .*: No space left"):
-        files.write_new(tmp_path / "key", b"data")
-    assert list(tmp_path.iterdir()) == []
+    for write in (files.write_new, files.replace):
+        with pytest.raises(ConfigurationError, match=r"cannot write .*: No space left"):
+            write(tmp_path / "key", b"data")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_read_says_what_it_cannot(tmp_path: Path) -> None:

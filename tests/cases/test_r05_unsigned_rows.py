@@ -133,7 +133,18 @@ async def test_a_forgers_own_collateral_is_refused(world: World, part: str) -> N
     assert caught.value.reason in {Reason.COLLATERAL_SIGNATURE, Reason.CRL_INVALID}
 
 
-@pytest.mark.parametrize("part", list(PATHS))
+@pytest.mark.parametrize("part", ["tcb_info", "qe_identity"])
+async def test_rubbish_in_the_place_of_json_is_not_even_taken_for_an_answer(
+    world: World, part: str
+) -> None:
+    await world.overwrite(part, b"<html>maintenance</html>")
+    service = await world.start()
+    asked = len(world.pcs.requests)
+    assert (await world.verdict(service)).tcb.status is TcbStatus.UP_TO_DATE
+    assert len(world.pcs.requests) == asked + 1
+
+
+@pytest.mark.parametrize("part", ["pck_crl", "root_ca_crl"])
 async def test_rubbish_is_refused_and_after_a_minute_asked_for_anew(
     world: World, part: str
 ) -> None:

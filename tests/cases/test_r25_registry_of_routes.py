@@ -52,7 +52,7 @@ def _path(service: Service, route: Route) -> str:
     key_id = service.lab.issuer.key_id.hex()
     values = {"serial": "1234", "issuer_key_id": key_id, "day": f"{service.clock():%Y-%m-%d}"}
     return route.path.format(
-        **values, name="demo", version=1, request=NO_QUESTION, tile="0/000.p/1"
+        **values, name="demo", version=1, request=NO_QUESTION, tile="0/000.p/1", number=2
     )
 
 

@@ -29,17 +29,16 @@ def test_the_services_certificates() -> None:
     server = LAB.service(ServiceKind.TLS, P256.public_key(), HOST)
     results = LAB.service(ServiceKind.EAR, P256.public_key())
     responder = LAB.service(ServiceKind.OCSP, P256.public_key())
-    for certificate, usage in (
-        (server, "1.3.6.1.5.5.7.3.1"),
-        (results, f"{ARC}.3.1"),
-        (responder, "1.3.6.1.5.5.7.3.9"),
+    for certificate, usage, days in (
+        (server, "1.3.6.1.5.5.7.3.1", 30),
+        (results, f"{ARC}.3.1", 30),
+        (responder, "1.3.6.1.5.5.7.3.9", 10),
     ):
         certificate.verify_directly_issued_by(LAB.issuer.certificate)
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert [each.dotted_string for each in found] == [usage]
-        assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == timedelta(
-            days=30
-        )
+        lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+        assert lifetime == timedelta(days=days)
         oids = {each.oid.dotted_string for each in certificate.extensions}
         assert f"{ARC}.1.1" not in oids
         assert ExtensionOID.CERTIFICATE_POLICIES.dotted_string not in oids

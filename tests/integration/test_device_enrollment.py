@@ -388,6 +388,16 @@ async def test_a_disagreement_refuses_and_alarms(bare: DeviceApp) -> None:
     assert counted(bare, 'attestca_alarms_total{kind="disagreement"} 1.0')
 
 
+async def test_a_token_that_is_not_the_services_refuses_nobody(bare: DeviceApp) -> None:
+    await bare.accept(appraisal="nras")
+    gpu, issuer = bare.nvidia.gpu(), bare.nvidia.nras.issuer
+    bare.nvidia.nras.issuer = "https://other.example"
+    problem_of(await bare.enroll(gpu), 503, "collateral-unusable")
+    assert await nothing_is_on_record(bare)
+    bare.nvidia.nras.issuer = issuer
+    said_in(await bare.enroll(gpu))
+
+
 async def test_a_service_that_is_down_refuses_nobody(bare: DeviceApp) -> None:
     await bare.accept(appraisal="both")
     bare.services.faults[parts.NRAS] = Fault(status=500)

@@ -13,7 +13,8 @@ from tests.tdx_lab import Lab
 from verifiers import registry
 from verifiers.endorsements import Response
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import Evidence, EvidenceKind, Tee
+from verifiers.evidence import MAX_DEVICES, Evidence, EvidenceKind, Tee
+from verifiers.nvidia.evidence import NvidiaEvidence, piece
 from verifiers.snp.claims import SnpClaims
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.evidence import SnpEvidence
@@ -29,6 +30,16 @@ def test_a_quote_from_end_to_end() -> None:
     assert endorsements == exhibit.endorsements
     claims = registry.verify(parsed, endorsements, exhibit.anchors, None, exhibit.at)
     assert claims == exhibit.verify()
+
+
+def test_devices_stand_apart_from_the_cpus_own_pieces() -> None:
+    quote = Evidence(EvidenceKind.TDX_QUOTE, b"quote")
+    devices = [NvidiaEvidence(b"report %d" % n, b"chain") for n in range(MAX_DEVICES + 1)]
+    pieces = [Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in devices]
+    assert registry.split([*pieces[:2], quote, *pieces[2:-1]]) == ((quote,), tuple(devices[:-1]))
+    with pytest.raises(VerificationError) as caught:
+        registry.split([quote, *pieces])
+    assert caught.value.reason is Reason.EVIDENCE
 
 
 def test_no_endorsements() -> None:

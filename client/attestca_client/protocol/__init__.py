@@ -3,7 +3,10 @@
 
 Rules: every hash is over length-framed fields, each an unsigned 32-bit big-endian length followed by the bytes; the
 first field is a label from `Label`. A label, an order or a field never changes its meaning: a new meaning is a new
-label ("attestca/2 …"). Pure functions; the standard library only.
+label ("attestca/2 …"). Pure functions; the standard library and cryptography only.
+
+`protocol.log` has the entries of the log that a relying party makes or reads itself, `protocol.checkpoint` the signed
+head of the log, `protocol.revocations` the tree of what is revoked.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 VERSION = 1
 
@@ -33,6 +36,7 @@ class Label(StrEnum):
     INSPECT = "attestca/1 inspect"  # evidence to look at: bound to no key, good for no certificate
     LOG = "attestca/1 log"  # an entry of the public log, framed and not hashed; see `ca.audit`
     RECORD = "attestca/1 record"  # what an entry commits to without telling
+    CRLS = "attestca/1 crls"  # all revocation lists as they are served; see `crls_digest`
 
 
 class HandleKind(StrEnum):
@@ -115,6 +119,12 @@ def certificate_handle(issuer_key_id: bytes, serial: int) -> bytes:
 def chip_id(chip_key: bytes, kind: str, hardware_id: bytes) -> bytes:
     """The value of a chip handle: keyed, so that it identifies no hardware to others."""
     return hmac.digest(chip_key, frame(kind.encode(), hardware_id), "sha256")
+
+
+def crls_digest(lists: Mapping[str, bytes]) -> bytes:
+    """32 bytes for all revocation lists that are served at one time. `lists`: URL -> SHA-256 of the DER list."""
+    fields = (field for url, digest in sorted(lists.items()) for field in (url.encode(), digest))
+    return hashlib.sha256(frame(Label.CRLS.encode(), *fields)).digest()
 
 
 # The log's Merkle tree: RFC 9162, section 2.1, with SHA-256. Hashes are 32 bytes.

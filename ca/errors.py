@@ -16,6 +16,8 @@
         LintFailed            ours: a certificate that we must not sign, or must not hand out
         ConfigurationError    the operator's, at start; lists every fault at once
           LogHalted           the log signs no more until the operator looks; everything else goes on
+          ChainHalted         likewise: nothing more is anchored
+        AnchorRefused         the contract does not take what was to be anchored, as things are now
 
 Codes are stable strings; detail is one English line without secrets.
 """
@@ -143,3 +145,15 @@ class ConfigurationError(AuthorityError):
 
 class LogHalted(ConfigurationError):
     """The database's log is not what was signed, or not this key's to sign."""
+
+
+class ChainHalted(ConfigurationError):
+    """The chain has what this authority did not write, or has not what was final there."""
+
+    code = "chain-halted"
+
+
+class AnchorRefused(AuthorityError):
+    """The registry contract would refuse the transaction, or wants a key that is not here."""
+
+    code = "anchor-refused"

@@ -1,173 +1,157 @@
 # SPDX-License-Identifier: Apache-2.0
 """Revoking among 100,000 live certificates: one chip, on which ten of them rest, and then all of them at once.
 
-A certificate has twelve handles and ends some time in the next seven days, so the lists are of eight days. Each
-measurement is a process of its own, which has opened the database (SQLite) and published its lists before; what is
-reported of memory is the most that it ever had, all its libraries included. Wall time of the machine.
+A certificate has twelve handles and ends some time in the next seven days, so the lists are of eight days. The service
+is `attestca serve` with SQLite, a process of its own, which is asked over HTTP as an operator asks it. Preview and
+revocation are the time until the answer is there; lists are rebuilt when all that is revoked is on those in the
+database, from which they are served, counted from the revocation's answer. What is reported of memory is the most that
+the process ever had until then, all its libraries included. Wall time of the machine. Linux alone.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import resource
 import sqlite3
-import subprocess
-import sys
+import ssl
 import tempfile
 import time
+import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
-from attestca_client.protocol import DEFAULT_OID_ARC, HandleKind, certificate_handle
-from ca import jobs
-from ca.issuance import authority
-from ca.issuance.reasons import RevocationReason
-from ca.issuance.request import Assurance
-from ca.ports import OperatorAction, Revocation
-from ca.signers.file import FileSigner
-from ca.store import schema
-from ca.store.sql import SqlStore
+from attestca_client.protocol import HandleKind, certificate_handle
 from ca.store.tables import SERIAL_BYTES, micros
+from simulator.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ca.issuance.request import Issuer
 
 CERTIFICATES: Final = 100_000
 OF_A_CHIP: Final = 10
 LIVE: Final = timedelta(days=7)
 FIRST_SERIAL: Final = 1 << 126
 SHARED: Final = ("measurement",) * 5 + ("product", "tcb", "policy", "issuer")
-_NAME: Final = authority.Authority(
-    "Bench", Assurance.SIMULATED, "https://ca.example", DEFAULT_OID_ARC
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A folder with a database and the issuing CA."""
-
-    folder: Path
-
-    @property
-    def url(self) -> str:
-        """The database's."""
-        return f"sqlite:///{self.folder}/bench.db"
-
-    def make(self, now: datetime) -> None:
-        """Root, issuing CA, database with its certificates."""
-        root_key, key = (
-            ec.generate_private_key(ec.SECP384R1()),
-            ec.generate_private_key(ec.SECP256R1()),
-        )
-        root = authority.make_root(root_key, _NAME, now=now, entropy=bytes(range(16)))
-        issuing = authority.sign_issuer(
-            authority.issuer_request(key),
-            root,
-            root_key,
-            _NAME,
-            now=now,
-            entropy=bytes(range(1, 17)),
-        )
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (self.folder / "key").write_bytes(pem)
-        for name, certificate in (("root", root), ("issuing", issuing)):
-            (self.folder / name).write_bytes(certificate.public_bytes(Encoding.PEM))
-        asyncio.run(schema.upgrade(self.url))
-        _fill(self.folder / "bench.db", self.issuer().key_id, now)
-
-    def issuer(self) -> Issuer:
-        """The issuing CA as the service has it."""
-        issuing, root = self._certificate("issuing"), self._certificate("root")
-        return authority.load_issuer(
-            issuing, root, _NAME, build="bench", reserved_names=frozenset()
-        )
-
-    def signer(self) -> FileSigner:
-        """Its key."""
-        key = load_pem_private_key((self.folder / "key").read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError("the key is the one that was made above")
-        return FileSigner(key, self._certificate("issuing"), self._certificate("root"))
-
-    def _certificate(self, name: str) -> x509.Certificate:
-        return x509.load_pem_x509_certificate((self.folder / name).read_bytes())
+PATIENCE: Final = 120.0  # seconds
+SCOPES: Final = ("--scope", "revocations:read", "--scope", "revocations:write", "--expires", "1h")
 
 
 def measure() -> dict[str, float]:
     """Milliseconds and MB by name."""
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="attestca-bench-") as folder:
-        Place(Path(folder)).make(datetime.now(UTC))
-        for what, label in (("chip", "1 chip"), ("all", "all")):
-            words = [sys.executable, "-m", "bench.revocation", folder, what]
-            done = subprocess.run(words, check=True, capture_output=True, text=True)  # noqa: S603 - this module
-            for name, value in json.loads(done.stdout).items():
+    with (
+        tempfile.TemporaryDirectory(prefix="attestca-bench-") as folder,
+        Stage(Path(folder), prepare=_fill) as stage,
+    ):
+        desk = _Desk.of(stage)
+        found["memory of the service before, MB"] = _peak(stage)
+        for (kind, handle), label, count in (
+            (_CHIP, "1 chip", OF_A_CHIP),
+            (_ALL, "all", CERTIFICATES),
+        ):
+            for name, value in _revoke(stage, desk, kind, handle, count).items():
                 found[f"{label} of {CERTIFICATES:,} certificates revoked: {name}"] = value
+        desk.check(stage, CERTIFICATES)
     return found
 
 
-async def _revoke(place: Place, what: str) -> dict[str, float]:
-    kind, handle = _CHIP if what == "chip" else _ALL
-    now = datetime.now(UTC)
-    issuer, signer = place.issuer(), place.signer()
-    store = await SqlStore.open(place.url)
-    try:
-        await jobs.publish_crls(store, issuer, signer, now)
-        before = time.perf_counter()
-        preview = await store.dependents(handle, now, 20)
-        previewed = time.perf_counter()
-        await store.revoke(
-            _revocation(kind, handle, now), OperatorAction(now, "bench", "revoke", "", "{}")
-        )
-        revoked = time.perf_counter()
-        lists = await jobs.publish_crls(store, issuer, signer, datetime.now(UTC))
-        published = time.perf_counter()
-        await jobs.publish_crls(store, issuer, signer, datetime.now(UTC))
-        looked = time.perf_counter()
-    finally:
-        await store.close()
+def _revoke(
+    stage: Stage, desk: _Desk, kind: HandleKind, handle: bytes, count: int
+) -> dict[str, float]:
+    subject = {"kind": kind, "handle": handle.hex()}
+    before = time.perf_counter()
+    preview = desk.post("/preview", subject)
+    previewed = time.perf_counter()
+    desk.post("", subject | {"reason": "keyCompromise", "note": "bench"})
+    revoked = time.perf_counter()
+    desk.wait_for(count)
+    listed = time.perf_counter()
+    if preview["count"] != count:
+        raise RuntimeError(f"{preview['count']} certificates depend on it, and not {count}")
     return {
-        "certificates taken": preview.count,
         "preview, ms": 1000 * (previewed - before),
         "revocation, ms": 1000 * (revoked - previewed),
-        "lists signed anew": lists,
-        "signing and publishing them, ms": 1000 * (published - revoked),
-        "looking whether anything is due, ms": 1000 * (looked - published),
-        "memory of the process at most, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        / 1024,
+        "lists rebuilt, ms": 1000 * (listed - revoked),
+        "memory of the service at most, MB": _peak(stage),
     }
 
 
-def _revocation(kind: HandleKind, handle: bytes, now: datetime) -> Revocation:
-    reason = RevocationReason.KEY_COMPROMISE
-    return Revocation(handle, kind, "bench", now, reason, "bench", "")
+def _peak(stage: Stage) -> float:
+    """The most memory that the service ever had, MB."""
+    status = Path(f"/proc/{stage.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _handle(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """An operator's token, and a look into the database."""
+
+    url: str
+    token: str
+    database: Path
+
+    @classmethod
+    def of(cls, stage: Stage) -> _Desk:
+        made = stage.attestca("token", "create", "bench", *SCOPES, "--config", str(stage.config))
+        return cls(f"{stage.admin_url}/v1/admin/revocations", made.split()[-1], _database(stage))
+
+    def post(self, path: str, body: dict[str, str]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)  # noqa: S310 - of the stage
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - loopback
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def wait_for(self, entries: int) -> None:
+        """Until so many are on the lists. Raises TimeoutError."""
+        end = time.perf_counter() + PATIENCE
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            while connection.execute("SELECT sum(entries) FROM crls").fetchone() != (entries,):
+                if time.perf_counter() > end:
+                    raise TimeoutError("what is revoked is not on the lists")
+                time.sleep(0.005)
+
+    def check(self, stage: Stage, entries: int) -> None:
+        """That the lists which are served have so many. Raises RuntimeError."""
+        tls = ssl.create_default_context(cafile=stage.root)
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+            names = connection.execute(
+                "SELECT hex(issuer_key_id), day FROM crls WHERE entries"
+            ).fetchall()
+        found = 0
+        for issuer, day in names:
+            url = f"{stage.url}/v1/crl/{issuer.lower()}/{day}.crl"
+            with urllib.request.urlopen(url, context=tls, timeout=PATIENCE) as answer:  # noqa: S310 - of the stage
+                found += len(x509.load_der_x509_crl(answer.read()))
+        if found != entries:
+            raise RuntimeError(f"{found} are on the lists, and not {entries}")
 
 
-def _fill(file: Path, issuer_key_id: bytes, now: datetime) -> None:
+# the certificates
+
+
+def _database(stage: Stage) -> Path:
+    return stage.config.parent / "attestca.db"
+
+
+def _fill(stage: Stage) -> None:
     """Issued certificates, written as the store writes them but without a transaction for each."""
+    (issuing,) = (stage.config.parent / "ca").glob("issuing-*.pem")
+    certificate = x509.load_pem_x509_certificate(issuing.read_bytes())
+    subject = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    _insert(_database(stage), subject.value.digest, datetime.now(UTC))
+
+
+def _insert(file: Path, issuer_key_id: bytes, now: datetime) -> None:
     start, step = micros(now + timedelta(hours=1)), LIVE // CERTIFICATES
     ends = [start + i * (step // timedelta(microseconds=1)) for i in range(CERTIFICATES)]
     digest = bytes(32)
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("INSERT INTO bundles (sha256) VALUES (?)", (digest,))
         connection.executemany(
             "INSERT INTO decisions (id, refused, decided_at, nonce, nonce_expires, request_sha256, profile, spki_der,"
@@ -201,6 +185,10 @@ def _handles(issuer_key_id: bytes, i: int) -> Iterator[tuple[str, bytes]]:
         yield kind, _handle(kind if kind == "product" else f"{kind} {number}")
 
 
+def _handle(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
 def _own(issuer_key_id: bytes, i: int) -> bytes:
     return certificate_handle(issuer_key_id, FIRST_SERIAL + i)
 
@@ -211,6 +199,3 @@ def _serial(i: int) -> bytes:
 
 _CHIP: Final = (HandleKind.CHIP, _handle("chip 5"))
 _ALL: Final = (HandleKind.PRODUCT, _handle("product"))
-
-if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_revoke(Place(Path(sys.argv[1])), sys.argv[2]))))

@@ -46,6 +46,8 @@ class Stage:
         say: is told each command before it runs.
         azure: whether there is a policy for the SEV-SNP machine under a paravisor too.
         overrides: ATTESTCA_… variables for the service, beside those that point it at the fake vendor.
+        prepare: is given this stage when the authority is founded and does not serve yet.
+        pid: of `attestca serve`, once inside the block.
         url, admin_url: where the two listeners are, once inside the block.
     """
 
@@ -53,6 +55,8 @@ class Stage:
     say: Say = say_nothing
     azure: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[Stage], None] | None = None
+    pid: int = field(init=False, default=0)
     world: World = field(init=False)
     url: str = field(init=False, default="")
     admin_url: str = field(init=False, default="")
@@ -119,9 +123,12 @@ class Stage:
             *("--simulated", *chain.from_iterable(anchors)),
             *("--passphrase-file", str(passphrase)),
         )
+        if self.prepare is not None:
+            self.prepare(self)
         arguments = ["serve", "--config", str(self.config)]
         self.say(_shown("attestca", arguments))
         lines = self._launch(["-m", "ca", *arguments], 2)
+        self.pid = self._processes[-1].pid
         # the certificate is for the public URL's name, which is this host's
         self.url = lines[0].split()[-1].replace("127.0.0.1", "localhost")
         self.admin_url = lines[1].split()[-1]

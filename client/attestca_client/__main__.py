@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """attestca-client: the command line.
 
-Exit codes: 0 issued, or collected; 1 refused by the authority; 64 usage; 66 unreadable input (root file, or no evidence
-here); 69 authority or platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the
-result to stdout (JSON with --json). There is deliberately no option for where the evidence comes from, and what
-`evidence` writes is good for no enrollment.
+Exit codes: 0 issued, collected, or accepted; 1 refused by the authority, or by `verify`, which also has 2 for what it
+cannot decide (`verify_command`); 64 usage; 66 unreadable input (root file, or no evidence here); 69 authority or
+platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to stdout (JSON
+with --json). There is deliberately no option for where the evidence comes from, and what `evidence` writes is good for
+no enrollment.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from attestca_client import verify_command
 from attestca_client.enroll import DeviceSource, Enrollment, QuoteSource, enroll, enrolled
-from attestca_client.errors import ClientError, Refused, Unreadable
+from attestca_client.errors import ClientError, Misconfigured, Refused, Unreadable
 from attestca_client.files import NAMES, default_directory
 from attestca_client.hook import run_hook
 from attestca_client.inspection import inspect, parse_nonce
@@ -55,13 +57,19 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = _Parser(
-        prog="attestca-client", description="Enrolls this confidential VM.", allow_abbrev=False
+        prog="attestca-client",
+        description="Enrolls this confidential VM, and verifies the certificates of others.",
+        allow_abbrev=False,
     )
     version = metadata.version("attestca-client")
     top.add_argument("--version", action="version", version=f"attestca-client {version}")
     commands = top.add_subparsers(dest="command", required=True)
     add_enroll(commands)
     add_evidence(commands)
+    verify = commands.add_parser(
+        "verify", help="whether a certificate is good for use", allow_abbrev=False
+    )
+    verify_command.add_options(verify)
     return top
 
 
@@ -120,15 +128,10 @@ def run(
     if options.command == "enroll" and options.metrics and not options.daemon:
         top.error("--metrics needs --daemon")
     runtime = Runtime(say=say)
-    if quote_source is None:
-        quote_source = MachineQuoteSource.of(runtime)
-        device_source = NvmlDeviceSource(runtime, required=options.devices == "required")
-    devices = None if options.devices == "none" else device_source
     try:
-        if options.command == "evidence":
-            collect(options, quote_source, devices)
-        else:
-            _Command(options, quote_source, devices, runtime).run()
+        if options.command == "verify":
+            return verify(options, runtime)
+        attest(options, quote_source, device_source, runtime)
     except ClientError as error:
         report(error, as_json=options.json)
         return error.exit_code
@@ -138,6 +141,34 @@ def run(
         traceback.print_exc()
         return EX_INTERNAL
     return 0
+
+
+def attest(
+    options: argparse.Namespace,
+    quote_source: QuoteSource | None,
+    device_source: DeviceSource | None,
+    runtime: Runtime,
+) -> None:
+    """`enroll` or `evidence`, with what this machine has where nothing else is given."""
+    if quote_source is None:
+        quote_source = MachineQuoteSource.of(runtime)
+        device_source = NvmlDeviceSource(runtime, required=options.devices == "required")
+    devices = None if options.devices == "none" else device_source
+    if options.command == "evidence":
+        collect(options, quote_source, devices)
+    else:
+        _Command(options, quote_source, devices, runtime).run()
+
+
+def verify(options: argparse.Namespace, runtime: Runtime) -> int:
+    """`verify`, its result on stdout; the exit code. Raises Misconfigured."""
+    try:
+        plan = verify_command.Plan.of(options, runtime.now)
+    except ValueError as error:
+        raise Misconfigured(str(error)) from error
+    result = verify_command.carry_out(plan)
+    out(verify_command.shown(result, as_json=options.json))
+    return verify_command.EXITS[result.verdict]
 
 
 def collect(

@@ -84,20 +84,21 @@ def check_issued(
             f"the certificate starts at {leaf.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
             "see that this machine's clock is right",
         )
-    _check_path(leaf, chain[:-1], root, max(now, leaf.not_valid_before_utc))
+    check_path(leaf, chain[:-1], root, max(now, leaf.not_valid_before_utc), _NO_CA)
 
 
-def _check_path(
+def check_path(
     leaf: x509.Certificate,
     intermediates: Sequence[x509.Certificate],
     root: x509.Certificate,
     at: datetime,
+    leaf_policy: ExtensionPolicy,
 ) -> None:
-    # Our leaves carry extensions of their own and may have any name form, so of the end entity's extensions only
-    # what matters here is asked: it must not be a CA. CA certificates are held to the full profile.
-    leaf_policy = ExtensionPolicy.permit_all().may_be_present(
-        x509.BasicConstraints, x509.verification.Criticality.AGNOSTIC, _no_ca
-    )
+    """Raises Untrusted unless `leaf` chains to `root` at that time.
+
+    Our leaves carry extensions of their own and may have any name form, so the caller says what is asked of those of
+    the end entity. CA certificates are held to the full profile.
+    """
     verifier = (
         PolicyBuilder()
         .store(Store([root]))
@@ -117,3 +118,8 @@ def _no_ca(
 ) -> None:
     if constraints is not None and constraints.ca:
         raise ValueError("the certificate issued is a CA")
+
+
+_NO_CA = ExtensionPolicy.permit_all().may_be_present(
+    x509.BasicConstraints, x509.verification.Criticality.AGNOSTIC, _no_ca
+)

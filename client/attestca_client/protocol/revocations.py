@@ -57,8 +57,8 @@ class PrunedTree:
 
         Raises ProofError where the proof does not show.
         """
-        found = self.leaves.get(handle)
-        if found is None and any(bits(handle).startswith(way) for way in self.hidden):
+        found, whole = self.leaves.get(handle), bits(handle)
+        if found is None and any(whole.startswith(way) for way in self.hidden):
             raise ProofError(f"the proof says nothing of {handle.hex()}")
         return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,10 +101,13 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far revocations have their tombstones: the first `count` of them, the last with the number `number`."""
+    """How far revocations have their tombstones: the first `count` of the log, the last at this position in it."""
 
     count: int
-    number: int
+    position: int
+
+
+NOTHING: Final = Mark(0, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +217,10 @@ class AnchorStore(Protocol):
         """Of the log; None where its tree has not `old` entries. Raises LogHalted."""
         ...
 
-    async def revoked_after(self, number: int, limit: int) -> tuple[tuple[int, bytes], ...]:
-        """Number and handle of revocations, in the order in which the log has them."""
+    async def revoked_after(
+        self, position: int, size: int, limit: int
+    ) -> tuple[tuple[int, bytes], ...]:
+        """Position and handle of what the first `size` entries revoke behind that position, in their order."""
         ...
 
     async def record(self, target: bytes, new: NewAnchor, now: datetime) -> bool:

@@ -47,8 +47,16 @@ _TYPES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("guardian", "address"),
         ("caps", "Caps"),
     ),
+    "SetLogKey": (("namespace", "bytes32"), ("logKey", "address"), ("nonce", "uint64")),
+    "SetGuardian": (("namespace", "bytes32"), ("guardian", "address"), ("nonce", "uint64")),
+    "SetCaps": (("namespace", "bytes32"), ("caps", "Caps"), ("nonce", "uint64")),
+    "Allow": (
+        ("namespace", "bytes32"),
+        ("day", "uint32"),
+        ("extra", "Caps"),
+        ("nonce", "uint64"),
+    ),
 }
-_USES: Final = {"Anchor": ("Anchor", "Head"), "Register": ("Register", "Caps")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,8 @@ class Registry:
 
     def typed(self, name: str, message: Mapping[str, object]) -> dict[str, Any]:
         """Typed data of this deployment."""
-        types = {used: _TYPES[used] for used in _USES[name]}
+        inner = (kind for _, kind in _TYPES[name] if kind in _TYPES)
+        types = {used: _TYPES[used] for used in (name, *inner)}
         return {
             "types": {
                 "EIP712Domain": [
@@ -169,10 +178,10 @@ def checksum(address: bytes) -> Any:  # noqa: ANN401 - a NewType of a package th
 
 
 @functools.cache
-def codec() -> Contract:
+def codec() -> type[Contract]:
     """What encodes calls of the registry."""
     abi: Any = artifact().abi
-    made: Contract = Web3().eth.contract(address=None, abi=abi)
+    made: type[Contract] = Web3().eth.contract(address=None, abi=abi)
     return made
 
 

@@ -60,7 +60,7 @@ class EvmLedger:
 
     async def standing(self) -> Standing:
         """See the port. Raises AnchorRefused where the namespace is not registered."""
-        number = await self.nodes.level(_height("latest"))
+        number = await self.nodes.level(height("latest"))
         block, base_fee = await self.nodes.ask(_block(number))
         tip = await self.nodes.level(transactions.tip)
         nonce = await self.nodes.ask(transactions.nonce(address_of(self.payer), number))
@@ -70,7 +70,7 @@ class EvmLedger:
 
     async def finalized(self) -> int:
         """See the port."""
-        return await self.nodes.level(_height("finalized"))
+        return await self.nodes.level(height("finalized"))
 
     async def block_hash(self, number: int) -> bytes | None:
         """See the port."""
@@ -181,7 +181,9 @@ def _name(error: ContractLogicError) -> str:
     return str(error)[:200]
 
 
-def _height(tag: Any) -> Callable[[W3], Awaitable[int]]:  # noqa: ANN401 - web3 has literals of its own
+def height(tag: Any) -> Callable[[W3], Awaitable[int]]:  # noqa: ANN401 - web3 has literals of its own
+    """Question: of the block with this tag ("latest", "finalized")."""
+
     async def question(web3: W3) -> int:
         return int((await web3.eth.get_block(tag))["number"])
 

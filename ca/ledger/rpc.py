@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import aiohttp
 from web3 import AsyncWeb3
 from web3.exceptions import ContractLogicError, Web3RPCError
 from web3.middleware import ExtraDataToPOAMiddleware
@@ -25,9 +27,8 @@ from web3.providers.async_base import AsyncJSONBaseProvider
 from ca.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-    import aiohttp
     from web3.types import RPCEndpoint, RPCResponse
 
 T = TypeVar("T")
@@ -180,6 +181,14 @@ class Nodes:
     def _by_health(self) -> list[Node]:
         now = asyncio.get_running_loop().time()
         return sorted(self._nodes, key=lambda node: now - node.failed_at < _SULK)
+
+
+@asynccontextmanager
+async def connected(urls: Sequence[str], chain_id: int, agree: int = 2) -> AsyncIterator[Nodes]:
+    """The nodes at these URLs."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield Nodes([Node(session, url, chain_id) for url in urls], agree)
 
 
 def _is_known(fault: str) -> bool:

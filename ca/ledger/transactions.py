@@ -67,6 +67,11 @@ async def tip(web3: W3) -> int:
     return int(await web3.eth.max_priority_fee)
 
 
+async def base_fee(web3: W3) -> int:
+    """Question: what a unit of gas costs in the newest block."""
+    return int((await web3.eth.get_block("latest")).get("baseFeePerGas", 0))
+
+
 def gas(call: Call, payer: bytes) -> Callable[[W3], Awaitable[int]]:
     """Question: how much gas to allow. ContractLogicError where the contract would refuse."""
     request: Any = call.fields | {"from": checksum(payer)}

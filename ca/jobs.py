@@ -132,6 +132,14 @@ async def _signed_list(
     )
 
 
+async def oldest_list(store: Store, issuer: Issuer, now: datetime) -> datetime | None:
+    """When the newest list was signed, of the day whose newest is the oldest. None: there is a day without one."""
+    days = crl.days(issuer.certificate, now)
+    shards = (await store.crl_state(issuer.key_id, days[0], days[-1])).shards
+    signed = [shard.this_update for day in days if (shard := shards.get(day)) is not None]
+    return min(signed) if len(signed) == len(days) else None
+
+
 async def forget(store: Store, now: datetime, refusals: timedelta, nonces: timedelta) -> None:
     """Retention: refusals older than their time, nonces of refusals that expired long ago, CRLs that are over."""
     await store.expire_refusals(now - refusals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,7 @@ class Service:
     floors: ListInForce[Floors]
     minimums: ListInForce[Minimums]
     log: log.LogKeeper
+    _lists: dict[str, datetime] = field(default_factory=dict)  # see `_publish_lists`
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -82,6 +83,7 @@ class Service:
             check_ready=self.check_ready,
             responders=lambda: self.keys.responders(clock()),
             fetch_counters=self.endorser.counters,
+            list_ages=self.list_ages,
         )
 
     def chain_pem(self) -> bytes:
@@ -107,6 +109,24 @@ class Service:
         await self.store.ping()
         self.keys.current(clock())
 
+    def list_ages(self) -> dict[str, float]:
+        """See `Doors.list_ages`: of what the last turn of the job found, so that they grow while it fails."""
+        now = clock()
+        return {issuer: (now - signed).total_seconds() for issuer, signed in self._lists.items()}
+
+    async def _publish_lists(self, now: datetime) -> None:
+        in_force = [held for held in self.keys.folder.issuing() if held.valid(now)]
+        for gone in self._lists.keys() - {key_id(held.certificate).hex() for held in in_force}:
+            del self._lists[gone]
+        for held in in_force:
+            issuer, signer = self.keys.issuer(held), self.keys.signer(held)
+            try:
+                await jobs.publish_crls(self.store, issuer, signer, now)
+            finally:  # of those that another replica signed, where this one cannot
+                signed = await jobs.oldest_list(self.store, issuer, now)
+                if signed is not None:
+                    self._lists[issuer.key_id.hex()] = signed
+
     def jobs(self, tls: ssl.SSLContext) -> list[jobs.Job]:
         """Everything that is done by the clock."""
         retention = self.config.retention
@@ -115,10 +135,7 @@ class Service:
 
         async def certificates(now: datetime) -> None:
             # A leaf names its CRL and its responder: a new issuing CA is taken when both are there, not before.
-            for held in self.keys.folder.issuing():
-                if held.valid(now):
-                    issuer, signer = self.keys.issuer(held), self.keys.signer(held)
-                    await jobs.publish_crls(self.store, issuer, signer, now)
+            await self._publish_lists(now)
             await self.keys.renew_responders(now)
             await self.log.tell_keys(now)
             self.keys.reload()

@@ -17,7 +17,7 @@ from ca.http.metrics import Metrics
 from ca.http.refusals import RefusalRing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from ipaddress import IPv4Network, IPv6Network
 
@@ -67,6 +67,8 @@ class Doors:
         check_ready: raises an AuthorityError where the service cannot do its work.
         responders: who answers OCSP questions now.
         fetch_counters: of the collateral cache.
+        list_ages: by key id in hex of each issuing CA in force, as far as it is known: seconds since the newest list was
+            signed, of the day whose newest is the oldest.
         state: made here, shared by both applications.
     """
 
@@ -84,11 +86,14 @@ class Doors:
     former_chain: Callable[[bytes], tuple[bytes, ...] | None] = _no_former_chain
     log_halted: Callable[[], bool] = bool
     responders: Callable[[], tuple[Responder, ...]] = tuple
+    list_ages: Callable[[], Mapping[str, float]] = dict
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
-            self, "state", State.of(self.limits, self.fetch_counters, self.log_halted)
+            self,
+            "state",
+            State.of(self.limits, self.fetch_counters, self.log_halted, self.list_ages),
         )
 
 
@@ -105,7 +110,11 @@ class State:
 
     @classmethod
     def of(
-        cls, limits: DoorLimits, fetch_counters: FetchCounts, log_halted: Callable[[], bool]
+        cls,
+        limits: DoorLimits,
+        fetch_counters: FetchCounts,
+        log_halted: Callable[[], bool],
+        list_ages: Callable[[], Mapping[str, float]],
     ) -> State:
         """Empty, within these limits."""
 
@@ -115,7 +124,7 @@ class State:
 
         admission = Admission(workers=limits.workers, queue=limits.verification_queue)
         return cls(
-            metrics=Metrics(fetch_counters, admission, log_halted),
+            metrics=Metrics(fetch_counters, admission, log_halted, list_ages),
             refusals=RefusalRing(limits.refusal_ring),
             admission=admission,
             bodies=ByteBudget(),

@@ -2,8 +2,9 @@
 """Counters for /metrics (Prometheus), in a registry of our own.
 
 Rules: every label takes its values from a list that is closed in this code (routes, classes of status, outcomes, codes
-of problems, parts of collateral); nothing that a client sent becomes a label or a value. A code that the list does not
-know is counted as "other". All children exist from the start, so that a rate is right from its first event.
+of problems, parts of collateral) or is the key id of an issuing CA in force; nothing that a client sent becomes a label
+or a value. A code that the list does not know is counted as "other". All children exist from the start, so that a rate
+is right from its first event.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from ca.http.admission import Admission
+
+    ListAges = Callable[[], Mapping[str, float]]  # seconds by issuing CA; see `Doors.list_ages`
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 UNMATCHED: Final = "unmatched"  # the route label of what no route answers
@@ -83,7 +86,11 @@ class Metrics:
     """The registry and its counters. `describe` names the routes and codes before the first request."""
 
     def __init__(
-        self, fetch_counters: FetchCounts, admission: Admission, log_halted: Callable[[], bool]
+        self,
+        fetch_counters: FetchCounts,
+        admission: Admission,
+        log_halted: Callable[[], bool],
+        list_ages: ListAges = dict,
     ) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         registry = self.registry
@@ -144,6 +151,7 @@ class Metrics:
         )
         halted.set_function(lambda: float(log_halted()))
         registry.register(_FetchCollector(fetch_counters))
+        registry.register(_ListCollector(list_ages))
         ProcessCollector(registry=registry)
 
     def describe(self, routes: Iterable[str], codes: Iterable[str]) -> None:
@@ -218,3 +226,20 @@ class _FetchCollector(Collector):
             for part, count in counts.items():
                 family.add_metric((part,), count)
             yield family
+
+
+class _ListCollector(Collector):
+    """How old the lists of revoked certificates are, read when it is asked for."""
+
+    def __init__(self, ages: ListAges) -> None:
+        self._ages = ages
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(
+            "attestca_crl_age_seconds",
+            "Since the newest CRL was signed, of the day whose newest is the oldest, by issuing CA.",
+            labels=("issuer",),
+        )
+        for issuer, seconds in self._ages().items():
+            family.add_metric((issuer,), seconds)
+        yield family

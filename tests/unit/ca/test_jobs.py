@@ -75,6 +75,21 @@ async def test_the_first_are_published_and_empty(store: SqlStore, signer: FileSi
         assert (record.this_update, record.next_update) == (NOW, NOW + jobs.CRL_LIFETIME)
 
 
+async def test_the_oldest_of_the_newest(store: SqlStore, signer: FileSigner) -> None:
+    """A list that is signed before its time makes no other one younger, and a day without one is not passed over."""
+    assert await jobs.oldest_list(store, LAB.issuer, NOW) is None
+    await publish(store, signer, NOW)
+    assert await jobs.oldest_list(store, LAB.issuer, NOW) == NOW
+    days = crl.days(LAB.issuer.certificate, NOW)
+    state = await store.crl_state(KEY_ID, days[0], days[-1])
+    later = NOW + timedelta(minutes=1)
+    record, _ = await on(store, days[0])
+    newer = replace(record, number=state.number + 1, this_update=later)
+    assert await store.publish_crls([newer], state.number)
+    assert await jobs.oldest_list(store, LAB.issuer, later) == NOW
+    assert await jobs.oldest_list(store, LAB.issuer, NOW + timedelta(days=1)) is None
+
+
 async def test_not_again_before_their_time(store: SqlStore, signer: FileSigner) -> None:
     count = await publish(store, signer, NOW)
     assert await publish(store, signer, NOW + jobs.CRL_EVERY - SECOND) == 0

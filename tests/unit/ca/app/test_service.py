@@ -103,6 +103,48 @@ async def crl_of(app: App, issuing: x509.Certificate, day: date) -> x509.Certifi
     return x509.load_der_x509_crl(record.der)
 
 
+async def test_how_old_the_lists_are(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured by the clock, not by turns of the job; a day without a new list counts though others have one."""
+    (old,) = (key_id(held.certificate).hex() for held in app.service.keys.issuing_cas)
+    assert app.service.list_ages() == {old: 0}
+    app.clock.advance(minutes=40)
+    await app.run_job("certificates")
+    assert app.service.list_ages() == {old: 40 * 60}
+    assert f'attestca_crl_age_seconds{{issuer="{old}"}} 2400.0' in await metrics_of(app)
+    await revoke_certificate(app, leaf_of(await app.enroll()))
+    await app.run_job("certificates")
+    assert app.service.list_ages() == {old: 40 * 60}
+    app.clock.advance(minutes=20)
+    await app.run_job("certificates")
+    assert app.service.list_ages() == {old: 20 * 60}, "of the one that was signed in between"
+
+    async def failing(*_: object) -> int:
+        raise Unavailable("no signature", code="unavailable")
+
+    app.clock.advance(hours=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "publish_crls", failing)
+        with pytest.raises(Unavailable):
+            await app.run_job("certificates")
+    assert app.service.list_ages() == {old: 3 * 3600 + 20 * 60}
+    app.clock.advance(days=80)
+    install_issuing(app.config, app.clock())
+    app.clock.advance(days=11)
+    await app.run_job("certificates")
+    new = key_id(app.service.keys.issuing_cas[-1].certificate).hex()
+    assert app.service.list_ages() == {new: 0}
+
+
+async def metrics_of(app: App) -> str:
+    return (await app.send("GET", f"{app.public}/metrics")).body.decode()
+
+
+async def revoke_certificate(app: App, leaf: x509.Certificate) -> None:
+    subject = Subject(kind=HandleKind.CERTIFICATE, value=f"{leaf.serial_number:x}")
+    why = Why(RevocationReason.KEY_COMPROMISE, "")
+    await revoke(subject, why, app.service.authority, "test", app.clock())
+
+
 async def test_ready_needs_an_issuing_ca_and_the_database(app: App) -> None:
     await app.service.check_ready()
     app.clock.advance(days=91)
@@ -169,9 +211,7 @@ async def test_a_revocation_is_on_a_list_without_waiting_for_a_turn(app: App) ->
         jobs.run_forever([replace(job, run=turn)], app.clock, lambda *fault: faults.append(fault))
     )
     await turns.get()
-    subject = Subject(kind=HandleKind.CERTIFICATE, value=f"{leaf.serial_number:x}")
-    why = Why(RevocationReason.KEY_COMPROMISE, "")
-    await revoke(subject, why, app.service.authority, "test", app.clock())
+    await revoke_certificate(app, leaf)
     await asyncio.wait_for(turns.get(), job.every.total_seconds() / 2)
     found = await crl_of(app, issuing, leaf.not_valid_after_utc.date())
     (entry,) = found

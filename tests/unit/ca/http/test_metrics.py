@@ -56,6 +56,14 @@ def test_the_caches_counters_are_read_when_asked_for() -> None:
     assert found["attestca_collateral_stale_total", frozenset({"pck_crl"})] == 1
 
 
+def test_the_age_of_lists_is_read_when_asked_for() -> None:
+    ages: dict[str, float] = {}
+    metrics = Metrics(FetchCounters(), Admission(workers=1, queue=1), bool, lambda: ages)
+    assert not any(name == "attestca_crl_age_seconds" for name, _ in samples(metrics))
+    ages["ab12"] = 61.5
+    assert samples(metrics)["attestca_crl_age_seconds", frozenset({"ab12"})] == 61.5
+
+
 def test_two_sets_of_counters_do_not_meet() -> None:
     one, other = make(), make()
     one.alarm(Alarm.UNHANDLED)

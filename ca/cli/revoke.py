@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import base64
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from attestca_client.protocol import HandleKind
 from ca.cli import options, output, remote
 from ca.cli.exits import UnreadableError
 from ca.cli.inputs import read_input
+from ca.issuance.reasons import RevocationReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REVOCATIONS: Final = "/v1/admin/revocations"
+HANDLE: Final = "handle"  # the word for what is named by its handle, beside those of HandleKind
 _DIGEST: Final = re.compile("[0-9a-fA-F]{64}")
 HELP: Final = """\
 Revoke something, and every certificate that depends on it: at once, and for good.
@@ -41,37 +43,16 @@ handle      [KIND] HANDLE             from `attestca certs show`
 """
 
 
-class Kind(StrEnum):
-    """What is named."""
-
-    CERTIFICATE = "certificate"
-    KEY = "key"
-    MEASUREMENT = "measurement"
-    CHIP = "chip"
-    PRODUCT = "product"
-    TCB = "tcb"
-    FIRMWARE = "firmware"
-    POLICY = "policy"
-    ISSUER = "issuer"
-    HANDLE = "handle"
+def _known(kind: str) -> str:
+    words = (*HandleKind, HANDLE)
+    if kind not in words:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(words)}")
+    return kind
 
 
-class Reason(StrEnum):
-    """Of RFC 5280, section 5.3.1; none that could be taken back."""
-
-    UNSPECIFIED = "unspecified"
-    KEY_COMPROMISE = "keyCompromise"
-    CA_COMPROMISE = "cACompromise"
-    AFFILIATION_CHANGED = "affiliationChanged"
-    SUPERSEDED = "superseded"
-    CESSATION_OF_OPERATION = "cessationOfOperation"
-    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
-    AA_COMPROMISE = "aACompromise"
-
-
-KindArgument = Annotated[Kind, typer.Argument(metavar="KIND", show_choices=False)]
+KindArgument = Annotated[str, typer.Argument(metavar="KIND", callback=_known)]
 WordsArgument = Annotated[list[str], typer.Argument(metavar="[NAME] VALUE")]
-ReasonOption = Annotated[Reason, typer.Option(help="Stands in the CRLs, for everybody.")]
+ReasonOption = Annotated[RevocationReason, typer.Option(help="Stands in the CRLs, for everybody.")]
 NoteOption = Annotated[str, typer.Option(metavar="TEXT", help="For operators alone.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what it would take, and revoke nothing.")
@@ -83,7 +64,7 @@ BeforeOption = Annotated[int | None, typer.Option(metavar="ID", help="Go on befo
 def revoke_command(
     kind: KindArgument,
     words: WordsArgument,
-    reason: ReasonOption = Reason.UNSPECIFIED,
+    reason: ReasonOption = RevocationReason.UNSPECIFIED,
     note: NoteOption = "",
     dry_run: DryRunOption = False,
     url: remote.UrlOption = remote.DEFAULT_URL,
@@ -131,16 +112,16 @@ def revocations_command(
         output.say(f"More: --before {found['next']}")
 
 
-def _subject(kind: Kind, words: list[str]) -> dict[str, str]:
+def _subject(kind: str, words: list[str]) -> dict[str, str]:
     """The members of a request that name what is meant. Raises BadParameter, UnreadableError."""
     *name, value = words
-    if kind is Kind.HANDLE and len(name) <= 1:
+    if kind == HANDLE and len(name) <= 1:
         return {"handle": value.lower()} | ({"kind": name[0]} if name else {})
-    if len(name) != (kind in {Kind.MEASUREMENT, Kind.CHIP}):
+    if len(name) != (kind in {HandleKind.MEASUREMENT, HandleKind.CHIP}):
         raise typer.BadParameter(f"{kind}: see `attestca revoke --help` for what it takes")
-    if kind is Kind.CHIP and value == "-":
+    if kind == HandleKind.CHIP and value == "-":
         value = read_input("-").decode("ascii", "replace").strip()
-    if kind is Kind.KEY and not _DIGEST.fullmatch(value):
+    if kind == HandleKind.KEY and not _DIGEST.fullmatch(value):
         value = _key_of(value)
     return {"kind": kind, "value": value} | ({"name": name[0]} if name else {})
 

@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attestca_client.protocol import HandleKind, handle
-from ca.cli.revoke import Kind, Reason
-from ca.issuance.reasons import RevocationReason
 from ca.tokens import Scope
 from tests.records import digest
 
@@ -24,11 +22,6 @@ if TYPE_CHECKING:
 
 PPID = "5a" * 16
 SHARED = digest("mr_td").hex()  # of every certificate there is
-
-
-def test_the_lists_are_those_of_the_service() -> None:
-    assert {kind.value for kind in Kind} == {*(kind.value for kind in HandleKind), "handle"}
-    assert [one.value for one in Reason] == [one.value for one in RevocationReason]
 
 
 class TestRevoke:

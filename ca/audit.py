@@ -22,6 +22,7 @@ How this evolves: a kind never changes its fields, their order or their meaning;
 reader counts entries of kinds that it does not know instead of failing. Another frame or hash is another label.
 Closed lists (states, purposes, handle kinds, reasons) may get members; a reader takes them as text.
 
+The bytes of an issuance and of a revocation are made where relying parties make them: `attestca_client.protocol.log`.
 Pure. That nothing here is private is the rule of this module: no evidence, hardware id, name, finding or actor.
 """
 
@@ -34,6 +35,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from attestca_client.protocol import Label, frame
+from attestca_client.protocol.log import (
+    EntryError,
+    RevocationEntry,
+    fields,
+    issuance_entry,
+    parse_revocation,
+    time_field,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,12 +53,10 @@ _SERIAL: Final = 20  # at most; RFC 5280, section 4.1.2.2
 _KEY_ID: Final = 20
 _TEXT: Final = 1024  # bytes of any text
 _DER: Final = 16_384
+_ENTRY: Final = (1 << 16) - 1  # bytes; its length is a u16 where entries are served
+_REVOCATION: Final = frame(Label.LOG.encode(), b"revocation")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-
-class EntryError(ValueError):
-    """Bytes that are no entry of this log, or not as its kind has them."""
 
 
 class Purpose(StrEnum):
@@ -130,31 +137,42 @@ Entry: TypeAlias = Issuance | Refusal | Revocation | PolicyChange | KeyAdded
 
 def encode(entry: Entry) -> bytes:
     """The bytes of an entry. Raises EntryError for what `decode` would not take."""
-    kind, fields = _said(entry)
-    data = frame(Label.LOG.encode(), kind.encode(), _time_bytes(entry.time), *fields)
+    data = _bytes(entry)
     if decode(data) != entry:
-        raise EntryError(f"a field of this {kind} entry has a value that it cannot have")
+        raise EntryError(f"a field of this {kind_of(entry)} entry has a value that it cannot have")
     return data
 
 
 def kind_of(entry: Entry | Unknown) -> str:
     """The kind by its name in the log."""
-    return entry.kind if isinstance(entry, Unknown) else _said(entry)[0]
+    return entry.kind if isinstance(entry, Unknown) else _KINDS[type(entry)]
+
+
+def revoked_by(data: bytes) -> bytes | None:
+    """The handle, 32 bytes, that an entry of this log revokes; None where it is of another kind. Raises EntryError."""
+    return parse_revocation(data).handle if data.startswith(_REVOCATION) else None
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970-01-01T00:00:00Z, as an entry has them."""
+    return (instant - _EPOCH) // _MICROSECOND
 
 
 def decode(data: bytes) -> Entry | Unknown:
     """The entry in these bytes. Raises EntryError unless `encode` of the same version or a later one made them."""
-    label, *rest = _fields(data)
+    label, *rest = fields(data, _ENTRY) or [b""]
     if label != Label.LOG.encode() or len(rest) < 2:
         raise EntryError("not an entry of this log")
-    kind, time, fields = _text(rest[0]), _time(rest[1]), tuple(rest[2:])
+    kind, time, said = _text(rest[0]), _time(rest[1]), tuple(rest[2:])
+    if kind == "revocation":
+        return _revocation(time, parse_revocation(data))
     read = _READERS.get(kind)
     if read is None:
-        return Unknown(time, kind, fields)
+        return Unknown(time, kind, said)
     wanted, make = read
-    if len(fields) != wanted:
-        raise EntryError(f"an entry of kind {kind} has {wanted} fields, this one {len(fields)}")
-    return make(time, fields)
+    if len(said) != wanted:
+        raise EntryError(f"an entry of kind {kind} has {wanted} fields, this one {len(said)}")
+    return make(time, said)
 
 
 def commitment(salt: bytes, record: bytes) -> bytes:
@@ -164,29 +182,39 @@ def commitment(salt: bytes, record: bytes) -> bytes:
     return hashlib.sha256(frame(Label.RECORD.encode(), salt, record)).digest()
 
 
-def _said(entry: Entry) -> tuple[str, tuple[bytes, ...]]:
-    """Kind and fields, as the table at the top has them."""
+def _bytes(entry: Entry) -> bytes:
+    """As the table at the top has them."""
     match entry:
         case Issuance():
-            serial = entry.serial.to_bytes((entry.serial.bit_length() + 7) // 8, "big")
-            digests = (entry.certificate_sha256, entry.policy_sha256, entry.commitment)
-            return "issuance", (entry.issuer_key_id, serial, *digests)
-        case Refusal():
-            return "refusal", (entry.policy_sha256 or b"", entry.commitment)
-        case Revocation():
-            number, kind = entry.number.to_bytes(8, "big"), entry.handle_kind.encode()
-            return "revocation", (number, kind, entry.handle, entry.reason.encode())
-        case PolicyChange():
-            what, name, version = entry.what, entry.name, entry.version.to_bytes(4, "big")
-            return "policy", (
-                what.encode(),
-                name.encode(),
-                version,
-                entry.sha256,
-                entry.state.encode(),
+            return issuance_entry(
+                time=micros(entry.time),
+                issuer_key_id=entry.issuer_key_id,
+                serial=entry.serial,
+                certificate_sha256=entry.certificate_sha256,
+                policy_sha256=entry.policy_sha256,
+                commitment=entry.commitment,
             )
+        case Revocation():
+            return RevocationEntry(
+                time=micros(entry.time),
+                number=entry.number,
+                kind=entry.handle_kind,
+                handle=entry.handle,
+                reason=entry.reason,
+            ).encoded
+        case Refusal():
+            return _framed(entry, entry.policy_sha256 or b"", entry.commitment)
+        case PolicyChange():
+            what, name, state = (one.encode() for one in (entry.what, entry.name, entry.state))
+            version = entry.version.to_bytes(4, "big")
+            return _framed(entry, what, name, version, entry.sha256, state)
         case KeyAdded():
-            return "key", (entry.purpose.encode(), entry.der)
+            return _framed(entry, entry.purpose.encode(), entry.der)
+
+
+def _framed(entry: Entry, *said: bytes) -> bytes:
+    time = time_field(micros(entry.time))
+    return frame(Label.LOG.encode(), kind_of(entry).encode(), time, *said)
 
 
 def _issuance(time: datetime, fields: tuple[bytes, ...]) -> Entry:
@@ -208,10 +236,10 @@ def _refusal(time: datetime, fields: tuple[bytes, ...]) -> Entry:
     return Refusal(time, _exactly(policy) if policy else None, _exactly(committed))
 
 
-def _revocation(time: datetime, fields: tuple[bytes, ...]) -> Entry:
-    number, kind, handle, reason = fields
-    counted = int.from_bytes(_exactly(number, 8), "big")
-    return Revocation(time, counted, _text(kind), _exactly(handle), _text(reason))
+def _revocation(time: datetime, read: RevocationEntry) -> Entry:
+    for text in (read.kind, read.reason):
+        _text(text.encode())
+    return Revocation(time, read.number, read.kind, read.handle, read.reason)
 
 
 def _policy(time: datetime, fields: tuple[bytes, ...]) -> Entry:
@@ -227,30 +255,21 @@ def _key(time: datetime, fields: tuple[bytes, ...]) -> Entry:
     return KeyAdded(time, _text(purpose), der)
 
 
+_KINDS: Final[Mapping[type[Entry], str]] = {
+    Issuance: "issuance",
+    Refusal: "refusal",
+    Revocation: "revocation",
+    PolicyChange: "policy",
+    KeyAdded: "key",
+}
 _READERS: Final[
     Mapping[str, tuple[int, Callable[[datetime, tuple[bytes, ...]], Entry]]]
 ] = {  # kind -> number of fields, what reads them
     "issuance": (5, _issuance),
     "refusal": (2, _refusal),
-    "revocation": (4, _revocation),
     "policy": (5, _policy),
     "key": (2, _key),
 }
-
-
-def _fields(data: bytes) -> list[bytes]:
-    """At least one field, and not a byte more than the fields."""
-    fields: list[bytes] = []
-    at = 0
-    while at < len(data):
-        start = at + 4
-        at = start + int.from_bytes(data[at:start], "big")
-        if start > len(data) or at > len(data):
-            raise EntryError("a field is cut off")
-        fields.append(data[start:at])
-    if not fields:
-        raise EntryError("an entry is not empty")
-    return fields
 
 
 def _text(field: bytes) -> str:
@@ -274,7 +293,3 @@ def _time(field: bytes) -> datetime:
         return _EPOCH + micros * _MICROSECOND
     except OverflowError as error:
         raise EntryError("a time outside of the years 1 to 9999") from error
-
-
-def _time_bytes(instant: datetime) -> bytes:
-    return ((instant - _EPOCH) // _MICROSECOND).to_bytes(8, "big", signed=True)

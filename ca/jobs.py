@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from cryptography import x509
+
 from ca.issuance import crl
 from ca.issuance.request import shard_url
-from ca.ports import CrlRecord
+from ca.ports import CrlRecord, ServedList
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -130,6 +133,19 @@ async def _signed_list(
         this_update=prepared.this_update,
         next_update=prepared.next_update,
     )
+
+
+async def served_lists(
+    store: Store, public_url: str, root_crl: tuple[str, bytes]
+) -> tuple[ServedList, ...]:
+    """Every list of revoked certificates that is served now, by URL. `root_crl`: URL and DER of the root's."""
+    url, der = root_crl
+    number = x509.load_der_x509_crl(der).extensions.get_extension_for_class(x509.CRLNumber)
+    lists = [ServedList(url, sha256(der).digest(), number.value.crl_number)]
+    for one in await store.crl_names():
+        shard = shard_url(public_url, one.issuer_key_id, one.day)
+        lists.append(ServedList(shard, one.sha256, one.number))
+    return tuple(sorted(lists, key=lambda one: one.url))
 
 
 async def oldest_list(store: Store, issuer: Issuer, now: datetime) -> datetime | None:

@@ -16,21 +16,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokedHandle:
+    """What a revocation in the log puts into the revocation tree: the first of its handle.
+
+    `value`: `protocol.leaf_hash` of the entry at `position`. Both are 32 bytes.
+    """
+
+    position: int
+    handle: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LogTree:
-    """The tree of the entries that have a position. `signed_root`: of its beginning; None where it is not that long."""
+    """The tree of the entries that have a position.
+
+    `signed_root`: of its beginning; None where it is not that long. `revoked`: what the entries behind that revoke.
+    """
 
     size: int
     root: bytes
     signed_root: bytes | None
+    revoked: tuple[RevokedHandle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LogCheckpoint:
-    """The newest checkpoint, a signed note (`ca.note`), and SHA-256 of the public key that alone may sign the next."""
+    """The newest checkpoint, and SHA-256 of the public key that alone may sign the next.
+
+    `size`, `time` (seconds since 1970-01-01T00:00:00Z): of its head. `note`: as it was signed; None: this key has not
+    signed yet.
+    """
 
     key_sha256: bytes
     size: int
-    note: bytes | None  # None: this key has not signed yet
+    time: int
+    note: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +76,15 @@ class LogStore(Protocol):
         ...
 
     async def tree(self, signed: int) -> LogTree:
-        """The tree as it is committed, and what its first `signed` entries hash to."""
+        """The tree as it is committed, what its first `signed` entries hash to, and what those behind them revoke."""
+        ...
+
+    async def revoked(self, first: int, end: int) -> tuple[RevokedHandle, ...]:
+        """What the committed entries revoke whose positions are `first` to `end` - 1, in their order."""
+        ...
+
+    async def revocation_entries(self, handles: Sequence[bytes], size: int) -> tuple[bytes, ...]:
+        """The entries, in their order, by which the first `size` revoke these handles; of others there are none."""
         ...
 
     async def checkpoint(self) -> LogCheckpoint | None:
@@ -63,7 +92,10 @@ class LogStore(Protocol):
         ...
 
     async def publish(self, checkpoint: LogCheckpoint) -> bool:
-        """Keep it if its key is the one that may sign and its tree the largest. The first key that comes may."""
+        """Keep it if its key is the one that may sign, and it is of a larger tree, or of the same one and later.
+
+        None whose time is before that of the published one is kept. The first key that comes may sign.
+        """
         ...
 
     async def replace_key(self, key_sha256: bytes) -> None:

@@ -7,6 +7,7 @@ Every method may raise `ca.errors.Unavailable` (database locked, full or gone; v
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -261,6 +262,11 @@ class CrlRecord:
     this_update: datetime
     next_update: datetime
 
+    @property
+    def sha256(self) -> bytes:
+        """Of `der`, 32 bytes."""
+        return hashlib.sha256(self.der).digest()
+
 
 @dataclass(frozen=True, slots=True)
 class CrlShard:
@@ -268,6 +274,25 @@ class CrlShard:
 
     this_update: datetime
     entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CrlName:
+    """A published CRL: which, its number, the SHA-256 of its DER."""
+
+    issuer_key_id: bytes
+    day: date
+    number: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServedList:
+    """A list of revoked certificates as it is served at one time: where, its SHA-256 (of the DER), its number."""
+
+    url: str
+    sha256: bytes
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +458,10 @@ class Store(Protocol):
         ...
 
     async def crl(self, issuer_key_id: bytes, day: date) -> CrlRecord | None: ...
+
+    async def crl_names(self) -> tuple[CrlName, ...]:
+        """All that are published, of every issuer."""
+        ...
 
     async def publish_crls(self, lists: Sequence[CrlRecord], seen: int) -> bool:
         """Keep them all, or none: False where the issuer's number is not `seen` (of `CrlState`) any more.

@@ -2,7 +2,8 @@
 """The log as somebody outside of the authority reads it: every entry, in order, from what was read the last time on.
 
 Two things are held apart. That the log is one history: the entries make exactly the tree that the checkpoint names,
-and it begins with the tree of the last time; the tiles that are served are those of that tree. And that what the
+and it begins with the tree of the last time; the tiles that are served are those of that tree; what the entries revoke
+makes exactly the revocation tree that the checkpoint names. And that what the
 history says agrees with itself; what does not is a finding, and reading goes on:
 - every entry is one that this version can read, or of a kind that a later one added;
 - numbers of revocations rise;
@@ -21,14 +22,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 
+from attestca_client.protocol import leaf_hash
+from attestca_client.protocol.log import EntryError
 from ca import audit, merkle
+from ca.revocation_tree import RevocationTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from ca.note import Checkpoint
+    from attestca_client.protocol.checkpoint import Head
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MOST: Final = 100  # findings that are told one by one
 
 
@@ -45,7 +49,8 @@ class Replay:
     """Everything up to `size`. `edge`: the tiles that are not full, which the tree grows at.
 
     `counts`: entries by kind. `newest`: the latest time that an entry names. The sets hold digests and key ids as
-    hexadecimal. `odd`: what was found in entries; it is in the log for ever, and so in every later answer.
+    hexadecimal. `revoked`: position, handle and leaf hash of what revoked something first; `tree`: what that makes.
+    `odd`: what was found in entries; it is in the log for ever, and so in every later answer.
     """
 
     size: int = 0
@@ -53,6 +58,8 @@ class Replay:
     counts: Counter[str] = field(default_factory=Counter)
     newest: datetime | None = None
     revocation: int = 0
+    revoked: list[tuple[int, bytes, bytes]] = field(default_factory=list)
+    tree: RevocationTree = field(default_factory=RevocationTree)
     issuers: set[str] = field(default_factory=set)
     policies: set[str] = field(default_factory=set)
     issued_by: set[str] = field(default_factory=set)
@@ -98,31 +105,57 @@ class Replay:
             raise NotOneHistoryError(f"entries of bundle {number} are not those of the last time")
         fresh = entries[len(known) // merkle.HASH :]
         leaves = merkle.split(merkle.tile_of(fresh))
-        self.edge.update(merkle.grow(self._read, self.size, leaves))
+        self.edge.update(merkle.grow(self.read, self.size, leaves))
         for position, entry in enumerate(fresh, self.size):
             self._judge(position, entry)
+        self._revoke(fresh)
         self.size += len(fresh)
         full = {tile: hashes for tile, hashes in self.edge.items() if merkle.is_full(hashes)}
         for tile in full:
             del self.edge[tile]
         return full
 
-    def finish(self, checkpoint: Checkpoint) -> None:
-        """Hold all that was read against the checkpoint. Raises NotOneHistoryError."""
-        if self.size != checkpoint.size:
+    def finish(self, head: Head) -> None:
+        """Hold all that was read against a signed head. Raises NotOneHistoryError."""
+        if self.size != head.size:
             raise NotOneHistoryError(
-                f"there were {self.size} entries, and the checkpoint is of {checkpoint.size}"
+                f"there were {self.size} entries, and the checkpoint is of {head.size}"
             )
-        if merkle.tree_hash(self._read, self.size) != checkpoint.root:
+        if merkle.tree_hash(self.read, self.size) != head.root:
             raise NotOneHistoryError("the entries do not make the tree that the checkpoint names")
+        if (self.tree.count, self.tree.root) != (head.revocation_count, head.revocation_root):
+            raise NotOneHistoryError(
+                f"the entries revoke {self.tree.count} handles and not what the checkpoint names"
+            )
 
-    def _read(self, level: int, number: int) -> bytes:
+    def trees_at(self, sizes: Iterable[int]) -> Iterator[RevocationTree]:
+        """The revocation tree of the first entries, for each of these sizes, which rise and are not above `size`."""
+        tree, at = RevocationTree(), 0
+        for size in sizes:
+            start = at
+            while at < len(self.revoked) and self.revoked[at][0] < size:
+                at += 1
+            tree = tree.with_all((handle, value) for _, handle, value in self.revoked[start:at])
+            yield tree
+
+    def read(self, level: int, number: int) -> bytes:
+        """The hashes of a tile that is not full; of others none."""
         return self.edge.get((level, number), b"")
+
+    def _revoke(self, fresh: Iterable[bytes]) -> None:
+        """Have the tree say what these revoke, which come behind all others."""
+        new: dict[bytes, tuple[int, bytes, bytes]] = {}
+        for position, entry in enumerate(fresh, self.size):
+            handle = _revoked_by(entry)
+            if handle is not None and handle not in new and self.tree.value(handle) is None:
+                new[handle] = (position, handle, leaf_hash(entry))
+        self.revoked += new.values()
+        self.tree = self.tree.with_all((handle, value) for _, handle, value in new.values())
 
     def _judge(self, position: int, data: bytes) -> None:
         try:
             entry = audit.decode(data)
-        except audit.EntryError as error:
+        except EntryError as error:
             self.counts["unreadable"] += 1
             self._find(f"entry {position}: {error}")
             return
@@ -170,31 +203,36 @@ class Replay:
             "counts": dict(self.counts),
             "newest": None if self.newest is None else self.newest.isoformat(),
             "revocation": self.revocation,
+            "revoked": [
+                [position, handle.hex(), value.hex()] for position, handle, value in self.revoked
+            ],
             "findings": self.odd,
             **{name: sorted(getattr(self, name)) for name in _SETS},
         }
 
     @classmethod
-    def from_json(cls, found: Any, checkpoint: Checkpoint) -> Replay:  # noqa: ANN401 - any JSON
-        """What `to_json` gave. Raises StateError for anything else, or where it is not of the checkpoint's tree."""
+    def from_json(cls, found: Any, head: Head) -> Replay:  # noqa: ANN401 - any JSON
+        """What `to_json` gave. Raises StateError for anything else, or where it is not of the head's trees."""
         try:
             replay = cls(
-                size=checkpoint.size,
+                size=head.size,
                 edge={_tile(name): base64.b64decode(tile) for name, tile in found["edge"].items()},
                 counts=Counter(found["counts"]),
                 newest=_time(found["newest"]),
                 revocation=int(found["revocation"]),
+                revoked=[(int(at), _hash(one), _hash(by)) for at, one, by in found["revoked"]],
                 odd=[str(one) for one in found["findings"]],
             )
             for name in _SETS:
                 getattr(replay, name).update(map(str, found[name]))
-            root = merkle.tree_hash(replay._read, replay.size)
+            (replay.tree,) = replay.trees_at([head.size])
+            replay.finish(head)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError("not what an audit leaves behind") from error
-        except merkle.TileMissingError as error:
+        except (merkle.TileMissingError, NotOneHistoryError) as error:
             raise StateError(str(error)) from error
-        if found.get("format") != _FORMAT or root != checkpoint.root:
-            raise StateError("of another format, or not of the tree of its checkpoint")
+        if found.get("format") != _FORMAT:
+            raise StateError("of another format")
         return replay
 
 
@@ -204,6 +242,21 @@ _SETS: Final = ("issuers", "policies", "issued_by", "issued_under")
 def _tile(name: str) -> tuple[int, int]:
     level, _, number = name.partition("/")
     return int(level), int(number)
+
+
+def _hash(text: str) -> bytes:
+    """Raises ValueError, TypeError."""
+    found = bytes.fromhex(text)
+    if len(found) != merkle.HASH:
+        raise ValueError("not a hash")
+    return found
+
+
+def _revoked_by(entry: bytes) -> bytes | None:
+    try:
+        return audit.revoked_by(entry)
+    except EntryError:
+        return None  # it is told as one that cannot be read
 
 
 def _time(text: str | None) -> datetime | None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that forks for each line on stdin; the child runs the log's sequencer and kills itself (-9) at a step.
 
-A line is JSON: the database, the folder of the witness, and at which step to die (0: at none). A step is a statement
-on its way to the database, a commit, a signature, a write of the witness. What the child signs is in the file `signed`
-before it does anything else. The answer is one line: the status of the child, and how many steps it came through.
+A line is JSON: the database, the folder of the witness, the time in seconds, and at which step to die (0: at none). A
+step is a statement on its way to the database, a commit, a look at the lists, a signature, a write of the witness. What
+the child signs is in the file `signed` before it does anything else. The answer is one line: the status of the child,
+and how many steps it came through.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import signal
 import sys
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy.dialects.postgresql.asyncpg  # noqa: F401 - loaded by name later; once is enough
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine, event
 
-from attestca_client.protocol import EMPTY_TREE
+from attestca_client.protocol.checkpoint import EMPTY_HEAD, Head
 from ca.note import LogKey
 from ca.sequencing import Sequencer
 from ca.signers import files
 from ca.signers.log import FileWitness
 from ca.store.sql import SqlStore
+from ca.tree_history import TreeHistory
 
 KEY = LogKey("ca.example.org", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 
@@ -47,9 +50,9 @@ class WatchedKey(LogKey):
     signed: Path
     step: Steps
 
-    def sign(self, size: int, root: bytes) -> bytes:
+    def sign(self, head: Head) -> bytes:
         self.step()
-        note = KEY.sign(size, root)
+        note = KEY.sign(head)
         with self.signed.open("a") as file:
             file.write(note.hex() + "\n")
         self.step()
@@ -74,8 +77,15 @@ async def run(order: dict[str, str], steps: Steps) -> None:
     key = WatchedKey(KEY.name, KEY.key, folder / "signed", steps)
     witness = WatchedWitness(folder / "checkpoint", steps)
     if not witness.path.exists():
-        files.replace(witness.path, KEY.sign(0, EMPTY_TREE))  # as it comes with the key
-    await Sequencer(store.log, key, witness).run()
+        files.replace(witness.path, KEY.sign(EMPTY_HEAD))  # as it comes with the key
+
+    async def no_lists() -> tuple[()]:
+        steps()
+        return ()
+
+    history = TreeHistory(store.log)
+    now = datetime.fromtimestamp(int(order["now"]), UTC)
+    await Sequencer(store.log, key, witness, history, no_lists).run(now)
     await store.close()
 
 

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log of a test: its key, a witness in memory, one turn of the sequencer, all that is in it."""
+"""The log of a test: its key, a witness in memory, its sequencer and one turn of it, all that is in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from attestca_client.protocol import EMPTY_TREE
+from attestca_client.protocol.checkpoint import EMPTY_HEAD, Head
 from ca import audit, merkle
 from ca.note import LogKey
 from ca.sequencing import Sequencer
+from ca.tree_history import TreeHistory
 
 if TYPE_CHECKING:
-    from ca.log_ports import LogStore
+    from ca.log_ports import LogStore, Witness
 
 KEY = LogKey("ca.example.org", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = LogKey("ca.example.org/2", Ed25519PrivateKey.from_private_bytes(b"k" * 32))
 
 
@@ -25,7 +28,7 @@ SECOND = LogKey("ca.example.org/2", Ed25519PrivateKey.from_private_bytes(b"k" * 
 class MemoryWitness:
     """Remembers as long as the test."""
 
-    note: bytes | None = KEY.sign(0, EMPTY_TREE)
+    note: bytes | None = KEY.sign(EMPTY_HEAD)
 
     async def last(self) -> bytes | None:
         return self.note
@@ -39,9 +42,24 @@ def sha256_of(key: LogKey) -> bytes:
     return sha256(key.verifier.key).digest()
 
 
-async def sequence(log: LogStore, key: LogKey = KEY) -> int:
+def head_of(size: int, root: bytes, **more: Any) -> Head:  # noqa: ANN401 - of Head
+    """A head that revokes nothing."""
+    return replace(EMPTY_HEAD, size=size, root=root, **more)
+
+
+def sequencer(log: LogStore, witness: Witness | None = None, key: LogKey = KEY) -> Sequencer:
+    """Of a replica that serves no list of revoked certificates; unless told otherwise its key is new."""
+
+    async def none() -> tuple[()]:
+        return ()
+
+    mine = witness or MemoryWitness(key.sign(EMPTY_HEAD))
+    return Sequencer(log, key, mine, TreeHistory(log), none)
+
+
+async def sequence(log: LogStore, key: LogKey = KEY, now: datetime = NOW) -> int:
     """Place and publish everything that waits; how many entries the log has then."""
-    await Sequencer(log, key, MemoryWitness(key.sign(0, EMPTY_TREE))).run()
+    await sequencer(log, key=key).run(now)
     newest = await log.checkpoint()
     assert newest is not None
     return newest.size

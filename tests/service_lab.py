@@ -34,11 +34,12 @@ from ca.fetch.endorser import CachingEndorser
 from ca.fetch.origins import Origin
 from ca.http import DoorLimits, Doors, admin_application, public_application, runner
 from ca.issuance import csr, ear
-from ca.issuance.request import Assurance
+from ca.issuance.request import Assurance, root_crl_url
 from ca.policy_admin import ActivePolicies
 from ca.ports import OperatorAction, TokenRecord
 from ca.signers.file import FileSigner
 from ca.store.sql import SqlStore
+from ca.tree_history import TreeHistory
 from policies.capture import capture_policy
 from simulator import pcs
 from simulator.intel import FakeIntel
@@ -304,12 +305,16 @@ class Service:
         )
         chain = (self.lab.issuer.certificate, self.lab.root)
 
+        url = self.lab.issuer.public_url
+        root_crl = (root_crl_url(url, self.lab.root_key_id), self.lab.root_crl())
         given: dict[str, Any] = {
             "authority": authority,
             "clock": self.clock,
             "limits": self.limits,
             "trusted_proxies": (),
             "log": store.log,
+            "history": TreeHistory(store.log),
+            "lists": lambda: jobs.served_lists(store, url, root_crl),
             "chain_pem": lambda: b"".join(one.public_bytes(Encoding.PEM) for one in chain),
             "root_crl": {self.lab.root_key_id: self.lab.root_crl()}.get,
             "jwks": lambda: ear.jwks([self.ear_key.certificate], self.clock()),

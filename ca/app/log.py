@@ -18,14 +18,17 @@ from ca.audit import KeyAdded, Purpose
 from ca.errors import ConfigurationError, LogHalted, NotFound
 from ca.sequencing import Sequencer
 from ca.signers.log import add_log_key, log_key
+from ca.tree_history import TreeHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
     from datetime import datetime
 
     from ca.app.keys import Keys
     from ca.config import Config
     from ca.log_ports import LogStore
     from ca.note import LogKey
+    from ca.ports import ServedList
 
 EVERY: Final = timedelta(milliseconds=500)  # an entry is published within two seconds
 _PATIENCE: Final = timedelta(minutes=1)
@@ -41,13 +44,21 @@ def log_host(config: Config) -> str:
 
 @dataclass(slots=True)
 class LogKeeper:
-    """Runs the sequencer, turn by turn."""
+    """Runs the sequencer, turn by turn.
+
+    `lists`: the revocation lists that are served now. `history`: the revocation trees of the last heads.
+    """
 
     keys: Keys
     store: LogStore
+    lists: Callable[[], Awaitable[Iterable[ServedList]]]
+    history: TreeHistory = field(init=False)
     _sequencer: Sequencer | None = None
     _again: datetime | None = None
     _told: set[bytes] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.history = TreeHistory(self.store)
 
     @property
     def halted(self) -> bool:
@@ -61,7 +72,7 @@ class LogKeeper:
         try:
             if self._sequencer is None:
                 self._sequencer = await self._opened(now)
-            await self._sequencer.run()
+            await self._sequencer.run(now)
             self._again = None
         except Exception:
             self._sequencer, self._again = None, now + _PATIENCE
@@ -90,7 +101,7 @@ class LogKeeper:
                 ) from None
             key, witness = add_log_key(folder, host)
         await self.store.append_keys([KeyAdded(now, Purpose.LOG, spki(key))])
-        return Sequencer(self.store, key, witness)
+        return Sequencer(self.store, key, witness, self.history, self.lists)
 
     def _keys(self, now: datetime) -> list[KeyAdded]:
         folder = self.keys.folder

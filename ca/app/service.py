@@ -23,14 +23,16 @@ from ca.fetch.client import ClientLimits, FetchClient, tls_context
 from ca.fetch.endorser import CachingEndorser
 from ca.http import DoorLimits, Doors
 from ca.issuance import ear
+from ca.issuance.request import root_crl_url
 from ca.lists import AMD_FLOORS, NVIDIA_MINIMUMS, ListInForce
 from ca.policy_admin import ActivePolicies
 from ca.store.sql import SqlStore
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
 
+    from ca.ports import ServedList
     from ca.signers.folder import Held
     from policies.floors import Floors
     from policies.minimums import Minimums
@@ -75,6 +77,8 @@ class Service:
             trusted_proxies=config.server.trusted_proxies,
             log=self.store.log,
             log_halted=lambda: self.log.halted,
+            history=self.log.history,
+            lists=self.log.lists,
             admin_trusted_proxies=config.admin.trusted_proxies,
             chain_pem=self.chain_pem,
             former_chain=self.former_chain,
@@ -223,7 +227,12 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             ear_key = ear.EarKey(newest.key, newest.certificate, _issuer_der(keys, newest))
             return Issuing(keys.issuer(held), keys.signer(held), ear_key)
 
-        keeper = log.LogKeeper(keys, store.log)
+        def served_lists() -> Awaitable[tuple[ServedList, ...]]:
+            url = config.server.public_url
+            root_url = root_crl_url(url, key_id(keys.root))
+            return jobs.served_lists(store, url, (root_url, keys.folder.root_crl()))
+
+        keeper = log.LogKeeper(keys, store.log, served_lists)
         await keeper.tell_keys(now)
         yield Service(
             config,

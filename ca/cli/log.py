@@ -8,7 +8,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,9 @@ from ca.cli import inputs, options, output, remote
 from ca.cli.exits import Exit, UnreadableError
 
 if TYPE_CHECKING:
+    from attestca_client.protocol.checkpoint import Checkpoint, Head, Verifier
     from ca.config import Config
-    from ca.note import Checkpoint, LogKey, Verifier
+    from ca.note import LogKey
     from ca.replay import Replay
     from ca.signers.folder import KeyFolder
     from ca.signers.log import FileWitness
@@ -56,7 +57,7 @@ FreshOption = Annotated[
         "--newest-within",
         metavar="HOURS",
         min=0,
-        help="Exit code 1 where the newest entry is older: the log may be frozen, or shown to you as it once was.",
+        help="Exit code 1 where the checkpoint is older: the log may be frozen, or shown to you as it once was.",
     ),
 ]
 
@@ -71,8 +72,8 @@ def audit_command(
     as_json: options.JsonOption = False,
 ) -> int:
     """Read every entry, and hold it against the signed tree and against what was served the last time."""
+    from attestca_client.protocol.checkpoint import NoteError
     from ca.cli import log_reader
-    from ca.note import NoteError
     from ca.replay import NotOneHistoryError
 
     if not _URL.fullmatch(url):
@@ -81,7 +82,9 @@ def audit_command(
 
     async def read() -> tuple[Checkpoint, bytes]:
         async with log_reader.opened(url, ca_root, before.verifier.name) as reader:
-            return await log_reader.read_on(reader, before.replay, before.verifier, _progress)
+            return await log_reader.read_on(
+                reader, before.replay, before.verifier, before.head, _progress
+            )
 
     try:
         checkpoint, note = asyncio.run(read())
@@ -92,53 +95,54 @@ def audit_command(
         return Exit.REFUSED
     if state is not None:
         _keep(state, before, note)
-    _show(checkpoint, before.replay, before.size, as_json=as_json)
-    old = _is_old(before.replay, newest_within)
+    _show(checkpoint, before.replay, before.head.size, as_json=as_json)
+    old = _is_old(checkpoint.head, newest_within)
     return Exit.REFUSED if before.replay.findings or old else Exit.OK
 
 
-def _is_old(replay: Replay, hours: float | None) -> bool:
-    """Whether the log tells of nothing that is as new as it should be; said where it is so."""
+def _is_old(head: Head, hours: float | None) -> bool:
+    """Whether the checkpoint is older than it should be; said where it is so."""
     if hours is None:
         return False
-    since = inputs.now() - timedelta(hours=hours)
-    old = replay.newest is None or replay.newest < since
+    signed = datetime.fromtimestamp(head.time, UTC)
+    old = signed < inputs.now() - timedelta(hours=hours)
     if old:
-        output.say(f"attestca: the log has no entry since {since.isoformat()}")
+        output.say(f"attestca: the checkpoint was signed at {signed.isoformat()}")
     return old
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What the audit begins with. `note`: the checkpoint of the last time."""
+    """What the audit begins with. `head`, `note`: the checkpoint of the last time."""
 
     verifier: Verifier
     replay: Replay
-    size: int
+    head: Head
     note: str
 
 
 def _before(state: Path | None, key: str | None) -> _Before:
     """Raises BadParameter, UnreadableError."""
-    from ca.note import NoteError, parse_verifier
+    from attestca_client.protocol.checkpoint import EMPTY_HEAD, NoteError, parse_verifier
     from ca.replay import Replay
 
     if state is None or not state.exists():
         if key is None:
             raise typer.BadParameter("--key: the log's verifier key is needed the first time")
         try:
-            return _Before(parse_verifier(key), Replay(), 0, "")
+            return _Before(parse_verifier(key), Replay(), EMPTY_HEAD, "")
         except NoteError as error:
             raise typer.BadParameter(f"--key: {error}") from error
     try:
         found = json.loads(inputs.read_input(state))
         verifier = parse_verifier(found["key"])
-        replay = Replay.from_json(found["replay"], verifier.open(found["checkpoint"].encode()))
+        head = verifier.open(found["checkpoint"].encode()).head
+        replay = Replay.from_json(found["replay"], head)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableError(f"{state}: not what an audit left behind: {error}") from error
     if key not in {None, verifier.text}:
         raise typer.BadParameter(f"--key: {state} is of another log")
-    return _Before(verifier, replay, replay.size, found["checkpoint"])
+    return _Before(verifier, replay, head, found["checkpoint"])
 
 
 def _keep(state: Path, before: _Before, note: bytes) -> None:
@@ -156,11 +160,15 @@ def _progress(done: int, size: int) -> None:
 
 
 def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool) -> None:
+    head = checkpoint.head
     facts: dict[str, Any] = {
         "log": checkpoint.origin,
-        "size": checkpoint.size,
-        "root": checkpoint.root.hex(),
-        "new": checkpoint.size - before,
+        "size": head.size,
+        "root": head.root.hex(),
+        "time": datetime.fromtimestamp(head.time, UTC).isoformat(),
+        "revoked": head.revocation_count,
+        "revocation_root": head.revocation_root.hex(),
+        "new": head.size - before,
         "newest": "" if replay.newest is None else replay.newest.isoformat(),
         "entries": dict(sorted(replay.counts.items())),
         "findings": replay.findings,
@@ -168,7 +176,7 @@ def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool)
     if as_json:
         output.print_json(facts)
         return
-    said = {name: str(facts[name]) for name in ("log", "size", "root", "new", "newest")}
+    said = {name: str(fact) for name, fact in facts.items() if isinstance(fact, (int, str))}
     output.print_facts(said | {kind: str(count) for kind, count in facts["entries"].items()})
     for finding in replay.findings:
         output.say(f"finding: {finding}")
@@ -191,8 +199,8 @@ def adopt_command(config: options.ConfigOption = None) -> None:
     For a folder that has lost log-<number>.checkpoint, or must not trust it, where no other replica has it. Only if
     the database was neither restored nor failed over since: else use `rekey`, or the log may show two histories.
     """
+    from attestca_client.protocol.checkpoint import NoteError
     from ca.errors import LogHalted, NotFound
-    from ca.note import NoteError
     from ca.signers.log import adopt
 
     settings = options.load_config(config)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ca.note import Checkpoint, Verifier
+    from attestca_client.protocol.checkpoint import Checkpoint, Head, Verifier
 
 _MOST: Final = merkle.WIDTH * (merkle.MAX_ENTRY + 2)  # bytes of any answer
 _PATIENCE: Final = 30.0  # seconds without a byte
@@ -63,24 +63,31 @@ async def opened(url: str, ca_root: Path | None, name: str) -> AsyncIterator[Log
 
 
 async def read_on(
-    reader: LogReader, replay: Replay, verifier: Verifier, progress: Callable[[int, int], None]
+    reader: LogReader,
+    replay: Replay,
+    verifier: Verifier,
+    before: Head,
+    progress: Callable[[int, int], None],
 ) -> tuple[Checkpoint, bytes]:
-    """Read up to the newest checkpoint, which is returned with its note.
+    """Read up to the newest checkpoint, which is returned with its note. `before`: the head of the last time.
 
-    Raises NotOneHistoryError, `ca.note.NoteError`, NotFound, Unavailable.
+    Raises NotOneHistoryError, `protocol.checkpoint.NoteError`, NotFound, Unavailable.
     """
     note = await reader.get("checkpoint")
     checkpoint = verifier.open(note)
-    if checkpoint.size < replay.size:
+    head = checkpoint.head
+    if head.size < replay.size:
         raise NotOneHistoryError(
-            f"the log has {checkpoint.size} entries, and had {replay.size} the last time"
+            f"the log has {head.size} entries, and had {replay.size} the last time"
         )
-    for number, width in replay.missing(checkpoint.size):
+    if head.size > before.size and head.time < before.time:
+        raise NotOneHistoryError("the log has grown, and its checkpoint is of an earlier time")
+    for number, width in replay.missing(head.size):
         bundle = await reader.get(merkle.tile_path(None, number, width))
         for (level, at), hashes in replay.take(number, width, bundle).items():
             await _compare(reader, merkle.tile_path(level, at), hashes)
-        progress(replay.size, checkpoint.size)
-    replay.finish(checkpoint)
+        progress(replay.size, head.size)
+    replay.finish(head)
     for (level, at), hashes in replay.edge.items():
         await _compare(reader, merkle.tile_path(level, at, len(hashes) // merkle.HASH), hashes)
     return checkpoint, note

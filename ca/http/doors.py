@@ -17,7 +17,7 @@ from ca.http.metrics import Metrics
 from ca.http.refusals import RefusalRing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
     from ipaddress import IPv4Network, IPv6Network
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ca.http.metrics import FetchCounts
     from ca.issuance.ocsp import Responder
     from ca.log_ports import LogStore
+    from ca.ports import ServedList
+    from ca.tree_history import TreeHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Doors:
         trusted_proxies: networks whose X-Forwarded-For is believed by the public listener;
             admin_trusted_proxies: likewise by the operators'.
         log: the public log, as it is served. log_halted: whether it is not signed until an operator looks.
+        history: its revocation trees. lists: the lists of revoked certificates that are served now.
         chain_pem: PEM of the issuing CA in force, then the root.
         former_chain: DER chain (issuing CA, root) by key id of an issuing CA that is in force no more; None if unknown.
         root_crl: DER of the root's newest CRL by its key id; None if it is not the root's.
@@ -77,6 +80,8 @@ class Doors:
     limits: DoorLimits
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     log: LogStore
+    history: TreeHistory
+    lists: Callable[[], Awaitable[Iterable[ServedList]]]
     chain_pem: Callable[[], bytes]
     root_crl: Callable[[bytes], bytes | None]
     jwks: Callable[[], dict[str, object]]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from attestca_client.protocol import EMPTY_TREE
+from attestca_client.protocol.checkpoint import EMPTY_HEAD
 from ca.errors import NotFound
 from ca.note import LogKey, origin
 from ca.signers import files
@@ -70,7 +70,7 @@ def add_log_key(folder: KeyFolder, host: str) -> tuple[LogKey, FileWitness]:
     number = max(_numbers(folder), default=0) + 1
     secret, stem = folder.entropy(32), f"log-{number}"
     key, witness = _key(host, number, secret), _witness(folder, number)
-    files.replace(witness.path, key.sign(0, EMPTY_TREE))  # first: without its key it means nothing
+    files.replace(witness.path, key.sign(EMPTY_HEAD))  # first: without its key it means nothing
     box = seal(stem, secret, folder.passphrase, entropy=folder.entropy(32))
     files.write_new(folder.path / f"{stem}.secret", box)
     return key, witness

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from attestca_client.protocol import HandleKind
 from ca.issuance.crl import Revoked
 from ca.issuance.reasons import RevocationReason
-from ca.ports import CrlRecord, CrlShard, CrlState
+from ca.ports import CrlName, CrlRecord, CrlShard, CrlState
 from ca.store import tables
 from ca.store.dialect import add_new, insert
 
@@ -84,10 +84,22 @@ def revoked_on(connection: Connection, issuer_key_id: bytes, day: date) -> tuple
 def crl(connection: Connection, issuer_key_id: bytes, day: date) -> CrlRecord | None:
     """See `ca.ports.Store`."""
     table = tables.crls
+    columns = (column for column in table.c if column.name != "sha256")  # it is computed
     row = connection.execute(
-        select(table).where(table.c.issuer_key_id == issuer_key_id, table.c.day == day)
+        select(*columns).where(table.c.issuer_key_id == issuer_key_id, table.c.day == day)
     ).one_or_none()
     return None if row is None else CrlRecord(**row._mapping)  # noqa: SLF001 (public, by its name)
+
+
+def crl_names(connection: Connection) -> tuple[CrlName, ...]:
+    """See `ca.ports.Store`."""
+    table = tables.crls.c
+    rows = connection.execute(
+        select(table.issuer_key_id, table.day, table.number, table.sha256).order_by(
+            table.issuer_key_id, table.day
+        )
+    )
+    return tuple(CrlName(*row) for row in rows)
 
 
 def publish_crls(connection: Connection, crls: Sequence[CrlRecord], seen: int) -> bool:

@@ -8,32 +8,35 @@ Rules:
   keeps it, and no statement here changes or deletes an entry or a hash of a tile.
 - A tile or an entry that the tree must have and the database has not is LogHalted, never a shorter answer.
 - A checkpoint is of a tree that was committed before it was signed, so whatever happens in between, the next one is
-  of a tree that begins with it. One key may sign; a smaller tree never replaces a larger one.
+  of a tree that begins with it. One key may sign; a smaller tree never replaces a larger one, an earlier time a later.
+- What entries revoke is written with their positions, so that it can be read for any beginning of the log.
 """
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, delete, func, select
 
 from attestca_client.protocol import leaf_hash
 from ca import audit, merkle
 from ca.errors import AuthorityError, LogHalted
-from ca.log_ports import LogCheckpoint, LogProof, LogTree
+from ca.ledger_ports import Growth
+from ca.log_ports import LogCheckpoint, LogProof, LogTree, RevokedHandle
 from ca.store import tables
 from ca.store.dialect import add_new, insert, may_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Table
 
 _OUTBOX: Final = tables.log_outbox.c
 _ENTRY: Final = tables.log_entries.c
 _TILE: Final = tables.log_tiles.c
+_REVOKED: Final = tables.log_revocations.c
 _CHECKPOINT: Final = tables.log_checkpoint.c
 _ONLY_ROW: Final = 1
 NOBODY: Final = bytes(
@@ -92,7 +95,8 @@ def sequence(connection: Connection, limit: int) -> int:
         return 0
     rows = sorted(rows, key=lambda row: row.id)
     size = _size(connection)
-    leaves = [leaf_hash(row.entry) for row in rows]
+    entries = [row.entry for row in rows]
+    leaves = [leaf_hash(entry) for entry in entries]
     with _tiles(connection) as read:
         grown = merkle.grow(read, size, leaves)
     connection.execute(
@@ -102,8 +106,19 @@ def sequence(connection: Connection, limit: int) -> int:
             for i, row in enumerate(rows)
         ],
     )
+    add_new(connection, tables.log_revocations, _revoked_by(entries, leaves, size))
     _put_tiles(connection, grown)
     return len(rows)
+
+
+def _revoked_by(entries: Sequence[bytes], leaves: list[bytes], size: int) -> list[dict[str, Any]]:
+    """What the tree of revocations gets of entries that come behind `size` others."""
+    found: list[dict[str, Any]] = []
+    for position, (entry, leaf) in enumerate(zip(entries, leaves, strict=True), size):
+        handle = audit.revoked_by(entry)
+        if handle is not None:
+            found.append({"position": position, "handle": handle, "value": leaf})
+    return found
 
 
 def tree(connection: Connection, signed: int) -> LogTree:
@@ -111,28 +126,40 @@ def tree(connection: Connection, signed: int) -> LogTree:
     size = _size(connection)
     with _tiles(connection) as read:
         signed_root = merkle.tree_hash(read, signed) if signed <= size else None
-        return LogTree(size, merkle.tree_hash(read, size), signed_root)
+        root = merkle.tree_hash(read, size)
+    return LogTree(size, root, signed_root, revoked(connection, signed, size))
+
+
+def revoked(connection: Connection, first: int, end: int) -> tuple[RevokedHandle, ...]:
+    """See `ca.log_ports.LogStore`."""
+    rows = connection.execute(
+        select(tables.log_revocations)
+        .where(_REVOKED.position >= first, _REVOKED.position < end)
+        .order_by(_REVOKED.position)
+    )
+    return tuple(RevokedHandle(row.position, row.handle, row.value) for row in rows)
 
 
 def checkpoint(connection: Connection) -> LogCheckpoint | None:
     """See `ca.log_ports.LogStore`."""
     row = connection.execute(select(tables.log_checkpoint)).one_or_none()
-    return None if row is None else LogCheckpoint(row.key_sha256, row.size, row.note)
+    return None if row is None else LogCheckpoint(row.key_sha256, row.size, row.time, row.note)
 
 
 def publish(connection: Connection, new: LogCheckpoint) -> bool:
     """See `ca.log_ports.LogStore`."""
     table = tables.log_checkpoint
-    statement = insert(connection.dialect.name, table).values(
-        id=_ONLY_ROW, key_sha256=new.key_sha256, size=new.size, note=new.note
-    )
-    larger = (_CHECKPOINT.size < new.size) | _CHECKPOINT.note.is_(None)
+    row = {"key_sha256": new.key_sha256, "size": new.size, "time": new.time, "note": new.note}
+    statement = insert(connection.dialect.name, table).values(id=_ONLY_ROW, **row)
+    later = (_CHECKPOINT.size == new.size) & (_CHECKPOINT.time < new.time)
+    larger = (_CHECKPOINT.size < new.size) & (_CHECKPOINT.time <= new.time)
     return bool(
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=["id"],
-                set_={"size": statement.excluded["size"], "note": statement.excluded["note"]},
-                where=(_CHECKPOINT.key_sha256 == new.key_sha256) & larger,
+                set_={name: statement.excluded[name] for name in ("size", "time", "note")},
+                where=(_CHECKPOINT.key_sha256 == new.key_sha256)
+                & (_CHECKPOINT.note.is_(None) | later | larger),
             )
         ).rowcount
     )
@@ -140,7 +167,7 @@ def publish(connection: Connection, new: LogCheckpoint) -> bool:
 
 def replace_key(connection: Connection, key_sha256: bytes) -> None:
     """See `ca.log_ports.LogStore`."""
-    fresh = {"key_sha256": key_sha256, "size": 0, "note": None}
+    fresh = {"key_sha256": key_sha256, "size": 0, "time": 0, "note": None}
     statement = insert(connection.dialect.name, tables.log_checkpoint).values(id=_ONLY_ROW, **fresh)
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=fresh))
 
@@ -185,6 +212,27 @@ def proof(connection: Connection, serial: int) -> LogProof | None:
     with _tiles(connection) as read:
         hashes = merkle.inclusion_proof(read, row.position, newest.size)
     return LogProof(row.position, row.entry, hashes, newest.note)
+
+
+def growth(connection: Connection, old: int, new: int) -> Growth | None:
+    """See `ca.ledger_ports.AnchorStore`."""
+    if not old <= new <= _size(connection):
+        return None
+    with _tiles(connection) as read:
+        return Growth(merkle.tree_hash(read, old), merkle.consistency_proof(read, old, new))
+
+
+def revocation_entries(
+    connection: Connection, handles: Sequence[bytes], size: int
+) -> tuple[bytes, ...]:
+    """See `ca.log_ports.LogStore`."""
+    found = connection.execute(
+        select(_ENTRY.entry)
+        .join(tables.log_revocations, _REVOKED.position == _ENTRY.position)
+        .where(_REVOKED.handle.in_(handles), _REVOKED.position < size)
+        .order_by(_ENTRY.position)
+    )
+    return tuple(found.scalars())
 
 
 @contextmanager

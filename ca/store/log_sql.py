@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ca.audit import KeyAdded
-    from ca.log_ports import LogCheckpoint, LogProof, LogTree
+    from ca.log_ports import LogCheckpoint, LogProof, LogTree, RevokedHandle
     from ca.store.database import Database
 
 
@@ -30,6 +30,12 @@ class SqlLog:
 
     async def tree(self, signed: int) -> LogTree:
         return await self._database.read(log.tree, signed)
+
+    async def revoked(self, first: int, end: int) -> tuple[RevokedHandle, ...]:
+        return await self._database.read(log.revoked, first, end)
+
+    async def revocation_entries(self, handles: Sequence[bytes], size: int) -> tuple[bytes, ...]:
+        return await self._database.read(log.revocation_entries, handles, size)
 
     async def checkpoint(self) -> LogCheckpoint | None:
         return await self._database.read(log.checkpoint)

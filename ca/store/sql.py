@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         CachedResponse,
         CertificateQuery,
         CertificateRecord,
+        CrlName,
         CrlRecord,
         CrlState,
         Decision,
@@ -160,6 +161,9 @@ class SqlStore:
 
     async def crl(self, issuer_key_id: bytes, day: date) -> CrlRecord | None:
         return await self._database.read(crls.crl, issuer_key_id, day)
+
+    async def crl_names(self) -> tuple[CrlName, ...]:
+        return await self._database.read(crls.crl_names)
 
     async def publish_crls(self, lists: Sequence[CrlRecord], seen: int) -> bool:
         return await self._database.write(crls.publish_crls, lists, seen)

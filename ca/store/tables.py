@@ -277,6 +277,7 @@ crls: Final = Table(
     Column("number", BigInteger, nullable=False),
     Column("entries", Integer, nullable=False),
     Column("der", LargeBinary, nullable=False),
+    _digest("sha256"),  # of `der`
     Column("this_update", Instant, nullable=False),
     Column("next_update", Instant, nullable=False),
 )
@@ -385,6 +386,16 @@ log_entries: Final = Table(
 )
 is_issuance: Final = log_entries.c.serial.is_not(None)
 _partial("uq_log_entries_serial", log_entries.c.serial, where=is_issuance, unique=True)
+# What the entries revoke: the first one of each handle, with the hash of its leaf. The tree is in memory.
+log_revocations: Final = Table(
+    "log_revocations",
+    metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    _digest("handle", unique=True),
+    _digest("value"),
+    _length("handle", 32),
+    _length("value", 32),
+)
 # Hashes of the tree; see `ca.merkle`. A tile only grows, up to 8192 bytes.
 log_tiles: Final = Table(
     "log_tiles",
@@ -400,6 +411,7 @@ log_checkpoint: Final = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _digest("key_sha256"),
     Column("size", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),  # seconds
     Column("note", LargeBinary),  # none was signed by this key yet
     _length("key_sha256", 32),
 )

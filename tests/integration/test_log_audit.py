@@ -226,7 +226,7 @@ async def test_the_log_of_a_later_key(cheated: Service, cli: Cli) -> None:
 async def add_keys(service: Service, when: datetime, *names: str) -> None:
     keys = [audit.KeyAdded(when, "tls", name.encode()) for name in names]
     await service.store.log.append_keys(keys)
-    await log_lab.sequence(service.store.log)
+    await log_lab.sequence(service.store.log, now=when)
 
 
 async def test_a_log_that_is_frozen(
@@ -235,17 +235,18 @@ async def test_a_log_that_is_frozen(
     when = datetime(2031, 5, 1, 9, tzinfo=UTC)
     monkeypatch.setattr("ca.cli.inputs.now", lambda: when + timedelta(hours=3))
     words = ("--key", CLI_KEY, "--state", tmp_path / "state.json")
-    await cheated.store._database.write(lambda connection: connection.execute(log_outbox.delete()))
-    await log_lab.sequence(cheated.store.log)
-    empty = await audited(cli, cheated, *words, "--newest-within", "99")
-    assert (empty.code, empty.json()["newest"]) == (Exit.REFUSED, "")
     await add_keys(cheated, when, "one")
     for _ in range(2):  # the second time from what the first left behind
         fresh = await audited(cli, cheated, *words, "--newest-within", "4")
         assert (fresh.code, fresh.json()["newest"]) == (Exit.OK, when.isoformat())
     old = await audited(cli, cheated, *words, "--newest-within", "2")
-    assert (old.code, "has no entry since" in old.err) == (Exit.REFUSED, True)
+    assert (old.code, f"was signed at {when.isoformat()}" in old.err) == (Exit.REFUSED, True)
     assert (await audited(cli, cheated, *words)).code == Exit.OK
+    later = when + timedelta(hours=2)
+    await log_lab.sequence(cheated.store.log, now=later)
+    alive = await audited(cli, cheated, *words, "--newest-within", "2")
+    assert (alive.code, alive.json()["time"]) == (Exit.OK, later.isoformat()), "nothing happened"
+    assert alive.json()["newest"] == when.isoformat()
 
 
 async def test_a_finding_is_told_again(cheated: Service, tmp_path: Path, cli: Cli) -> None:

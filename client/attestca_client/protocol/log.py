@@ -88,10 +88,10 @@ def issuance_entry(
 
 def parse_revocation(entry: bytes) -> RevocationEntry:
     """The revocation in these bytes. Raises EntryError for anything else."""
-    fields = _fields(entry)
-    if len(fields) != 7 or fields[:2] != [Label.LOG.encode(), b"revocation"]:
+    read = fields(entry)
+    if len(read) != 7 or read[:2] != [Label.LOG.encode(), b"revocation"]:
         raise EntryError("not the entry of a revocation")
-    time, number, kind, handle, reason = fields[2:]
+    time, number, kind, handle, reason = read[2:]
     if (len(time), len(number), len(handle)) != (_TIME, 8, _HANDLE):
         raise EntryError("a field of a revocation has another length")
     try:
@@ -111,15 +111,16 @@ def time_field(time: int) -> bytes:
     return time.to_bytes(_TIME, "big", signed=True)
 
 
-def _fields(data: bytes) -> list[bytes]:
-    if len(data) > MAX_ENTRY:
+def fields(data: bytes, most: int = MAX_ENTRY) -> list[bytes]:
+    """The fields of an entry of any kind, and not a byte more. Raises EntryError for what is longer than `most`."""
+    if len(data) > most:
         raise EntryError("an entry is too long")
-    fields: list[bytes] = []
+    found: list[bytes] = []
     at = 0
     while at < len(data):
         start = at + 4
         at = start + int.from_bytes(data[at:start], "big")
         if start > len(data) or at > len(data):
             raise EntryError("a field is cut off")
-        fields.append(data[start:at])
-    return fields
+        found.append(data[start:at])
+    return found

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attestca_client.protocol import frame
+from attestca_client.protocol.log import EntryError
 from ca.audit import (
     Entry,
-    EntryError,
     Issuance,
     KeyAdded,
     PolicyChange,

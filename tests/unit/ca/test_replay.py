@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 
 from attestca_client.protocol import frame, leaf_hash
 from ca import audit, merkle
-from ca.note import Checkpoint
 from ca.replay import NotOneHistoryError, Replay, StateError
+from ca.revocation_tree import RevocationTree
 from tests import records
 from tests.authority_lab import make_lab
+from tests.log_lab import head_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from attestca_client.protocol.checkpoint import Head
 
 LAB = make_lab()
 ISSUER = LAB.issuer.certificate
@@ -44,9 +47,16 @@ class Served:
     def read(self, level: int, number: int) -> bytes:
         return self.tiles.get((level, number), b"")
 
-    def checkpoint(self) -> Checkpoint:
+    def head(self) -> Head:
+        """As the authority would sign it: what the tree of revocations is, it computes by itself."""
+        tree = RevocationTree()
+        for entry in self.entries:
+            handle = audit.revoked_by(entry)
+            if handle is not None:
+                tree = tree.with_all([(handle, leaf_hash(entry))])
         size = len(self.entries)
-        return Checkpoint("ca.example.org", size, merkle.tree_hash(self.read, size))
+        root = merkle.tree_hash(self.read, size)
+        return head_of(size, root, revocation_count=tree.count, revocation_root=tree.root)
 
     def bundle(self, number: int, width: int) -> bytes:
         first = number * merkle.WIDTH
@@ -55,11 +65,11 @@ class Served:
 
 def read(replay: Replay, served: Served) -> Replay:
     """All that is there; full tiles are those that are served."""
-    checkpoint = served.checkpoint()
-    for number, width in replay.missing(checkpoint.size):
+    head = served.head()
+    for number, width in replay.missing(head.size):
         for tile, hashes in replay.take(number, width, served.bundle(number, width)).items():
             assert served.tiles[tile] == hashes
-    replay.finish(checkpoint)
+    replay.finish(head)
     return replay
 
 
@@ -105,7 +115,7 @@ def test_from_time_to_time(parts: list[int]) -> None:
         total += part
         read(replay, served)
         text = json.dumps(replay.to_json())
-        again = Replay.from_json(json.loads(text), served.checkpoint())
+        again = Replay.from_json(json.loads(text), served.head())
         assert again == replay
         replay = again
     assert replay.counts["issuance"] == total == replay.size
@@ -161,11 +171,11 @@ def test_a_history_that_is_rewritten(at: int) -> None:
 @pytest.mark.parametrize("at", [0, 255, 603])
 def test_an_entry_that_is_not_what_was_signed(at: int) -> None:
     served, lie = honest(), rewritten(honest(), at)
-    replay, checkpoint = Replay(), served.checkpoint()
-    for number, width in replay.missing(checkpoint.size):
+    replay, head = Replay(), served.head()
+    for number, width in replay.missing(head.size):
         replay.take(number, width, lie.bundle(number, width))
     with pytest.raises(NotOneHistoryError, match="do not make the tree"):
-        replay.finish(checkpoint)
+        replay.finish(head)
 
 
 def test_entries_that_are_missing() -> None:
@@ -175,7 +185,7 @@ def test_entries_that_are_missing() -> None:
     with pytest.raises(NotOneHistoryError, match="cut off"):
         Replay().take(0, 256, served.bundle(0, 256)[:-1])
     with pytest.raises(NotOneHistoryError, match="the checkpoint is of"):
-        Replay().finish(served.checkpoint())
+        Replay().finish(served.head())
 
 
 @pytest.mark.parametrize("at", [599, 603])
@@ -191,7 +201,7 @@ def test_a_bundle_that_is_not_that_of_the_last_time(at: int) -> None:
         replay.take(number, width, other.bundle(number, width))
     assert (replay.size, replay.edge, replay.counts) == before
     replay.take(number, width, served.bundle(number, width))
-    replay.finish(served.checkpoint())
+    replay.finish(served.head())
 
 
 def test_what_was_found_is_found_again() -> None:
@@ -201,7 +211,7 @@ def test_what_was_found_is_found_again() -> None:
     first = read(Replay(), served)
     state = json.loads(json.dumps(first.to_json()))
     assert len(first.findings) == 2
-    again = Replay.from_json(state, served.checkpoint())
+    again = Replay.from_json(state, served.head())
     assert again.findings == first.findings
     served.add([key()])
     assert read(again, served).findings == [first.findings[0]]
@@ -215,7 +225,7 @@ def test_the_time_of_the_newest_entry() -> None:
     served.add([key(), replace(revocation(1), time=later), revocation(2)])
     assert read(replay, served).newest == later
     state = replay.to_json()
-    assert Replay.from_json(state, served.checkpoint()).newest == later
+    assert Replay.from_json(state, served.head()).newest == later
 
 
 def test_findings_are_bounded() -> None:
@@ -229,7 +239,7 @@ def test_findings_are_bounded() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
         {"edge": {}},
         {"edge": {"0/2": "AAAA"}},
         {"edge": {"x": "AAAA"}},
@@ -241,20 +251,24 @@ def test_findings_are_bounded() -> None:
         {"newest": "2026-03-01T00:00:00"},
         {"newest": 5},
         {"findings": None},
+        {"revoked": []},
+        {"revoked": [[1, "00", "00"]]},
+        {"revoked": [[602, "00" * 32, "00" * 32]]},
+        {"revoked": {"a": 1}},
     ],
     ids=str,
 )
 def test_a_state_that_is_not_ours(change: dict[str, object]) -> None:
     served = honest()
     state = read(Replay(), served).to_json()
-    assert Replay.from_json(state, served.checkpoint()).size == 604
+    assert Replay.from_json(state, served.head()).size == 604
     with pytest.raises(StateError):
-        Replay.from_json(state | change, served.checkpoint())
+        Replay.from_json(state | change, served.head())
     with pytest.raises(StateError):
-        Replay.from_json(state, rewritten(served, 600).checkpoint())
+        Replay.from_json(state, rewritten(served, 600).head())
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5))
 def test_no_state_crashes_it(state: object) -> None:
     with pytest.raises(StateError):
-        Replay.from_json(state, honest(1).checkpoint())
+        Replay.from_json(state, honest(1).head())

@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from attestca_client.protocol.checkpoint import Checkpoint
     from ca.audit import KeyAdded
-    from ca.note import Checkpoint, LogKey
+    from ca.note import LogKey
     from ca.sequencing import Sequencer
     from tests.app_lab import App
 
 
 def another_process(app: App) -> LogKeeper:
     """One more service on the same folder and database."""
-    return LogKeeper(app.service.keys, app.service.store.log)
+    return LogKeeper(app.service.keys, app.service.store.log, app.service.log.lists)
 
 
 def key_of(app: App) -> LogKey:
@@ -68,7 +69,7 @@ async def test_a_folder_of_before_there_was_a_log_gets_its_key(app: App) -> None
         path.unlink()
     await app.run_job("log")
     assert len(secrets_of(app)) == 1
-    assert (await published(app)).size > 0
+    assert (await published(app)).head.size > 0
     await another_process(app).turn(app.clock())
 
 
@@ -96,9 +97,9 @@ async def test_a_new_key_is_taken_by_a_service_that_runs(app: App) -> None:
     assert "\nattestca_log_halted 1.0\n" in (await app.get("/metrics")).body.decode()
     await app.run_job("log", app.clock() + timedelta(minutes=2))
     assert "\nattestca_log_halted 0.0\n" in (await app.get("/metrics")).body.decode()
-    assert (await published(app)).size > before.size
+    assert (await published(app)).head.size > before.head.size
     assert (before.origin, (await published(app)).origin) == ("ca.example.org", "ca.example.org/2")
-    told = await log_lab.entries(app.service.store.log, (await published(app)).size)
+    told = await log_lab.entries(app.service.store.log, (await published(app)).head.size)
     logs = [one for one in told if getattr(one, "purpose", "") == "log"]
     assert len(logs) == 2, "the log tells of its own keys"
 
@@ -120,9 +121,9 @@ async def test_a_witness_that_cannot_be_written_stops_the_log_alone(app: App) ->
     assert newest is not None
     assert newest.note is not None
     adopt(FileWitness(witness), newest.note)
-    before = (await published(app)).size
+    before = (await published(app)).head.size
     await app.run_job("log", later + timedelta(minutes=2))
-    assert (await published(app)).size > before
+    assert (await published(app)).head.size > before
     assert witness.read_bytes() != newest.note
     with pytest.raises(ConfigurationError, match="never overwritten"):
         adopt(FileWitness(witness), newest.note)
@@ -134,7 +135,10 @@ async def test_a_key_comes_with_the_checkpoint_of_the_empty_tree(app: App) -> No
         key, witness = log_key(folder, host)
         note = await witness.last()
         assert note is not None
-        assert (key.verifier.open(note).size, key.name[14:]) == (0, "" if number == 1 else "/2")
+        assert (key.verifier.open(note).head.size, key.name[14:]) == (
+            0,
+            "" if number == 1 else "/2",
+        )
         add_log_key(folder, host)
     assert len(secrets_of(app)) == 3
 
@@ -146,7 +150,7 @@ async def test_the_key_that_the_database_names_signs(app: App) -> None:
     await app.enroll()
     before = await published(app)
     await another_process(app).turn(app.clock())
-    assert (await published(app)).size > before.size
+    assert (await published(app)).head.size > before.head.size
     assert (await published(app)).origin == before.origin
 
 

@@ -8,9 +8,9 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from attestca_client.protocol.checkpoint import parse_verifier
 from ca.cli.exits import Exit
 from ca.log_ports import LogCheckpoint
-from ca.note import parse_verifier
 from ca.signers.log import add_log_key, log_key
 from ca.store.sql import SqlStore
 from tests.unit.ca.cli.test_initialize import actions
@@ -38,7 +38,7 @@ def test_a_checkpoint_is_adopted_where_none_is_left(cli: Cli, place: Place) -> N
     (witness,) = place.keys.glob("log-*.checkpoint")
     empty = witness.read_bytes()
     verifier = parse_verifier(cli.good("log", "key", "--config", place.path).out.strip())
-    assert verifier.open(empty).size == 0, "it comes with the key"
+    assert verifier.open(empty).head.size == 0, "it comes with the key"
     nothing = cli("log", "adopt", "--config", place.path)
     assert (nothing.code, "no checkpoint is published" in nothing.err) == (Exit.REFUSED, True)
     asyncio.run(publish(place, empty.replace(b"0", b"9", 1)))
@@ -63,7 +63,7 @@ async def publish(place: Place, note: bytes, *, again: bool = False) -> None:
         digest = sha256(key.verifier.key).digest()
         if again:
             await store.log.replace_key(digest)
-        await store.log.publish(LogCheckpoint(digest, 0, note))
+        await store.log.publish(LogCheckpoint(digest, 0, 0, note))
     finally:
         await store.close()
 

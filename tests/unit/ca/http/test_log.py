@@ -75,12 +75,12 @@ async def test_a_certificate_is_proven(service: Service, go_log: GoLog) -> None:
     serial = enrolled.json()["serial"]
     await fill(service, 400)
     proof = (await service.get(f"/v1/certificates/{serial}/proof")).json()
-    checkpoint = log_lab.KEY.verifier.open(proof["checkpoint"].encode())
+    head = log_lab.KEY.verifier.open(proof["checkpoint"].encode()).head
     entry = base64.b64decode(proof["entry"])
     hashes = [base64.b64decode(one) for one in proof["hashes"]]
     leaf, index = leaf_hash(entry), proof["index"]
-    assert is_included(leaf, index, checkpoint.size, hashes, checkpoint.root)
-    facts = {"size": checkpoint.size, "index": index, "root": checkpoint.root}
+    assert is_included(leaf, index, head.size, hashes, head.root)
+    facts = {"size": head.size, "index": index, "root": head.root}
     go_log.ask("included", leaf=leaf, proof=hashes, **facts)
 
     said = audit.decode(entry)
@@ -101,13 +101,14 @@ async def test_what_go_reads_from_the_served_tiles(service: Service, go_log: GoL
     await fill(service, 700)
     note = (await service.get("/log/checkpoint")).body
     checkpoint = log_lab.KEY.verifier.open(note)
+    head = checkpoint.head
     opened = go_log.ask("open", key=log_lab.KEY.verifier.text, note=note.decode())
     assert opened["text"] == checkpoint.text
     tiles: dict[str, bytes] = {}
     entries: list[bytes] = []
     for level in range(2):
         for number in range(3):
-            width = merkle.tile_width(level, number, checkpoint.size)
+            width = merkle.tile_width(level, number, head.size)
             if not width:
                 continue
             path = merkle.tile_path(level, number, width)
@@ -120,11 +121,11 @@ async def test_what_go_reads_from_the_served_tiles(service: Service, go_log: GoL
                 part = merkle.decode_bundle(bundle.body)
                 assert merkle.tile_of(part) == reply.body
                 entries += part
-    assert len(entries) == checkpoint.size
-    assert go_log.root(entries) == checkpoint.root
-    facts = {"size": checkpoint.size, "root": checkpoint.root}
+    assert len(entries) == head.size
+    assert go_log.root(entries) == head.root
+    facts = {"size": head.size, "root": head.root}
     proof = go_log.proof("prove-included", tiles, index=600, **facts)
-    assert is_included(leaf_hash(entries[600]), 600, checkpoint.size, proof, checkpoint.root)
+    assert is_included(leaf_hash(entries[600]), 600, head.size, proof, head.root)
     assert go_log.proof("prove-consistent", tiles, oldsize=300, **facts)
 
 
@@ -178,7 +179,7 @@ async def test_a_later_key_has_addresses_of_its_own(service: Service) -> None:
         for number in ("1", "3", "02"):
             assert (await service.get(f"/log/{number}/{path}")).status == 404
     note = (await service.get("/log/2/checkpoint")).body
-    assert log_lab.SECOND.verifier.open(note).size == size
+    assert log_lab.SECOND.verifier.open(note).head.size == size
 
 
 async def test_a_certificate_that_is_not_published_yet_has_no_proof(service: Service) -> None:

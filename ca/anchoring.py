@@ -195,6 +195,8 @@ class Anchorer:
         try:
             transaction = await self.ledger.sign(anchor, standing, fees)
         except AnchorRefused:
+            if await self._find(record) is not None:
+                return Step.WAITING  # it was mined meanwhile
             await self._drop(record)
             raise
         if not await self.store.replace(self.ledger.target, record, transaction, now):
@@ -223,6 +225,12 @@ class Anchorer:
             return Step.EXPENSIVE
         handles = tuple(handle for _, handle in revoked)
         anchor = await self._anchor(newest, handles, standing)
+        try:
+            transaction = await self.ledger.sign(anchor, standing, fees)
+        except AnchorRefused:
+            if (await self.progress()).number != progress.number:
+                return Step.OVERTAKEN
+            raise
         new = NewAnchor(
             number=progress.number + 1,
             nonce=standing.nonce,
@@ -230,11 +238,11 @@ class Anchorer:
             tombstones=handles,
             before=mark,
             after=Mark(mark.count + len(revoked), revoked[-1][0]) if revoked else mark,
-            transaction=await self.ledger.sign(anchor, standing, fees),
+            transaction=transaction,
         )
         if not await self.store.record(self.ledger.target, new, now):
             return Step.OVERTAKEN
-        await self.ledger.send(new.transaction.raw)
+        await self.ledger.send(transaction.raw)
         return Step.SENT
 
     def _is_due(self, newest: Head, anchored: Head) -> bool:

@@ -169,13 +169,20 @@ class Nodes:
         return reached[self._agree - 1]
 
     async def tell(self, raw: bytes) -> None:
-        """Send a transaction to all of them. Raises Unavailable where none takes it."""
+        """Send a transaction to all of them. Raises Unavailable where none takes it, or has it."""
+
+        async def question(web3: W3) -> None:
+            try:
+                await web3.eth.send_raw_transaction(raw)
+            except Web3RPCError as error:
+                if not _is_known(error):
+                    raise
+
         answers = await asyncio.gather(
-            *(node.ask(lambda web3: web3.eth.send_raw_transaction(raw)) for node in self._nodes),
-            return_exceptions=True,
+            *(node.ask(question) for node in self._nodes), return_exceptions=True
         )
         faults = [str(one) for one in answers if isinstance(one, BaseException)]
-        if len(faults) == len(answers) and not any(map(_is_known, faults)):
+        if len(faults) == len(answers):
             raise Unavailable(f"no node takes the transaction: {'; '.join(faults)}")
 
     def _by_health(self) -> list[Node]:
@@ -191,9 +198,9 @@ async def connected(urls: Sequence[str], chain_id: int, agree: int = 2) -> Async
         yield Nodes([Node(session, url, chain_id) for url in urls], agree)
 
 
-def _is_known(fault: str) -> bool:
+def _is_known(error: Web3RPCError) -> bool:
     """Whether a node has the transaction already, or one of its nonce is in a block, as the next turn will see."""
-    return any(words in fault.lower() for words in _KNOWN)
+    return any(words in _words(error).lower() for words in _KNOWN)
 
 
 def _words(error: Web3RPCError) -> str:

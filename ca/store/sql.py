@@ -22,6 +22,7 @@ from ca.store import (
     schema,
     status,
 )
+from ca.store.anchors import SqlAnchors
 from ca.store.database import Database
 from ca.store.log_sql import SqlLog
 
@@ -62,6 +63,7 @@ class SqlStore:
         """Use `open`, which checks the schema."""
         self._database: Final = database
         self.log: Final = SqlLog(database)
+        self.anchors: Final = SqlAnchors(database)
 
     @classmethod
     async def open(cls, url: str, limits: Limits | None = None) -> SqlStore:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -422,6 +423,59 @@ log_keys: Final = Table(
     _digest("sha256", primary_key=True),
     _length("sha256", 32),
     sqlite_with_rowid=False,
+)
+
+# What was anchored on a chain, or is to be. `target` names chain, contract and namespace; numbers rise by one.
+anchors: Final = Table(
+    "anchors",
+    metadata,
+    _digest("target", primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("nonce", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),  # from here on: the head
+    _digest("root"),
+    Column("revocation_count", BigInteger, nullable=False),
+    _digest("revocation_root"),
+    _digest("crls_digest"),
+    Column("time", BigInteger, nullable=False),  # seconds
+    Column("tombstones", LargeBinary, nullable=False),  # handles of 32 bytes, one behind the other
+    # How many revocations have tombstones, and the position in the log of the last: before it, and with it.
+    Column("count_before", BigInteger, nullable=False),
+    Column("position_before", BigInteger, nullable=False),
+    Column("count_after", BigInteger, nullable=False),
+    Column("position_after", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("block_number", BigInteger),
+    Column("block_hash", LargeBinary),
+    Index(None, "target", "time"),
+    _length("target", 32),
+    CheckConstraint("state IN ('open', 'mined', 'final', 'dropped')", name="state"),
+    CheckConstraint(
+        "(block_number IS NULL) = (block_hash IS NULL)"
+        " AND (state = 'dropped' OR (state = 'open') = (block_hash IS NULL))",
+        name="block",
+    ),
+)
+is_unsettled: Final = anchors.c.state.in_((literal_column("'open'"), literal_column("'mined'")))
+_partial("ix_anchors_unsettled_number", anchors.c.number, where=is_unsettled)
+# Recorded before they are sent: whoever comes after a crash sends the same bytes.
+anchor_transactions: Final = Table(
+    "anchor_transactions",
+    metadata,
+    _digest("target", primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("nonce", BigInteger, nullable=False),  # as in `anchors`
+    _digest("hash"),
+    Column("raw", LargeBinary, nullable=False),
+    Column("base_size", BigInteger, nullable=False),
+    Column("max_fee", BigInteger, nullable=False),  # wei per unit of gas
+    Column("tip", BigInteger, nullable=False),
+    Column("sent_at", Instant, nullable=False),
+    ForeignKeyConstraint(["target", "number"], ["anchors.target", "anchors.number"]),
+    Index(None, "target", "nonce"),
+    _length("hash", 32),
 )
 
 # One row, rewritten by each health check: what cannot be written is not healthy.

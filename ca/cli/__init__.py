@@ -24,6 +24,7 @@ from ca.cli import (
     revoke,
     serve,
     tokens,
+    trust,
     verify,
 )
 from ca.cli.exits import Exit, explain
@@ -86,6 +87,7 @@ app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(issuer.app)
 app.add_typer(log.app)
+app.add_typer(trust.app)
 app.add_typer(tokens.app)
 app.add_typer(database.app)
 app.command("backup")(database.backup_command)

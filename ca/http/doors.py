@@ -53,6 +53,10 @@ def _no_former_chain(_issuer_key_id: bytes) -> tuple[bytes, ...] | None:
     return None
 
 
+def _no_bundle() -> bytes | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """What stands behind the doors.
@@ -69,6 +73,7 @@ class Doors:
         jwks: the JWK Set of the keys that sign attestation results.
         check_ready: raises an AuthorityError where the service cannot do its work.
         responders: who answers OCSP questions now.
+        trust: the newest trust bundle; None if there is none.
         fetch_counters: of the collateral cache.
         list_ages: by key id in hex of each issuing CA in force, as far as it is known: seconds since the newest list was
             signed, of the day whose newest is the oldest.
@@ -91,6 +96,7 @@ class Doors:
     former_chain: Callable[[bytes], tuple[bytes, ...] | None] = _no_former_chain
     log_halted: Callable[[], bool] = bool
     responders: Callable[[], tuple[Responder, ...]] = tuple
+    trust: Callable[[], bytes | None] = _no_bundle
     list_ages: Callable[[], Mapping[str, float]] = dict
     state: State = field(init=False)
 

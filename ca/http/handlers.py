@@ -46,6 +46,7 @@ _SERIAL: Final = re.compile("[1-9a-f][0-9a-f]{0,39}")
 _KEY_ID: Final = re.compile("[0-9a-f]{40}")
 _DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CRL: Final = "application/pkix-crl"
+DSSE: Final = "application/vnd.dsse.envelope.v1+json"
 _log = structlog.get_logger("attestca.http")
 
 
@@ -195,6 +196,14 @@ async def chain(request: web.Request) -> web.Response:
     return web.Response(
         body=request.app[DOORS].chain_pem(), content_type="application/pem-certificate-chain"
     )
+
+
+async def trust(request: web.Request) -> web.Response:
+    """The newest trust bundle."""
+    bundle = request.app[DOORS].trust()
+    if bundle is None:
+        raise NotFound("no trust bundle was installed: `attestca trust`", code="no-trust-bundle")
+    return web.Response(body=bundle, content_type=DSSE)
 
 
 async def issuing_ca(request: web.Request) -> web.Response:

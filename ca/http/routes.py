@@ -150,6 +150,15 @@ _PUBLIC: Final = (
     ),
     Route(
         method="GET",
+        path="/v1/trust",
+        name="trust",
+        handler=handlers.trust,
+        summary="The newest trust bundle of relying parties, signed by the root",
+        answers=_raw(handlers.DSSE),
+        cache=_MINUTES,
+    ),
+    Route(
+        method="GET",
         path="/v1/certificates/{serial}",
         name="certificate",
         handler=handlers.certificate,

@@ -10,6 +10,7 @@
     ocsp-<key id>.key/.pem            OCSP responders, likewise; each for the issuing CA that signed it
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
     log-<number>.secret               keys of the public log, likewise; see `ca.signers.log`
+    trust-<version>.json              trust bundles that the root's key signed; the highest version counts
 
 Keys are encrypted PKCS#8. Nothing is ever overwritten: what is newer has another name, so a crash between two files
 leaves a folder that still works. Times and entropy are the caller's.
@@ -157,6 +158,21 @@ class KeyFolder:
             next_update=now + ROOT_CRL_LIFETIME,
         )
         return certificate, crl.complete(prepared, tbs.sign(root_key, prepared.tbs))
+
+    def root_key(self) -> ec.EllipticCurvePrivateKey:
+        """The root's key, where it was not taken offline."""
+        return load_key(self.path / "root.key", self.passphrase)
+
+    def trust(self) -> bytes | None:
+        """The newest trust bundle; None where none was installed."""
+        found = sorted(
+            self.path.glob("trust-*.json"), key=lambda path: int(path.stem.removeprefix("trust-"))
+        )
+        return files.read(found[-1]) if found else None
+
+    def install_trust(self, version: int, bundle: bytes) -> None:
+        """Add a trust bundle."""
+        files.write_new(self.path / f"trust-{version}.json", bundle, mode=0o644)
 
     # issuing CAs
 

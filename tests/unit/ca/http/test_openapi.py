@@ -118,6 +118,7 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
     for name, path in (
         ("nonce", "/v1/nonce"),
         ("chain", "/v1/ca/chain"),
+        ("trust", "/v1/trust"),
         ("certificate", f"/v1/certificates/{serial}"),
         ("ear", f"/v1/certificates/{serial}/ear"),
         ("issuing-ca", f"/v1/ca/{key_id}.cer"),

@@ -171,6 +171,10 @@ def test_python_without_a_connection(scene: Scene, shown: Any) -> None:  # noqa:
 
     said = check_each(scene, verdict)
     assert said[2] == "revoked"
+    both = scene.folder / "both.pem"
+    both.write_bytes(scene.before.read_bytes() + scene.after.read_bytes())
+    assert verdict(scene.revoked, both, SIMULATED) == (False, "revoked")
+    assert verdict(scene.good, both, SIMULATED) == (True, "")
     assert said[4] == "the peer is not attested at this level"
 
 
@@ -317,8 +321,13 @@ def test_go(scene: Scene, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     # Lists of other days are no answer.
     parts = re.split(rb"(?=-----BEGIN X509 CRL-----)", scene.after.read_bytes())
     (tmp_path / "others").write_bytes(b"".join([*parts[:2], *parts[6:]]))
-    with server(tmp_path / "others", SIMULATED) as place:
-        assert answer(place, client(scene, scene.good))[0] == ""
+    # An older list beside the newer takes nothing back.
+    (tmp_path / "both").write_bytes(scene.before.read_bytes() + scene.after.read_bytes())
+    for lists, machine in (("others", scene.good), ("both", scene.revoked)):
+        with server(tmp_path / lists, SIMULATED) as place:
+            assert answer(place, client(scene, machine))[0] == ""
+    with server(tmp_path / "both", SIMULATED) as place:
+        assert answer(place, client(scene, scene.good))[0] == "hello\n"
 
 
 # what the document says of both

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from attestca_client.protocol import EMPTY_TREE
+from attestca_client.protocol.checkpoint import EMPTY_HEAD
 from ca import audit
 from ca.note import LogKey
 from ca.sequencing import BATCH, Sequencer
 from ca.store import log, schema
 from ca.store.database import Database
 from ca.store.log_sql import SqlLog
+from ca.tree_history import TreeHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ class Cost:
 class Witness:
     """In memory: its file is written once for a batch, and the disk is not what is measured."""
 
-    note: bytes | None = _KEY.sign(0, EMPTY_TREE)
+    note: bytes | None = _KEY.sign(EMPTY_HEAD)
 
     async def last(self) -> bytes | None:
         """The note."""
@@ -69,6 +70,11 @@ class Witness:
     async def keep(self, note: bytes) -> None:
         """Instead of the one before."""
         self.note = note
+
+
+async def no_lists() -> tuple[()]:
+    """Of a service without lists of revoked certificates."""
+    return ()
 
 
 def issuances(first: int, count: int) -> Iterator[audit.Issuance]:
@@ -83,14 +89,15 @@ async def grown(path: Path, sizes: tuple[int, ...], tell: Callable[[Cost], None]
     url = f"sqlite:///{path}"
     await schema.upgrade(url)
     database = Database(url)
-    sequencer = Sequencer(SqlLog(database), _KEY, Witness())
+    store = SqlLog(database)
+    sequencer = Sequencer(store, _KEY, Witness(), TreeHistory(store), no_lists)
     found, size = [], 0
     try:
         for wanted in sizes:
             while size < wanted:
                 count = min(FILL, wanted - size)
                 await database.write(log.append_all, issuances(size, count))
-                await sequencer.run()
+                await sequencer.run(_TIME)
                 size += count
             cost, size = await _cost(database, sequencer, size, path)
             found.append(cost)
@@ -111,7 +118,7 @@ async def _cost(
         start = time.perf_counter()
         await database.write(log.append_all, entries)
         written = time.perf_counter()
-        await sequencer.run()
+        await sequencer.run(_TIME)
         write.append((written - start) / BATCH)
         place.append((time.perf_counter() - written) / BATCH)
         at += BATCH

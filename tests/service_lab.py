@@ -306,7 +306,8 @@ class Service:
         chain = (self.lab.issuer.certificate, self.lab.root)
 
         url = self.lab.issuer.public_url
-        root_crl = (root_crl_url(url, self.lab.root_key_id), self.lab.root_crl())
+        root_crl = self.lab.root_crl()
+        root_list = (root_crl_url(url, self.lab.root_key_id), root_crl)
         given: dict[str, Any] = {
             "authority": authority,
             "clock": self.clock,
@@ -314,9 +315,9 @@ class Service:
             "trusted_proxies": (),
             "log": store.log,
             "history": TreeHistory(store.log),
-            "lists": lambda: jobs.served_lists(store, url, root_crl),
+            "lists": lambda: jobs.served_lists(store, url, root_list),
             "chain_pem": lambda: b"".join(one.public_bytes(Encoding.PEM) for one in chain),
-            "root_crl": {self.lab.root_key_id: self.lab.root_crl()}.get,
+            "root_crl": {self.lab.root_key_id: root_crl}.get,
             "jwks": lambda: ear.jwks([self.ear_key.certificate], self.clock()),
             "check_ready": store.ping,
             "responders": lambda: (self.responder,),

@@ -22,6 +22,7 @@ from ca.note import origin_of, path_of
 
 if TYPE_CHECKING:
     from ca.log_ports import LogProof
+    from ca.ports import CertificateRecord
 
 NOTE: Final = "text/plain"
 TILE: Final = "application/octet-stream"
@@ -61,6 +62,12 @@ async def _newest(request: web.Request) -> bytes:
 
 async def proof(request: web.Request) -> web.Response:
     """That the issuance of a certificate is in the log."""
+    _, found = await logged(request)
+    return answer(_proof_answer(found))
+
+
+async def logged(request: web.Request) -> tuple[CertificateRecord, LogProof]:
+    """The certificate that the path names, and its place in the published tree. Raises NotFound."""
     doors = request.app[DOORS]
     record = await issued(request, doors)
     if record.decision.salt is None:
@@ -68,7 +75,7 @@ async def proof(request: web.Request) -> web.Response:
     found = await doors.log.proof(record.serial)
     if found is None:
         raise NotFound("the log gets to it within seconds", code="not-logged")
-    return answer(_proof_answer(found))
+    return record, found
 
 
 def _proof_answer(found: LogProof) -> LogProofAnswer:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, Flag, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from ca.http import admin, export, handlers, log, ocsp, revocations
+from ca.http import admin, export, handlers, log, ocsp, revocations, status
 from ca.http.metrics import CONTENT_TYPE as METRICS
 from ca.http.queries import (
     ActionQuery,
@@ -27,6 +27,7 @@ from ca.http.schema import (
     CertificateDetail,
     CertificateExport,
     CertificatePage,
+    CrlList,
     EnrollmentAnswer,
     EnrollmentBody,
     FeedPage,
@@ -41,6 +42,7 @@ from ca.http.schema import (
     RevocationBody,
     RevocationPage,
     RevokedAnswer,
+    StapleAnswer,
     StatusAnswer,
     WhoAmI,
 )
@@ -239,6 +241,24 @@ _PUBLIC: Final = (
         handler=log.proof,
         summary="That the issuance of a certificate is in the public log",
         answers=_json(LogProofAnswer),
+    ),
+    Route(
+        method="GET",
+        path="/v1/status/{serial}",
+        name="staple",
+        handler=status.staple,
+        summary="That a certificate was logged and which of its handles are revoked, with proofs",
+        answers=_json(StapleAnswer),
+        cache=status.SECONDS,
+    ),
+    Route(
+        method="GET",
+        path="/v1/crls",
+        name="crls",
+        handler=status.lists,
+        summary="Every list of revoked certificates that is served now",
+        answers=_json(CrlList),
+        cache=status.SECONDS,
     ),
     Route(
         method="GET",

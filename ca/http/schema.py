@@ -160,6 +160,37 @@ class LogProofAnswer(Model):
     checkpoint: str = Field(description="The signed note that the proof leads to.")
 
 
+class StapleAnswer(Model):
+    """What proves that one certificate was logged, and which of its handles are revoked, at one time."""
+
+    checkpoint: str = Field(description="The signed note that everything else here leads to.")
+    index: int = Field(description="Position of the entry of the issuance, from 0.")
+    time: int = Field(description="Of that entry: microseconds since 1970-01-01T00:00:00Z.")
+    commitment: Base64 = Field(description="Of that entry: to the private record; 32 bytes.")
+    hashes: list[Base64] = Field(description="From the leaf's sibling up to the root's child.")
+    revocations: Base64 = Field(
+        description="The revocation tree, cut back to what shows each handle of the certificate."
+    )
+    revoked: list[Base64] = Field(
+        description="The entries of the log that revoke those that are in the tree."
+    )
+
+
+class ServedCrl(Model):
+    """One list of revoked certificates as it is served now."""
+
+    url: str
+    sha256: Sha256 = Field(description="Of the DER.")
+    number: int
+
+
+class CrlList(Model):
+    """Every list of revoked certificates that is served now, and what a checkpoint says of them all."""
+
+    digest: Base64 = Field(description="As in the line `crls` of a checkpoint; 32 bytes.")
+    lists: list[ServedCrl] = Field(description="By URL.")
+
+
 class FeedEntry(Model):
     """One handle that is revoked, for good."""
 

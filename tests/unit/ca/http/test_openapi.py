@@ -127,6 +127,8 @@ async def _good_answers(service: Service) -> dict[str, list[Reply]]:
         ("crl", f"/v1/crl/{key_id}/2026-11-25.crl"),
         ("revocation-feed", "/v1/revocations"),
         ("log-proof", f"/v1/certificates/{serial}/proof"),
+        ("staple", f"/v1/status/{serial}"),
+        ("crls", "/v1/crls"),
         ("log-checkpoint", "/log/checkpoint"),
         ("log-tile", f"/log/tile/entries/000.p/{await log_lab.sequence(service.store.log)}"),
         ("jwks", "/.well-known/jwks.json"),

@@ -11,19 +11,22 @@ The only package of the service that reads the environment.
 
 from __future__ import annotations
 
+from ca.config.chain import Chain
 from ca.config.fields import Listen, PassphraseSource
 from ca.config.model import Config
-from ca.config.passphrase import read_passphrase
+from ca.config.passphrase import read_from, read_passphrase
 from ca.config.source import default_path, load
 from ca.config.template import template
 from ca.config.token import read_token
 
 __all__ = [
+    "Chain",
     "Config",
     "Listen",
     "PassphraseSource",
     "default_path",
     "load",
+    "read_from",
     "read_passphrase",
     "read_token",
     "template",

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, IPvAnyNetwork, ValidationInfo
+
+
+class Section(BaseModel):
+    """A section of the file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,8 @@ def _path(value: object, info: ValidationInfo) -> object:
     return folder_of(info) / value
 
 
-def _list(value: object) -> object:
+def list_of(value: object) -> object:
+    """A list as the file has it, or as a variable has it: separated by commas."""
     return [item for item in value.split(",") if item] if isinstance(value, str) else value
 
 
@@ -89,9 +98,9 @@ def folder_of(info: ValidationInfo) -> Path:
 ListenAt = Annotated[Listen, BeforeValidator(_listen)]
 PathFromFile = Annotated[Path, BeforeValidator(_path)]
 Passphrase = Annotated[PassphraseSource, BeforeValidator(_passphrase)]
-Strings = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Paths = Annotated[tuple[PathFromFile, ...], BeforeValidator(_list)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_list)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(list_of)]
+Paths = Annotated[tuple[PathFromFile, ...], BeforeValidator(list_of)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(list_of)]
 Seconds = Annotated[float, Field(gt=0, le=120)]
 Hours = Annotated[float, Field(gt=0, le=30 * 24)]
 Count = Annotated[int, Field(gt=0)]

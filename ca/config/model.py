@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -26,6 +24,7 @@ from pydantic import (
 )
 
 from attestca_client.protocol import DEFAULT_OID_ARC
+from ca.config.chain import Chain
 from ca.config.fields import (
     Count,
     Hours,
@@ -37,6 +36,7 @@ from ca.config.fields import (
     PathFromFile,
     Paths,
     Seconds,
+    Section,
     Strings,
     folder_of,
     is_literal,
@@ -49,13 +49,7 @@ from verifiers.snp.endorsements import AMD_KDS, KdsSource
 from verifiers.tdx.endorsements import INTEL_PCS, INTEL_ROOT_CRL, PcsSource
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-
-
-class Server(_Section):
+class Server(Section):
     """The public service: nonces, enrollments, certificates, CRLs. Always TLS."""
 
     public_url: str = Field(
@@ -86,7 +80,7 @@ class Server(_Section):
         return self.server_names or (re.sub(r":[0-9]+$", "", host).strip("[]"),)
 
 
-class Admin(_Section):
+class Admin(Section):
     """The operators' API, on a listener of its own."""
 
     listen: ListenAt = Field(
@@ -103,7 +97,7 @@ class Admin(_Section):
         return self.listen.is_loopback or bool(self.trusted_proxies)
 
 
-class Database(_Section):
+class Database(Section):
     """Where nonces, decisions, certificates, policies and tokens are kept."""
 
     url: SecretStr = Field(
@@ -128,7 +122,7 @@ class Database(_Section):
         return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
 
 
-class Ca(_Section):
+class Ca(Section):
     """The authority's keys and certificates."""
 
     directory: PathFromFile = Field(
@@ -168,7 +162,7 @@ _PARTS: Final = {
 }  # what a key cannot be called
 
 
-class RefreshHours(_Section):
+class RefreshHours(Section):
     """Hours after which a kind of collateral is asked for anew."""
 
     tcb_info: Hours = Field(default=6, description="TCB levels of a platform.")
@@ -192,7 +186,7 @@ class RefreshHours(_Section):
         return {_PARTS.get(name, name): hours for name, hours in self}
 
 
-class Collateral(_Section):
+class Collateral(Section):
     """What the vendors say of their platforms, and where it is asked for."""
 
     allow_private_hosts: Strings = Field(
@@ -289,7 +283,7 @@ class Collateral(_Section):
         return {part: timedelta(hours=hours) for part, hours in self.refresh_hours.by_part.items()}
 
 
-class Policies(_Section):
+class Policies(Section):
     """Data that policies refer to. Policies themselves are added through the operators' API."""
 
     amd_floors_file: PathFromFile | None = Field(
@@ -304,7 +298,7 @@ class Policies(_Section):
     )
 
 
-class Limits(_Section):
+class Limits(Section):
     """What callers may use up."""
 
     body_bytes: int = Field(
@@ -326,7 +320,7 @@ class Limits(_Section):
     workers: int = Field(default=2, ge=1, le=64, description="Verifications at the same time.")
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long things are kept. Certificates and the operators' log stay."""
 
     refusal_days: Count = Field(default=30, description="Refusals of evidence that verified.")
@@ -337,7 +331,7 @@ class Retention(_Section):
     nonce_hours: Count = Field(default=24, description="Nonces of refusals, after they expired.")
 
 
-class Log(_Section):
+class Log(Section):
     """Lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -348,7 +342,7 @@ class Log(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """All of it. `server.public_url` is the only key without a default."""
 
     server: Server
@@ -359,6 +353,7 @@ class Config(_Section):
     policies: Policies = Field(default_factory=Policies)
     limits: Limits = Field(default_factory=Limits)
     retention: Retention = Field(default_factory=Retention)
+    chain: Chain = Field(default_factory=Chain)
     log: Log = Field(default_factory=Log)
 
     def digest(self) -> str:

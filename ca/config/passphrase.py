@@ -15,18 +15,26 @@ from ca.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ca.config.fields import PassphraseSource
     from ca.config.model import Config
 
 _MAX_BYTES = 1024
 
 
 def read_passphrase(config: Config, environ: Mapping[str, str] | None = None) -> bytes:
+    """That of the authority's keys; see `read_from`."""
+    return read_from(config.ca.passphrase, "ca.passphrase", environ)
+
+
+def read_from(
+    source: PassphraseSource, key: str, environ: Mapping[str, str] | None = None
+) -> bytes:
     """1 to 1024 bytes, without the newline that ends them. A descriptor is read to its end and closed: only once.
 
-    Raises ConfigurationError: not there, empty, too long, or a file that others than its owner and group can use.
+    `key`: of the configuration, where the source stands. Raises ConfigurationError: not there, empty, too long, or a
+    file that others than its owner and group can use.
     """
-    source = config.ca.passphrase
-    where = f"ca.passphrase ({source.kind}:{source.value})"
+    where = f"{key} ({source.kind}:{source.value})"
     try:
         if source.kind == "env":
             text = os.fsencode((os.environ if environ is None else environ)[source.value])

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 PUBLIC_URL = "https://ca.example:8443"
+CHAIN: dict[str, object] = {
+    "rpc": ["https://node.example.org/key"],
+    "chain_id": 204,
+    "admin": "0x" + "ad" * 20,
+    "gas_keystore": "gas.json",
+}
 SECRET = "canary-hunter2"  # noqa: S105 - what must not be repeated
 
 
@@ -104,10 +110,11 @@ class TestTemplate:
         for name, key, value in shown:
             section = name or section
             if key:
-                config = getattr(read({section: {key: value}}), section)
+                needed = CHAIN if key == "contract" else {}
+                config = getattr(read({section: needed | {key: value}}), section)
                 assert str(getattr(config, key)).endswith(value)
                 checked.add(section)
-        assert checked == {"collateral", "policies"}
+        assert checked == {"chain", "collateral", "policies"}
 
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
     def test_any_text_survives(self, text: str) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from attestca_client.protocol.checkpoint import EMPTY_HEAD, Head
 from ca import audit, merkle
+from ca.log_ports import LogCheckpoint
 from ca.note import LogKey
 from ca.sequencing import Sequencer
 from ca.tree_history import TreeHistory
@@ -45,6 +46,11 @@ def sha256_of(key: LogKey) -> bytes:
 def head_of(size: int, root: bytes, **more: Any) -> Head:  # noqa: ANN401 - of Head
     """A head that revokes nothing."""
     return replace(EMPTY_HEAD, size=size, root=root, **more)
+
+
+def checkpoint_of(head: Head, key: LogKey = KEY) -> LogCheckpoint:
+    """As it is published."""
+    return LogCheckpoint(sha256_of(key), head.size, head.time, key.sign(head))
 
 
 def sequencer(log: LogStore, witness: Witness | None = None, key: LogKey = KEY) -> Sequencer:

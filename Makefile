@@ -18,6 +18,7 @@ $(STAMP): requirements/dev.txt pyproject.toml client/pyproject.toml
 	touch $@
 
 test: install
+	$(BIN)/python -m simulator.node install
 	$(BIN)/python -m coverage erase
 	PYTHONHASHSEED=0 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile   # the workers collect alike
 	$(BIN)/python -m coverage combine --quiet

@@ -95,6 +95,14 @@ def test_the_code_says_nothing_of_where_it_was_made() -> None:
     assert bytes.fromhex(artefact["bytecode"].removeprefix("0x")).endswith(code)  # no immutables
 
 
+def test_every_source_says_under_which_licence_it_is() -> None:
+    sources = [*node.CONTRACTS.glob("*.mjs"), *node.CONTRACTS.glob("[st]*/*.sol")]
+    assert len(sources) > 10
+    for source in sources:
+        lines = source.read_text().splitlines()[:2]
+        assert "// SPDX-License-Identifier: Apache-2.0" in lines, source
+
+
 def test_what_forge_tests() -> None:
     """Unit, fuzz and invariants; and snapshots/Gas.json is what the calls cost."""
     done = subprocess.run(  # noqa: S603 - what npm installed

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import shutil
 from datetime import timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from attestca_client.protocol import crls_digest
 from ca.app.keys import Keys
 from ca.app.log import LogKeeper, log_host
 from ca.app.serve import run_jobs_once
@@ -23,6 +26,7 @@ from ca.store.log_sql import SqlLog
 from ca.store.tables import log_tiles
 from tests import log_lab
 from tests.app_lab import install_issuing, open_app
+from tests.revoking import issued, revoke
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -248,3 +252,22 @@ async def test_the_witness_outlives_the_process(app: App, sqlite_url: str, tmp_p
     async with open_app(folder, f"sqlite:///{old}", app.clock) as restored:
         with pytest.raises(LogHalted, match="has not the"):
             await restored.run_job("log")
+
+
+async def test_a_checkpoint_names_the_lists_that_are_served(app_on_both: App) -> None:
+    """As anybody computes it of what the service serves: after a revocation it is of other lists."""
+    app = app_on_both
+    leaf = issued(await app.enroll())
+    digests = []
+    for minute in (0, 2):
+        if minute:
+            await revoke(app, kind="certificate", value=f"{leaf.serial_number:x}")
+        await app.run_job("certificates")
+        await app.run_job("log", app.clock() + timedelta(minutes=minute))
+        said = (await app.get("/v1/crls")).json()
+        lists = {one["url"]: bytes.fromhex(one["sha256"]) for one in said["lists"]}
+        for url, digest in lists.items():
+            assert sha256((await app.get(urlsplit(url).path)).body).digest() == digest, url
+        assert (await published(app)).head.crls_digest == crls_digest(lists)
+        digests.append(crls_digest(lists))
+    assert digests[0] != digests[1]

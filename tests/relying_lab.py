@@ -38,6 +38,7 @@ from ca.revocation_tree import RevocationTree
 from tests.authority_lab import NOW, Lab, digest, make_lab, make_request
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
@@ -339,7 +340,9 @@ class FakeChain:
 
 
 @contextmanager
-def serving(answer: Callable[[bytes], bytes], status: int = 200) -> Iterator[str]:
+def serving(
+    answer: Callable[[bytes], bytes], status: int = 200, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """An HTTP server on loopback that answers GET and POST with what `answer` makes of the body; its address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -357,10 +360,13 @@ def serving(answer: Callable[[bytes], bytes], status: int = 200) -> Iterator[str
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}/"
     finally:
         server.shutdown()
         thread.join()

@@ -43,12 +43,14 @@ class RevocationList:
     """One list whose issuer's signature is not checked yet.
 
     Attributes:
-        number: its CRL number. scope: the one address of its issuing distribution point; None where it has none.
+        number: its CRL number. issuer: its name, DER.
+        scope: the one address of its issuing distribution point; None where it has none.
         this_update, next_update: UTC.
     """
 
     crl: x509.CertificateRevocationList
     number: int
+    issuer: bytes
     issuer_key_id: bytes
     scope: str | None
     this_update: datetime
@@ -56,8 +58,8 @@ class RevocationList:
 
     def is_for(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         """Whether it says that it is by `issuer` and for this certificate."""
-        named = self.crl.issuer.public_bytes() == issuer.subject.public_bytes()
-        if not named or self.issuer_key_id != key_id(issuer):
+        named = (self.issuer, self.issuer_key_id)
+        if named != (issuer.subject.public_bytes(), key_id(issuer)):
             return False
         return self.scope is None if is_ca(certificate) else self.scope in addresses(certificate)
 
@@ -119,12 +121,12 @@ def _list(data: bytes) -> RevocationList:
         number = extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
         start, end = crl.last_update_utc, crl.next_update_utc
-        issuer_key_id = authority.key_identifier
+        name, issuer_key_id = crl.issuer.public_bytes(), authority.key_identifier
     except _UNREADABLE as error:
         raise ListError("not a revocation list of this authority's form") from error
     if end is None or issuer_key_id is None:
         raise ListError("a list without an end, or without its issuer's key")
-    return RevocationList(crl, number, issuer_key_id, _scope(extensions), start, end)
+    return RevocationList(crl, number, name, issuer_key_id, _scope(extensions), start, end)
 
 
 def _scope(extensions: x509.Extensions) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.checks import SourceError
+from attestca_client.protocol.jsontext import read_object
 
 if TYPE_CHECKING:
     from attestca_client.sources import Url
@@ -97,12 +98,9 @@ def _error(method: str, error: object) -> Exception:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return read_object(data)
+    except ValueError as error:
         raise SourceError("not an answer of JSON-RPC") from error
-    if not isinstance(answer, dict):
-        raise SourceError("not an answer of JSON-RPC")
-    return answer
 
 
 def _quantity(value: object) -> int:

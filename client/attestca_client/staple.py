@@ -19,13 +19,13 @@ What is new may come as a member of its own, which this reader passes over. Pure
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.checks import instant, plain
 from attestca_client.protocol import is_included, leaf_hash
 from attestca_client.protocol.checkpoint import MAX_NOTE
+from attestca_client.protocol.jsontext import read_object
 from attestca_client.protocol.log import (
     MAX_ENTRY,
     EntryError,
@@ -106,11 +106,9 @@ def parse_staple(data: bytes) -> Staple:
     if len(data) > MAX_STAPLE:
         raise StapleError(f"larger than {MAX_STAPLE} bytes")
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise StapleError("not JSON") from error
-    if not isinstance(value, dict):
-        raise StapleError("not a JSON object")
+        value = read_object(data)
+    except ValueError as error:
+        raise StapleError("not a JSON object") from error
     hashes = _list(value, "hashes", _MAX_HASHES)
     note = _text(value.get("checkpoint"), "checkpoint").encode("utf-8", "surrogatepass")
     if len(note) > MAX_NOTE:

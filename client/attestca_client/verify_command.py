@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.chain import load_root, spki
@@ -32,11 +31,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from cryptography import x509
+
     from attestca_client.attestation_info import AttestationInfo
     from attestca_client.sources import Source
 
 EXITS: Final = {Verdict.ACCEPTED: 0, Verdict.REFUSED: 1, Verdict.UNDECIDED: 2}
 MAX_NODES: Final = 8
+_ARC: Final = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,9})){1,20}")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MARKS: Final = {Outcome.PASSED: "ok", Outcome.UNDECIDED: "?", Outcome.FAILED: "FAILED"}
@@ -88,7 +90,8 @@ class Plan:
             raise ValueError("--trust or --root is needed")
         if len(options.rpc) > MAX_NODES:
             raise ValueError(f"--rpc: at most {MAX_NODES} nodes")
-        x509.ObjectIdentifier(options.oid_arc)
+        if not _ARC.fullmatch(options.oid_arc):
+            raise ValueError(f"--oid-arc: {options.oid_arc!r} is no object identifier")
         return cls(
             certificate=options.certificate,
             trust=options.trust,

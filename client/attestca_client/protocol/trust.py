@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attestca_client.protocol import ca_id
 from attestca_client.protocol.checkpoint import NoteError, Verifier, parse_verifier
+from attestca_client.protocol.jsontext import read_object
 
 PAYLOAD_TYPE: Final = "application/vnd.attestca.trust+json"
 FORMAT: Final = 1
@@ -233,19 +234,9 @@ def _number(value: object, end: int) -> int:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data, parse_int=_whole)
-    except (ValueError, RecursionError) as error:
-        raise BundleError("not JSON") from error
-    if not isinstance(value, dict):
-        raise BundleError("not a JSON object")
-    return value
-
-
-def _whole(digits: str) -> int:
-    """No number that takes long to read."""
-    if len(digits) > 20:
-        raise ValueError("a number is too long")
-    return int(digits)
+        return read_object(data)
+    except ValueError as error:
+        raise BundleError("not a JSON object") from error
 
 
 def _base64(value: object) -> bytes:

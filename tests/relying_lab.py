@@ -260,6 +260,16 @@ def inclusion(index: int, leaves: list[bytes]) -> list[bytes]:
     return [*inclusion(index - at, leaves[at:]), tree_hash(leaves[:at])]
 
 
+def consistency(old: int, leaves: list[bytes], *, whole: bool = True) -> list[bytes]:
+    """RFC 9162, section 2.1.4.1: that the tree of the first `old` leaves begins that of all."""
+    if old == len(leaves):
+        return [] if whole else [tree_hash(leaves)]
+    at = _split(len(leaves))
+    if old <= at:
+        return [*consistency(old, leaves[:at], whole=whole), tree_hash(leaves[at:])]
+    return [*consistency(old - at, leaves[at:], whole=False), tree_hash(leaves[:at])]
+
+
 def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 

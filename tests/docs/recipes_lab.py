@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from attestca_client.protocol import DEFAULT_OID_ARC, OID_POLICY_PINNED, OID_POLICY_SIMULATED
-from ca.issuance import csr
+from ca.issuance import crl, csr
 from ca.issuance.request import Assurance
 from tests.authority_lab import make_csr, make_lab, make_platform, make_request
 from tests.docs.documents import TOP, blocks
@@ -119,7 +119,9 @@ def crls(file: Path) -> list[x509.CertificateRevocationList]:
 
 def _lists(file: Path, machine: Path) -> bool:
     serial, lists = certificate(machine).serial_number, crls(file)
-    assert len(lists) == 10, "the root's, today's, and those of 8 days"
+    issuing = x509.load_pem_x509_certificates((machine / "chain.pem").read_bytes())[0]
+    days = crl.days(issuing, max(one.last_update_utc for one in lists))
+    assert len(lists) == 1 + len(days), "the root's, and those of all days"
     return any(one.get_revoked_certificate_by_serial_number(serial) for one in lists)
 
 

@@ -133,16 +133,27 @@ def test_curl_knows_lists_and_no_level(scene: Scene) -> None:
 
 
 def test_java(scene: Scene, tmp_path: Path) -> None:
-    need("javac")  # which `java` needs for a source file
-    (tmp_path / "Lists.java").write_text(block("public class Lists"), encoding="ascii")
+    source, hosts = tmp_path / "Peer.java", tmp_path / "hosts"
+    source.write_text(block("public class Peer"), encoding="ascii")
+    hosts.write_text(f"127.0.0.1 {HOST}\n", encoding="ascii")
+    code, text = run(
+        need("javac"), "-d", str(tmp_path), str(source)
+    )  # once, and not at every start
+    assert code == 0, text
+    java = (need("java"), f"-Djdk.net.hosts.file={hosts}", "-cp", str(tmp_path), "Peer", scene.root)
 
-    def verdict(machine: Path, lists: Path, level: str) -> tuple[bool, str]:
-        files = (scene.root, f"{machine}/chain.pem", f"{machine}/cert.pem", str(lists))
-        return _ended(run(need("java"), str(tmp_path / "Lists.java"), *files, level))
+    def of_file(machine: Path, lists: Path, level: str) -> tuple[bool, str]:
+        files = (f"{machine}/chain.pem", f"{machine}/cert.pem")
+        return _ended(run(*java, str(lists), level, "file", *files))
 
-    said = check_each(scene, verdict)
-    assert said[2].startswith("REVOKED: ")
-    assert said[4].startswith("INVALID_POLICY: ")
+    said = check_each(scene, of_file)
+    assert said[2].startswith("Certificate has been revoked, reason: KEY_COMPROMISE")
+    assert "policy tree" in said[4]
+    for machine, taken in ((scene.good, True), (scene.revoked, False), (scene.stranger, False)):
+        with https(machine) as port:
+            code, text = run(*java, str(scene.after), SIMULATED, "server", HOST, str(port))
+        assert (code == 0) == taken, text
+        assert ("Certificate has been revoked" in text) == (machine == scene.revoked)
 
 
 @pytest.fixture(scope="module")

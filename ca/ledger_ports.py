@@ -166,6 +166,26 @@ class Growth:
     proof: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ChainHealth:
+    """How anchoring is doing, as this process knows it.
+
+    Attributes:
+        final_time: of the head of the newest final anchor, seconds since 1970-01-01T00:00:00Z; None before the first.
+        pending: revocations that have no tombstone on its way.
+        expensive: gas costs more than the cap.
+        failing: the last turn failed; halted: because of a head that is not ours.
+        gone: anchors that a reorganisation took out of their block, since the process began.
+    """
+
+    final_time: int | None = None
+    pending: int = 0
+    expensive: bool = False
+    failing: bool = False
+    halted: bool = False
+    gone: int = 0
+
+
 class Ledger(Protocol):
     """A registry contract on a chain, and an account that pays for what is written there."""
 

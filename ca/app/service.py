@@ -13,6 +13,7 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca import jobs
+from ca.anchoring import Anchorer
 from ca.app import log
 from ca.app.keys import Keys, anchors_of, ca_id, key_id
 from ca.authority import Authority, Issuing
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Awaitable
 
+    from ca.app.chain import ChainKeeper
     from ca.ports import ServedList
     from ca.signers.folder import Held
     from policies.floors import Floors
@@ -58,6 +60,7 @@ class Service:
     minimums: ListInForce[Minimums]
     log: log.LogKeeper
     _lists: dict[str, datetime] = field(default_factory=dict)  # see `_publish_lists`
+    chain: ChainKeeper | None = None
 
     def doors(self) -> Doors:
         """What the two applications are given."""
@@ -88,6 +91,8 @@ class Service:
             check_ready=self.check_ready,
             responders=lambda: self.keys.responders(clock()),
             fetch_counters=self.endorser.counters,
+            chain_health=lambda: self.chain.health if self.chain else None,
+            warnings=lambda: self.chain.warnings(clock()) if self.chain else (),
             list_ages=self.list_ages,
         )
 
@@ -162,12 +167,18 @@ class Service:
             await self.endorser.refresh()
 
         minute = timedelta(minutes=1)
+        anchors = (
+            [jobs.Job("anchors", self.chain.every, self.chain.turn, at_start=False)]
+            if self.chain
+            else []
+        )
         return [
             jobs.Job("floors", minute, self.floors.reload),
             jobs.Job("minimums", minute, self.minimums.reload),
             jobs.Job("abandoned-intents", minute, abandon),
             jobs.Job("certificates", minute, certificates, self.authority.revoked),
             jobs.Job("log", log.EVERY, self.log.turn, at_start=False),
+            *anchors,
             jobs.Job("retention", timedelta(hours=1), forget),
             jobs.Job("collateral", timedelta(minutes=5), refresh),
         ]
@@ -235,6 +246,7 @@ async def opened(config: Config) -> AsyncIterator[Service]:
 
         keeper = log.LogKeeper(keys, store.log, served_lists)
         await keeper.tell_keys(now)
+        chain = await _anchoring(keys, store, now, stack)
         yield Service(
             config,
             keys,
@@ -257,7 +269,24 @@ async def opened(config: Config) -> AsyncIterator[Service]:
             floors,
             minimums,
             keeper,
+            chain=chain,
         )
+
+
+async def _anchoring(
+    keys: Keys, store: SqlStore, now: datetime, stack: AsyncExitStack
+) -> ChainKeeper | None:
+    """Who anchors, where there is a chain. Raises ConfigurationError."""
+    settings = keys.config.chain
+    if settings.contract is None:
+        return None
+    from ca.app import chain  # noqa: PLC0415 - web3 takes a second to load, which others need not wait for
+
+    opening = chain.ledger_of(settings, keys.folder, ca_id(keys.root))
+    ledger = await stack.enter_async_context(opening)
+    heads = chain.Heads(keys.config, keys.folder, store)
+    anchorer = Anchorer(store.anchors, ledger, heads.newest, chain.rules_of(settings))
+    return chain.ChainKeeper(settings, anchorer, now)
 
 
 def _issuer_der(keys: Keys, held: Held) -> bytes:

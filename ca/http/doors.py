@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ca.http.admission import Admission, ByteBudget
+from ca.http.chain_metrics import ChainCollector
 from ca.http.limiter import RateLimiter
 from ca.http.metrics import Metrics
 from ca.http.refusals import RefusalRing
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ca.authority import Authority
     from ca.http.metrics import FetchCounts
     from ca.issuance.ocsp import Responder
+    from ca.ledger_ports import ChainHealth
     from ca.log_ports import LogStore
     from ca.ports import ServedList
     from ca.tree_history import TreeHistory
@@ -47,6 +49,10 @@ class DoorLimits:
     verification_queue: int = 64
     workers: int = 2
     refusal_ring: int = 1000
+
+
+def _no_chain() -> ChainHealth | None:
+    return None
 
 
 def _no_former_chain(_issuer_key_id: bytes) -> tuple[bytes, ...] | None:
@@ -75,8 +81,10 @@ class Doors:
         responders: who answers OCSP questions now.
         trust: the newest trust bundle; None if there is none.
         fetch_counters: of the collateral cache.
-        list_ages: by key id in hex of each issuing CA in force, as far as it is known: seconds since the newest list was
-            signed, of the day whose newest is the oldest.
+        list_ages: by key id in hex of each issuing CA in force, as far as it is known: seconds since the newest list
+            was signed, of the day whose newest is the oldest.
+        chain_health: how anchoring is doing; None without a chain.
+        warnings: what an operator should look at, one line each, though the service does its work.
         state: made here, shared by both applications.
     """
 
@@ -98,6 +106,8 @@ class Doors:
     responders: Callable[[], tuple[Responder, ...]] = tuple
     trust: Callable[[], bytes | None] = _no_bundle
     list_ages: Callable[[], Mapping[str, float]] = dict
+    chain_health: Callable[[], ChainHealth | None] = _no_chain
+    warnings: Callable[[], tuple[str, ...]] = tuple
     state: State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +116,7 @@ class Doors:
             "state",
             State.of(self.limits, self.fetch_counters, self.log_halted, self.list_ages),
         )
+        self.state.metrics.registry.register(ChainCollector(self.chain_health, self.clock))
 
 
 @dataclass(frozen=True, slots=True)

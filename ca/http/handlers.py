@@ -30,7 +30,7 @@ from ca.http.limiter import address_prefix
 from ca.http.metrics import EnrollmentOutcome
 from ca.http.middleware import REQUEST_ID, address_of
 from ca.http.refusals import SampledRefusal
-from ca.http.schema import Model, StatusAnswer
+from ca.http.schema import Model, ReadyAnswer, StatusAnswer
 from ca.issuance import nonce
 from ca.ports import Outcome
 from verifiers.errors import VerificationError
@@ -299,7 +299,7 @@ async def alive(_request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """The database answers and an issuing CA is in force."""
     await request.app[READINESS].check()
-    return answer(StatusAnswer(status="ready"))
+    return answer(ReadyAnswer(status="ready", warnings=request.app[DOORS].warnings()))
 
 
 async def exposition(request: web.Request) -> web.Response:

@@ -38,6 +38,7 @@ from ca.http.schema import (
     PolicySummary,
     PreviewAnswer,
     PreviewBody,
+    ReadyAnswer,
     RefusalsAnswer,
     RevocationBody,
     RevocationPage,
@@ -313,7 +314,7 @@ _PUBLIC: Final = (
         name="ready",
         handler=handlers.ready,
         summary="Whether the service can do its work",
-        answers=_json(StatusAnswer),
+        answers=_json(ReadyAnswer),
         limited=False,
     ),
     Route(

@@ -209,9 +209,16 @@ class FeedPage(Model):
 
 
 class StatusAnswer(Model):
-    """The answer of a health check that went well."""
+    """The process answers."""
 
-    status: Literal["ok", "ready"]
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Model):
+    """The service does its work. `warnings`: what an operator should look at all the same."""
+
+    status: Literal["ready"]
+    warnings: tuple[str, ...]
 
 
 class FindingAnswer(Model):

@@ -177,6 +177,15 @@ def checksum(address: bytes) -> Any:  # noqa: ANN401 - a NewType of a package th
     return Web3.to_checksum_address(address)
 
 
+def parse_address(text: str, what: str) -> bytes:
+    """20 bytes. Where it has capitals they are its checksum (EIP-55). Raises ConfigurationError, which names `what`."""
+    digits = text.removeprefix("0x")
+    is_mixed = digits not in {digits.lower(), digits.upper()}
+    if not Web3.is_address(text) or (is_mixed and not Web3.is_checksum_address(text)):
+        raise ConfigurationError(f"{what}: not an address, or one with a typing error")
+    return bytes.fromhex(digits)
+
+
 @functools.cache
 def codec() -> type[Contract]:
     """What encodes calls of the registry."""

@@ -42,7 +42,10 @@ def test_start_stop_and_start_again(real: Place, tmp_path: Path) -> None:
         assert first.admin.startswith("http://127.0.0.1:")
         assert not first.public.endswith(":0")
         assert json.loads(get(place, f"{first.public}/healthz")) == {"status": "ok"}
-        assert json.loads(get(place, f"{first.public}/readyz")) == {"status": "ready"}
+        assert json.loads(get(place, f"{first.public}/readyz")) == {
+            "status": "ready",
+            "warnings": [],
+        }
         nonce = json.loads(get(place, f"{first.public}/v1/nonce"))
         chain = get(place, f"{first.public}/v1/ca/chain")
         with pytest.raises(urllib.error.HTTPError, match="401"):

@@ -289,7 +289,7 @@ async def test_health_and_readiness(sqlite_url: str) -> None:
 
     async with open_service(sqlite_url, accepting=False, check_ready=check) as service:
         for _ in range(20):
-            assert (await service.get("/readyz")).json() == {"status": "ready"}
+            assert (await service.get("/readyz")).json() == {"status": "ready", "warnings": []}
         assert asked < 20, "many askers cost one check"
         faults.append(ConfigurationError("no issuing CA certificate is valid now"))
         for fault in (faults[0], Unavailable("database: disk I/O error")):

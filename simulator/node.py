@@ -129,7 +129,8 @@ def _npm() -> list[str]:
     program = node()
     packaged = _packaged()
     if program == packaged / "bin" / "node":  # beside it is what a wheel made of a link
-        return [str(program), str(packaged / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+        script = packaged / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        return [str(program), "--use-system-ca", str(script)]  # as pip does
     return [str(program.with_name("npm"))]
 
 

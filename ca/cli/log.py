@@ -62,32 +62,48 @@ FreshOption = Annotated[
 ]
 
 
+CheckpointOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="A checkpoint that somebody was shown: exit code 1 where it is not of the same history. Repeatable.",
+    ),
+]
+
+
 @app.command("audit")
 def audit_command(
     url: UrlArgument,
     key: KeyOption = None,
     state: StateOption = None,
     newest_within: FreshOption = None,
+    checkpoint: CheckpointOption = None,
     ca_root: remote.CaRootOption = None,
     as_json: options.JsonOption = False,
 ) -> int:
     """Read every entry, and hold it against the signed tree and against what was served the last time."""
     from attestca_client.protocol.checkpoint import NoteError
-    from ca.cli import log_reader
+    from ca.cli import log_heads, log_reader
     from ca.replay import NotOneHistoryError
 
     if not _URL.fullmatch(url):
         raise typer.BadParameter("URL: must be https://host[:port][/path]")
     before = _before(state, key)
+    shown = [_shown(path, before.verifier) for path in checkpoint or ()]
 
     async def read() -> tuple[Checkpoint, bytes]:
         async with log_reader.opened(url, ca_root, before.verifier.name) as reader:
-            return await log_reader.read_on(
+            newest, note = await log_reader.read_on(
                 reader, before.replay, before.verifier, before.head, _progress
             )
+            wrong = await log_heads.contradictions(reader, before.replay, shown)
+        if wrong:
+            raise NotOneHistoryError("; ".join(wrong))
+        return newest, note
 
     try:
-        checkpoint, note = asyncio.run(read())
+        newest, note = asyncio.run(read())
     except (NotOneHistoryError, NoteError) as error:
         output.say(f"attestca: {url}: {error}")
         if before.note:
@@ -95,9 +111,19 @@ def audit_command(
         return Exit.REFUSED
     if state is not None:
         _keep(state, before, note)
-    _show(checkpoint, before.replay, before.head.size, as_json=as_json)
-    old = _is_old(checkpoint.head, newest_within)
+    _show(newest, before.replay, before.head.size, as_json=as_json)
+    old = _is_old(newest.head, newest_within)
     return Exit.REFUSED if before.replay.findings or old else Exit.OK
+
+
+def _shown(path: Path, verifier: Verifier) -> Head:
+    """The head in a checkpoint of this log. Raises BadParameter, UnreadableError."""
+    from attestca_client.protocol.checkpoint import NoteError
+
+    try:
+        return verifier.open(inputs.read_input(path)).head
+    except NoteError as error:
+        raise typer.BadParameter(f"--checkpoint: {path}: {error}") from error
 
 
 def _is_old(head: Head, hours: float | None) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from attestca_client.protocol.checkpoint import EMPTY_HEAD
 from ca import audit
 from ca.cli.exits import Exit
 from ca.record import committed
@@ -247,6 +248,69 @@ async def test_a_log_that_is_frozen(
     alive = await audited(cli, cheated, *words, "--newest-within", "2")
     assert (alive.code, alive.json()["time"]) == (Exit.OK, later.isoformat()), "nothing happened"
     assert alive.json()["newest"] == when.isoformat()
+
+
+async def signed(service: Service) -> bytes:
+    newest = await service.store.log.checkpoint()
+    assert newest is not None
+    assert newest.note is not None
+    return newest.note
+
+
+async def test_checkpoints_that_somebody_was_shown(
+    cheated: Service, tmp_path: Path, cli: Cli
+) -> None:
+    """Of every size, before and behind what the audit has in its state: of this history, or not."""
+    now, state = datetime.now(UTC), tmp_path / "state.json"
+    words: list[str | Path] = ["--key", CLI_KEY, "--state", state]
+    notes = [log_lab.KEY.sign(EMPTY_HEAD)]
+    for count in (3, 250, 1, 300):
+        revoked = [
+            audit.Revocation(
+                now, len(notes) * 1000 + at, "key", digest(len(notes), at), "superseded"
+            )
+            for at in range(count)
+        ]
+        await cheated.store._database.write(log.append_all, revoked)
+        await log_lab.sequence(cheated.store.log, now=now)
+        notes.append(await signed(cheated))
+        if count == 1:
+            assert (await audited(cli, cheated, *words)).code == Exit.OK
+
+    def shown(*notes: bytes) -> list[str | Path]:
+        """As options."""
+        found: list[str | Path] = []
+        for number, note in enumerate(notes):
+            path = tmp_path / f"{number}.checkpoint"
+            path.write_bytes(note)
+            found += ["--checkpoint", path]
+        return found
+
+    good = await audited(cli, cheated, *words, *shown(*notes))
+    assert (good.code, good.json()["revoked"]) == (Exit.OK, 554)
+    (empty, first, second, third, newest) = (log_lab.KEY.verifier.open(one).head for one in notes)
+    lies = {
+        "do not make the tree": replace(second, root=first.root),
+        "do not revoke what": replace(second, revocation_root=first.revocation_root),
+        "not revoke": replace(third, revocation_count=third.revocation_count - 1),
+        "names 99999 entries": replace(newest, size=99_999),
+        "the first 0 entries": replace(empty, root=first.root),
+        f"the first {newest.size} entries": replace(newest, root=first.root),
+    }
+    for said, lie in lies.items():
+        done = await audited(cli, cheated, *words, *shown(notes[1], log_lab.KEY.sign(lie)))
+        assert (done.code, said in done.err) == (Exit.REFUSED, True), said
+    foreign = await audited(cli, cheated, *words, *shown(log_lab.SECOND.sign(first)))
+    assert (foreign.code, "no valid signature" in foreign.err) == (Exit.USAGE, True)
+    first_tile = (log_tiles.c.level == 0) & (log_tiles.c.number == 0)
+    change = log_tiles.update().where(first_tile).values(hashes=bytes(8192))
+    await cheated.store._database.write(lambda connection: connection.execute(change))
+    done = await audited(cli, cheated, *words, *shown(notes[1]))
+    assert (done.code, "not of this log" in done.err) == (Exit.REFUSED, True)
+
+
+def digest(*parts: int) -> bytes:
+    return records.digest(str(parts))
 
 
 async def test_a_finding_is_told_again(cheated: Service, tmp_path: Path, cli: Cli) -> None:

@@ -68,6 +68,10 @@ def old(connection: Connection) -> None:
     connection.execute(text("INSERT INTO crl_series VALUES (:key, 4, 1)"), {"key": b"k" * 20})
 
 
+def never_signed(connection: Connection) -> None:
+    connection.execute(text("DELETE FROM log_checkpoint"))
+
+
 async def on(url: str, work: Callable[[Connection], None]) -> None:
     database = Database(url)
     try:
@@ -81,7 +85,7 @@ async def on(url: str, work: Callable[[Connection], None]) -> None:
 async def test_a_log_from_before(empty_database_url: str, *, signed: bool) -> None:
     await on(empty_database_url, old)
     if not signed:
-        await on(empty_database_url, lambda one: one.execute(text("DELETE FROM log_checkpoint")))
+        await on(empty_database_url, never_signed)
     await schema.upgrade(empty_database_url)
     store = await SqlStore.open(empty_database_url)
     key = SECOND if signed else KEY

@@ -70,12 +70,6 @@ def test_another_artefact_is_noticed(copy: Path) -> None:
     assert "make contracts WRITE=1" in done.stderr
 
 
-def test_another_source_is_noticed(copy: Path) -> None:
-    source = copy / "src" / "AttestationRegistry.sol"
-    source.write_text(source.read_text().replace("MAX_AHEAD = 5 minutes", "MAX_AHEAD = 6 minutes"))
-    assert build(copy).returncode == 1
-
-
 def test_a_warning_is_an_error(copy: Path) -> None:
     source = copy / "src" / "Rfc9162.sol"
     source.write_text(

@@ -10,7 +10,7 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import enrollment, log, nvidia, revocation, snp, verification
+from bench import enrollment, log, nvidia, revocation, snp, tree, verification
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     enrolled = enrollment.measure()
     revoked = revocation.measure()
     logged = log.measure()
+    trees = tree.measure()
     ratios = {
         "warm / dcap-qvl verify": rate["warm"] / rate["dcap-qvl verify"],
         "warm / 2 P-256 verifications": rate["warm"] / (rate["P-256 verify"] / 2),
@@ -43,6 +44,7 @@ def main() -> None:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}
         facts["numbers"] = nvidia_numbers | revoked
         facts["log"] = list(map(asdict, logged))
+        facts["revocation_tree"] = list(map(asdict, trees))
         print(json.dumps(facts | {"enrollments_per_second": enrolled}, indent=2))
         return
     print(f"{machine}; {subject}\n")
@@ -55,6 +57,9 @@ def main() -> None:
     print(f"\n{log.HEAD}")
     for cost in logged:
         print(log.row(cost))
+    print(f"\n{tree.HEAD}")
+    for grown in trees:
+        print(tree.row(grown))
     print("\n| ratio in this run | |\n|---|---|")
     for name, value in ratios.items():
         print(f"| {name} | {value:.2f} |")

@@ -40,7 +40,7 @@ async def staple(request: web.Request) -> web.Response:
     entries = await doors.log.revocation_entries(revoked, head.size) if revoked else ()
     if len(entries) != len(revoked):
         raise LogHalted("the log of this database is damaged: an entry of a revocation is missing")
-    return answer(_answer(proof, tree.prove(handles), entries))
+    return answer(stapled(proof, tree.prove(handles), entries))
 
 
 def _handles(record: CertificateRecord) -> tuple[bytes, ...]:
@@ -49,7 +49,8 @@ def _handles(record: CertificateRecord) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys((own, *(handle for _, handle in record.handles))))
 
 
-def _answer(proof: LogProof, revocations: bytes, revoked: tuple[bytes, ...]) -> StapleAnswer:
+def stapled(proof: LogProof, revocations: bytes, revoked: tuple[bytes, ...]) -> StapleAnswer:
+    """The answer. `revocations`: the proof of the tree; `revoked`: the entries of what is in it. Raises LogHalted."""
     entry = audit.decode(proof.entry)
     if not isinstance(entry, audit.Issuance):
         raise LogHalted("the log of this database is damaged: an issuance is another entry")

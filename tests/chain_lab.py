@@ -23,10 +23,9 @@ from ca.anchoring import Anchorer, Rules
 from ca.issuance.reasons import RevocationReason
 from ca.ledger.accounts import account_of, address_of, by_address
 from ca.ledger.contract import Registry
-from ca.ledger.desk import Desk, Registration, deployment, namespace, sign_typed
+from ca.ledger.desk import Desk, change, deployment, namespace, registration, sign_typed
 from ca.ledger.evm import EvmLedger
 from ca.ledger.rpc import connected
-from ca.ledger.transactions import Call, encode
 from ca.ports import OperatorAction, Revocation
 from tests.log_lab import KEY, MemoryWitness, sequencer
 
@@ -127,11 +126,8 @@ class Deployed:
         day = int(newest["timestamp"], 16) // 86_400
         async with connected([self.chain.url], CHAIN_ID) as nodes:
             nonce = (await namespace(nodes, self.registry)).nonce
-            caps = {"logKeyPerDay": extra, "guardianPerDay": 0}
-            ns = self.registry.namespace
-            said = {"namespace": "0x" + ns.hex(), "day": day, "extra": caps, "nonce": nonce}
-            signature = sign_typed(account_of(ADMIN, "admin"), self.registry.typed("Allow", said))
-            call = Call(self.registry.address, encode("allow", ns, day, (extra, 0), signature))
+            said = change(self.registry, "Allow", {"day": day, "extra": (extra, 0)}, nonce)
+            call = said.call(sign_typed(account_of(ADMIN, "admin"), said.typed))
             desk = Desk(nodes, account_of(THIEF, "anybody"), CHAIN_ID, 100 * GWEI)
             self.chain.call("anvil_setBalance", desk.payer.address, hex(10**20))
             await desk.wait(await desk.send(call))
@@ -151,9 +147,9 @@ async def deployed(chain: Chain, caps: tuple[int, int] = CAPS) -> AsyncIterator[
         assert made is not None
         registry = Registry(CHAIN_ID, made, CA_ID, address_of(admin))
         log_key = address_of(account_of(LOG_KEY, "log"))
-        registration = Registration(registry, log_key, GUARDIAN, caps)
-        signature = sign_typed(admin, registration.typed)
-        await desk.wait(await desk.send(registration.call(signature)))
+        said = registration(registry, log_key, GUARDIAN, caps)
+        signature = sign_typed(admin, said.typed)
+        await desk.wait(await desk.send(said.call(signature)))
         chain.mine(4)  # a test may reorganise some blocks without losing the registry
     yield Deployed(chain, registry)
 

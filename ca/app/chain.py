@@ -16,6 +16,7 @@ import structlog
 
 from attestca_client.protocol.checkpoint import NoteError
 from ca.anchoring import Anchorer, Rules, Step
+from ca.app.keys import ca_id
 from ca.app.log import log_host
 from ca.config import read_from
 from ca.errors import ChainHalted, ConfigurationError, LogHalted
@@ -27,10 +28,12 @@ from ca.ledger_ports import ChainHealth
 from ca.signers import files
 from ca.signers.chain import chain_keys
 from ca.signers.log import log_key
+from ca.tree_history import TreeHistory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from cryptography import x509
     from eth_account.signers.local import LocalAccount
 
     from attestca_client.protocol.checkpoint import Head, Verifier
@@ -47,14 +50,25 @@ _LATE: Final = 3  # heartbeats without a final anchor are worth a warning
 _log = structlog.get_logger("attestca")
 
 
-def registry_of(settings: Chain, ca_id: bytes) -> Registry:
-    """The registry, and our namespace in it. Raises ConfigurationError where the section does not name them."""
+def registry_of(settings: Chain, authority: bytes) -> Registry:
+    """The registry, and our namespace in it. `authority`: its ca_id, 32 bytes.
+
+    Raises ConfigurationError where the section does not name them.
+    """
     if settings.chain_id is None or settings.contract is None or settings.admin is None:
         raise ConfigurationError("chain: chain_id, contract and admin must be given")
     contract = parse_address(settings.contract, "chain.contract")
     return Registry(
-        settings.chain_id, contract, ca_id, parse_address(settings.admin, "chain.admin")
+        settings.chain_id, contract, authority, parse_address(settings.admin, "chain.admin")
     )
+
+
+def namespace_of(settings: Chain, root: x509.Certificate) -> str:
+    """Hexadecimal digits; empty where the section does not name an admin."""
+    if settings.admin is None:
+        return ""
+    admin = parse_address(settings.admin, "chain.admin")
+    return Registry(0, b"", ca_id(root), admin).namespace.hex()
 
 
 def payer_of(settings: Chain) -> LocalAccount:
@@ -67,9 +81,11 @@ def payer_of(settings: Chain) -> LocalAccount:
 
 
 @asynccontextmanager
-async def ledger_of(settings: Chain, folder: KeyFolder, ca_id: bytes) -> AsyncIterator[EvmLedger]:
+async def ledger_of(
+    settings: Chain, folder: KeyFolder, authority: bytes
+) -> AsyncIterator[EvmLedger]:
     """The ledger, with its nodes. Raises ConfigurationError."""
-    registry, payer = registry_of(settings, ca_id), payer_of(settings)
+    registry, payer = registry_of(settings, authority), payer_of(settings)
     keys = by_address(chain_keys(folder))
     if not keys:
         raise ConfigurationError(
@@ -109,6 +125,20 @@ class Heads:
             key, _ = log_key(self.folder, log_host(self.config), key_sha256)
             found = self._verifiers[key_sha256] = key.verifier
         return found
+
+
+async def adopt(store: SqlStore, ledger: EvmLedger, now: datetime) -> Head:
+    """Count the head on the chain as one of ours, which the next anchors follow. Returns it.
+
+    Raises ChainHalted where its tree is not of our log, LogHalted where it revokes something else than our log does.
+    """
+    head = (await ledger.standing()).head
+    growth = await store.anchors.growth(head.size, head.size)
+    if growth is None or growth.old_root != head.root:
+        raise ChainHalted(f"the head of {head.size} entries on the chain is not of this log")
+    await TreeHistory(store.log).tree(head)
+    await store.anchors.adopt(ledger.target, head, now)
+    return head
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import typer
 
 from ca.cli import (
     appraise,
+    chain,
     collateral,
     database,
     initialize,
@@ -87,6 +88,7 @@ app.command("init")(initialize.init_command)
 app.command("serve")(serve.serve_command)
 app.add_typer(issuer.app)
 app.add_typer(log.app)
+app.add_typer(chain.app)
 app.add_typer(trust.app)
 app.add_typer(tokens.app)
 app.add_typer(database.app)

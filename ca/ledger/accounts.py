@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from eth_account import Account
+from web3 import Web3
 
 from ca.errors import ConfigurationError
 
@@ -24,10 +25,19 @@ def open_keystore(data: bytes, passphrase: bytes, what: str) -> LocalAccount:
     """The account in a keystore file. `what` names it in errors. Raises ConfigurationError."""
     try:
         key = Account.decrypt(json.loads(data), passphrase.decode())
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"{what}: not a keystore of version 3, or another passphrase"
         raise ConfigurationError(message) from error
     return account_of(bytes(key), what)
+
+
+def keystore_address(data: bytes) -> str:
+    """The address that a keystore file names; empty where it names none."""
+    try:
+        found = str(json.loads(data)["address"]).removeprefix("0x")
+        return str(Web3.to_checksum_address("0x" + found))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def account_of(key: bytes, what: str) -> LocalAccount:

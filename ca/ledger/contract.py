@@ -113,19 +113,6 @@ class Registry:
         }
         return encode_typed_data(full_message=self.typed("Anchor", message))
 
-    def registration(
-        self, log_key: bytes, guardian: bytes, caps: tuple[int, int]
-    ) -> dict[str, Any]:
-        """What the admin signs to make the namespace: typed data as wallets take it (`eth_signTypedData_v4`)."""
-        message = {
-            "caId": "0x" + self.ca_id.hex(),
-            "admin": checksum(self.admin),
-            "logKey": checksum(log_key),
-            "guardian": checksum(guardian),
-            "caps": {"logKeyPerDay": caps[0], "guardianPerDay": caps[1]},
-        }
-        return self.typed("Register", message)
-
     def typed(self, name: str, message: Mapping[str, object]) -> dict[str, Any]:
         """Typed data of this deployment."""
         inner = (kind for _, kind in _TYPES[name] if kind in _TYPES)

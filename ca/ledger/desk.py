@@ -88,34 +88,76 @@ def deployment() -> Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Registration:
-    """What a namespace begins with. Addresses are 20 bytes; the zero address as guardian is nobody.
+class Decision:
+    """Something that the admin of a namespace signs, and anybody may send.
 
-    `caps`: tombstones per day (UTC), of the log key and of the guardian.
+    Attributes:
+        name: of the signed message. admin: who must sign, 20 bytes.
+        typed: what is signed, as wallets take it (`eth_signTypedData_v4`).
+        arguments: of the function, which has the message's name, before the signature.
     """
 
+    name: str
     registry: Registry
-    log_key: bytes
-    guardian: bytes
-    caps: tuple[int, int]
+    typed: dict[str, Any]
+    arguments: tuple[object, ...]
 
     @property
-    def typed(self) -> dict[str, Any]:
-        """What the admin signs: typed data as wallets take it (`eth_signTypedData_v4`)."""
-        return self.registry.registration(self.log_key, self.guardian, self.caps)
+    def admin(self) -> bytes:
+        """Who signs: the admin of the configuration, as long as it did not hand over."""
+        return self.registry.admin
 
     def call(self, signature: bytes) -> Call:
         """With the admin's signature."""
-        of = self.registry
-        who = (checksum(of.admin), checksum(self.log_key), checksum(self.guardian))
+        function = self.name[0].lower() + self.name[1:]
         return Call(
-            of.address, transactions.encode("register", of.ca_id, *who, self.caps, signature)
+            self.registry.address, transactions.encode(function, *self.arguments, signature)
         )
+
+
+def registration(
+    registry: Registry, log_key: bytes, guardian: bytes, caps: tuple[int, int]
+) -> Decision:
+    """What makes the namespace. `caps`: tombstones per day (UTC), of the log key and of the guardian.
+
+    Addresses are 20 bytes; the zero address as guardian is nobody.
+    """
+    who = tuple(map(checksum, (registry.admin, log_key, guardian)))
+    message = {
+        "caId": "0x" + registry.ca_id.hex(),
+        "admin": who[0],
+        "logKey": who[1],
+        "guardian": who[2],
+        "caps": _caps(caps),
+    }
+    typed = registry.typed("Register", message)
+    return Decision("Register", registry, typed, (registry.ca_id, *who, caps))
+
+
+def change(registry: Registry, name: str, fields: dict[str, Any], nonce: int) -> Decision:
+    """What changes the namespace: "SetLogKey", "SetGuardian", "SetCaps" or "Allow", with its own fields.
+
+    Addresses are 20 bytes, caps a pair of numbers. `nonce`: of the namespace, as it stands.
+    """
+    plain = {key: checksum(one) if isinstance(one, bytes) else one for key, one in fields.items()}
+    said = {key: _caps(one) if isinstance(one, tuple) else one for key, one in plain.items()}
+    ns = registry.namespace
+    typed = registry.typed(name, {"namespace": "0x" + ns.hex(), **said, "nonce": nonce})
+    return Decision(name, registry, typed, (ns, *plain.values()))
+
+
+def _caps(caps: tuple[int, int]) -> dict[str, int]:
+    return {"logKeyPerDay": caps[0], "guardianPerDay": caps[1]}
 
 
 def sign_typed(account: LocalAccount, typed: dict[str, Any]) -> bytes:
     """The 65-byte signature of typed data."""
     return bytes(account.sign_message(encode_typed_data(full_message=typed)).signature)
+
+
+async def balance(nodes: Nodes, address: bytes) -> int:
+    """Coins of an account, in wei."""
+    return await nodes.level(_balance(address))
 
 
 async def check_deployed(nodes: Nodes, address: bytes) -> None:
@@ -174,6 +216,13 @@ async def namespace(nodes: Nodes, registry: Registry) -> Namespace:
             return await nodes.ask(question)
     except AnchorRefused as error:
         raise NotFound(f"the namespace is not registered: {error.detail}") from error
+
+
+def _balance(address: bytes) -> Callable[[W3], Awaitable[int]]:
+    async def question(web3: W3) -> int:
+        return int(await web3.eth.get_balance(checksum(address)))
+
+    return question
 
 
 def _outcome(transaction: bytes) -> Callable[[W3], Awaitable[Done | None]]:

@@ -21,6 +21,7 @@ from ca.ledger_ports import (
     Block,
     Fees,
     Mark,
+    NewAnchor,
     Progress,
     State,
     Transaction,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from ca.ledger_ports import Growth, NewAnchor
+    from ca.ledger_ports import Growth
     from ca.store.database import Database
 
 _ANCHOR: Final = tables.anchors.c
@@ -94,11 +95,26 @@ def revoked_after(
 
 def record(connection: Connection, target: bytes, new: NewAnchor, now: datetime) -> bool:
     """See `ca.ledger_ports.AnchorStore`."""
+    if not add_new(connection, tables.anchors, [_row(target, new, State.OPEN, now)]):
+        return False
+    return _add(connection, (target, new.number, 0, new.nonce), new.transaction, now)
+
+
+def adopt(connection: Connection, target: bytes, head: Head, now: datetime) -> None:
+    """Count a head on the chain as ours. It is no anchor of this database, which neither sent nor follows it."""
+    before = progress(connection, target)
+    mark = before.mark
+    nothing = Transaction(b"", b"", Fees(0, 0), 0)
+    new = NewAnchor(before.number + 1, 0, head, (), mark, mark, nothing)
+    connection.execute(tables.anchors.insert(), [_row(target, new, State.DROPPED, now)])
+
+
+def _row(target: bytes, new: NewAnchor, state: State, now: datetime) -> dict[str, Any]:
     head = new.head
-    row = {
+    return {
         "target": target,
         "number": new.number,
-        "state": State.OPEN.value,
+        "state": state.value,
         "nonce": new.nonce,
         "size": head.size,
         "root": head.root,
@@ -113,9 +129,6 @@ def record(connection: Connection, target: bytes, new: NewAnchor, now: datetime)
         "position_after": new.after.position,
         "created_at": now,
     }
-    if not add_new(connection, tables.anchors, [row]):
-        return False
-    return _add(connection, (target, new.number, 0, new.nonce), new.transaction, now)
 
 
 def replace(
@@ -212,7 +225,7 @@ def _record(connection: Connection, row: Row[Any]) -> AnchorRecord:
             for one in sent
         ),
         created_at=row.created_at,
-        sent_at=sent[-1].sent_at,
+        sent_at=sent[-1].sent_at if sent else row.created_at,
         block=None if row.block_hash is None else Block(row.block_number, row.block_hash),
     )
 
@@ -265,6 +278,10 @@ class SqlAnchors:
     ) -> bool:
         """See the port."""
         return await self._database.write(replace, target, record, transaction, now)
+
+    async def adopt(self, target: bytes, head: Head, now: datetime) -> None:
+        """Count a head on the chain as ours."""
+        await self._database.write(adopt, target, head, now)
 
     async def settle(self, target: bytes, number: int, state: State, block: Block | None) -> None:
         """See the port."""

@@ -38,6 +38,7 @@ check: install
 contracts: install
 	$(BIN)/python -m simulator.node install
 	$(BIN)/python -m simulator.node run contracts/build.mjs $(if $(WRITE),--write)
+	$(BIN)/python -m simulator.node forge fmt $(if $(WRITE),,--check)
 	$(BIN)/python -m simulator.node forge test --gas-snapshot-check=$(if $(WRITE),false,true)
 
 demo: install

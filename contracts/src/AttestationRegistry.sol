@@ -88,9 +88,7 @@ contract AttestationRegistry is IAttestationRegistry {
         Namespace storage entry = _namespaces[namespace];
         if (entry.registered) revert AlreadyRegistered(namespace);
         _checkSigned(
-            admin,
-            keccak256(abi.encode(REGISTER_TYPE, caId, admin, logKey, guardian, _hash(caps_))),
-            adminSignature
+            admin, keccak256(abi.encode(REGISTER_TYPE, caId, admin, logKey, guardian, _hash(caps_))), adminSignature
         );
         entry.registered = true;
         entry.admin = admin;
@@ -138,12 +136,9 @@ contract AttestationRegistry is IAttestationRegistry {
     }
 
     /// @inheritdoc IAttestationRegistry
-    function handOver(
-        bytes32 namespace,
-        address admin,
-        bytes calldata adminSignature,
-        bytes calldata newAdminSignature
-    ) external {
+    function handOver(bytes32 namespace, address admin, bytes calldata adminSignature, bytes calldata newAdminSignature)
+        external
+    {
         Namespace storage entry = _registered(namespace);
         bytes32 message = keccak256(abi.encode(HAND_OVER_TYPE, namespace, admin, entry.nonce++));
         _checkSigned(entry.admin, message, adminSignature);
@@ -165,7 +160,7 @@ contract AttestationRegistry is IAttestationRegistry {
         Namespace storage entry = _registered(namespace);
         address logKey = entry.logKey;
         // The log key is a plain key on every chain, whatever code an address has (EIP-7702).
-        (address signer, , ) = ECDSA.tryRecover(_anchorDigest(namespace, head_, tombstones), signature);
+        (address signer,,) = ECDSA.tryRecover(_anchorDigest(namespace, head_, tombstones), signature);
         if (signer == address(0) || signer != logKey) revert BadSignature(logKey);
         _advance(entry, head_, consistencyProof);
         _emitAnchored(namespace, head_);
@@ -216,22 +211,21 @@ contract AttestationRegistry is IAttestationRegistry {
     }
 
     /// @inheritdoc IAttestationRegistry
-    function verifyInclusion(
-        bytes32 namespace,
-        bytes32 leafHash,
-        uint64 index,
-        bytes32[] calldata proof,
-        uint64 maxAge
-    ) external view returns (bool) {
+    function verifyInclusion(bytes32 namespace, bytes32 leafHash, uint64 index, bytes32[] calldata proof, uint64 maxAge)
+        external
+        view
+        returns (bool)
+    {
         Namespace storage entry = _fresh(namespace, maxAge);
         return Rfc9162.isIncluded(leafHash, index, entry.size, entry.logRoot, proof);
     }
 
     /// @inheritdoc IAttestationRegistry
-    function status(
-        bytes32 namespace,
-        bytes32[] calldata handles
-    ) external view returns (Head memory head_, uint64[] memory revoked, uint256 blockNumber, uint256 blockTime) {
+    function status(bytes32 namespace, bytes32[] calldata handles)
+        external
+        view
+        returns (Head memory head_, uint64[] memory revoked, uint256 blockNumber, uint256 blockTime)
+    {
         Namespace storage entry = _registered(namespace);
         head_ = _head(entry);
         revoked = new uint64[](handles.length);
@@ -242,17 +236,21 @@ contract AttestationRegistry is IAttestationRegistry {
     }
 
     /// @inheritdoc IAttestationRegistry
-    function keys(
-        bytes32 namespace
-    ) external view returns (address admin, address logKey, address guardian, uint64 nonce) {
+    function keys(bytes32 namespace)
+        external
+        view
+        returns (address admin, address logKey, address guardian, uint64 nonce)
+    {
         Namespace storage entry = _registered(namespace);
         return (entry.admin, entry.logKey, entry.guardian, entry.nonce);
     }
 
     /// @inheritdoc IAttestationRegistry
-    function caps(
-        bytes32 namespace
-    ) external view returns (Caps memory perDay, uint256 logKeyLeft, uint256 guardianLeft) {
+    function caps(bytes32 namespace)
+        external
+        view
+        returns (Caps memory perDay, uint256 logKeyLeft, uint256 guardianLeft)
+    {
         Namespace storage entry = _registered(namespace);
         uint256 today = _today();
         Caps memory extra = entry.extra[today];
@@ -268,10 +266,7 @@ contract AttestationRegistry is IAttestationRegistry {
 
     /// @inheritdoc IAttestationRegistry
     function domainSeparator() public view returns (bytes32) {
-        return
-            keccak256(
-                abi.encode(DOMAIN_TYPE, keccak256("attestca"), keccak256("1"), block.chainid, address(this))
-            );
+        return keccak256(abi.encode(DOMAIN_TYPE, keccak256("attestca"), keccak256("1"), block.chainid, address(this)));
     }
 
     // the rules
@@ -307,12 +302,9 @@ contract AttestationRegistry is IAttestationRegistry {
         );
     }
 
-    function _revokeByLogKey(
-        bytes32 namespace,
-        Namespace storage entry,
-        bytes32[] calldata tombstones,
-        address logKey
-    ) private {
+    function _revokeByLogKey(bytes32 namespace, Namespace storage entry, bytes32[] calldata tombstones, address logKey)
+        private
+    {
         uint256 today = _today();
         uint256 used = _logKeyUsed(entry, today);
         uint256 left = _left(entry.caps.logKeyPerDay, entry.extra[today].logKeyPerDay, used);
@@ -322,13 +314,10 @@ contract AttestationRegistry is IAttestationRegistry {
     }
 
     /// @return fresh how many were not revoked before; at most `left`
-    function _revoke(
-        bytes32 namespace,
-        Namespace storage entry,
-        bytes32[] calldata handles,
-        address by,
-        uint256 left
-    ) private returns (uint256 fresh) {
+    function _revoke(bytes32 namespace, Namespace storage entry, bytes32[] calldata handles, address by, uint256 left)
+        private
+        returns (uint256 fresh)
+    {
         mapping(bytes32 => uint256) storage tombstones = entry.revokedAt;
         for (uint256 i = 0; i < handles.length; ++i) {
             bytes32 handle = handles[i];
@@ -352,15 +341,14 @@ contract AttestationRegistry is IAttestationRegistry {
     }
 
     function _head(Namespace storage entry) private view returns (Head memory) {
-        return
-            Head({
-                size: entry.size,
-                logRoot: entry.logRoot,
-                revocationCount: entry.revocationCount,
-                revocationRoot: entry.revocationRoot,
-                crlDigest: entry.crlDigest,
-                time: entry.time
-            });
+        return Head({
+            size: entry.size,
+            logRoot: entry.logRoot,
+            revocationCount: entry.revocationCount,
+            revocationRoot: entry.revocationRoot,
+            crlDigest: entry.crlDigest,
+            time: entry.time
+        });
     }
 
     // caps
@@ -391,11 +379,11 @@ contract AttestationRegistry is IAttestationRegistry {
         }
     }
 
-    function _anchorDigest(
-        bytes32 namespace,
-        Head calldata head_,
-        bytes32[] calldata tombstones
-    ) private view returns (bytes32) {
+    function _anchorDigest(bytes32 namespace, Head calldata head_, bytes32[] calldata tombstones)
+        private
+        view
+        returns (bytes32)
+    {
         bytes32 headHash = keccak256(abi.encode(HEAD_TYPE, head_));
         return _digest(keccak256(abi.encode(ANCHOR_TYPE, namespace, headHash, keccak256(abi.encodePacked(tombstones)))));
     }

@@ -124,12 +124,8 @@ interface IAttestationRegistry {
 
     /// @notice Make another key the admin. Both sign, so that no namespace goes to an address that cannot.
     /// @dev HandOver(bytes32 namespace,address admin,uint64 nonce)
-    function handOver(
-        bytes32 namespace,
-        address admin,
-        bytes calldata adminSignature,
-        bytes calldata newAdminSignature
-    ) external;
+    function handOver(bytes32 namespace, address admin, bytes calldata adminSignature, bytes calldata newAdminSignature)
+        external;
 
     // what the log key and the guardian sign
 
@@ -170,30 +166,29 @@ interface IAttestationRegistry {
     /// @notice Whether an entry is in the log of the anchored head.
     /// @param leafHash SHA-256(0x00 || entry)
     /// @param proof RFC 9162, section 2.1.3: from the leaf's sibling up, for the size of the anchored head
-    function verifyInclusion(
-        bytes32 namespace,
-        bytes32 leafHash,
-        uint64 index,
-        bytes32[] calldata proof,
-        uint64 maxAge
-    ) external view returns (bool);
+    function verifyInclusion(bytes32 namespace, bytes32 leafHash, uint64 index, bytes32[] calldata proof, uint64 maxAge)
+        external
+        view
+        returns (bool);
 
     /// @notice All that a relying party off the chain asks, of one block: the head, `revokedAt` of each handle, and the
     /// block. For readers who judge the age by their own clock, and compare what several nodes say.
-    function status(
-        bytes32 namespace,
-        bytes32[] calldata handles
-    ) external view returns (Head memory head_, uint64[] memory revoked, uint256 blockNumber, uint256 blockTime);
+    function status(bytes32 namespace, bytes32[] calldata handles)
+        external
+        view
+        returns (Head memory head_, uint64[] memory revoked, uint256 blockNumber, uint256 blockTime);
 
     /// @notice Who holds the keys, and the nonce that the admin signs next.
-    function keys(
-        bytes32 namespace
-    ) external view returns (address admin, address logKey, address guardian, uint64 nonce);
+    function keys(bytes32 namespace)
+        external
+        view
+        returns (address admin, address logKey, address guardian, uint64 nonce);
 
     /// @notice The caps of every day, and how many handles each may still revoke today.
-    function caps(
-        bytes32 namespace
-    ) external view returns (Caps memory perDay, uint256 logKeyLeft, uint256 guardianLeft);
+    function caps(bytes32 namespace)
+        external
+        view
+        returns (Caps memory perDay, uint256 logKeyLeft, uint256 guardianLeft);
 
     /// @notice keccak256(abi.encode(caId, admin)), where `admin` is the one that registers.
     function namespaceOf(bytes32 caId, address admin) external pure returns (bytes32);

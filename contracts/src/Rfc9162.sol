@@ -9,13 +9,11 @@ library Rfc9162 {
 
     /// @notice Whether the new tree begins with all of the old one (section 2.1.4.2).
     /// @dev Every tree begins with the empty one; that needs no proof, and takes none.
-    function isConsistent(
-        uint64 oldSize,
-        bytes32 oldRoot,
-        uint64 newSize,
-        bytes32 newRoot,
-        bytes32[] calldata proof
-    ) internal pure returns (bool) {
+    function isConsistent(uint64 oldSize, bytes32 oldRoot, uint64 newSize, bytes32 newRoot, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bool)
+    {
         if (oldSize > newSize) return false;
         if (oldSize == newSize) return proof.length == 0 && oldRoot == newRoot;
         if (oldSize == 0) return proof.length == 0 && oldRoot == EMPTY;
@@ -43,13 +41,11 @@ library Rfc9162 {
     }
 
     /// @notice Whether `leafHash` is number `index` (from 0) of the tree (section 2.1.3.2).
-    function isIncluded(
-        bytes32 leafHash,
-        uint64 index,
-        uint64 size,
-        bytes32 root,
-        bytes32[] calldata proof
-    ) internal pure returns (bool) {
+    function isIncluded(bytes32 leafHash, uint64 index, uint64 size, bytes32 root, bytes32[] calldata proof)
+        internal
+        pure
+        returns (bool)
+    {
         if (index >= size) return false;
         (uint256 number, uint256 last) = (index, size - 1);
         bytes32 computed = leafHash;

@@ -58,8 +58,7 @@ contract AdminTest is RegistryTest {
 
     function testNamespaceIsRegisteredOnce() external {
         bytes memory reason = abi.encodeWithSelector(IAttestationRegistry.AlreadyRegistered.selector, ns);
-        bytes memory signature =
-            sign(ADMIN, registerMessage(CA_ID, vm.addr(ADMIN), vm.addr(9), vm.addr(9), caps));
+        bytes memory signature = sign(ADMIN, registerMessage(CA_ID, vm.addr(ADMIN), vm.addr(9), vm.addr(9), caps));
         vm.expectRevert(reason);
         registry.register(CA_ID, vm.addr(ADMIN), vm.addr(9), vm.addr(9), caps, signature);
         bytes32 message = handOverMessage(vm.addr(8), 0);
@@ -129,7 +128,7 @@ contract AdminTest is RegistryTest {
 
     function testAdminSetsTheCaps() external {
         registry.setCaps(ns, caps, sign(ADMIN, setCapsMessage(caps, 0)));
-        (IAttestationRegistry.Caps memory perDay, , ) = registry.caps(ns);
+        (IAttestationRegistry.Caps memory perDay,,) = registry.caps(ns);
         require(perDay.logKeyPerDay == 1 && perDay.guardianPerDay == 2, "caps");
         require(nextNonce() == 1, "nonce");
     }
@@ -192,7 +191,9 @@ contract AdminTest is RegistryTest {
     function testNobodyHasAGlobalRole() external {
         register(CA_ID, STRANGER);
         uint256[3] memory others = [LOG_KEY, GUARDIAN, STRANGER];
-        for (uint256 i = 0; i < others.length; ++i) refuseAllChanges(others[i]);
+        for (uint256 i = 0; i < others.length; ++i) {
+            refuseAllChanges(others[i]);
+        }
     }
 
     function testFuzzEveryArgumentOfAChangeIsSigned(uint32 change) external {
@@ -253,8 +254,7 @@ contract AdminTest is RegistryTest {
     }
 
     function testContractThatSignsNothingIsNoAdmin() external {
-        bytes memory signature =
-            sign(8, registerMessage(CA_ID, address(registry), vm.addr(9), address(0), caps));
+        bytes memory signature = sign(8, registerMessage(CA_ID, address(registry), vm.addr(9), address(0), caps));
         vm.expectRevert(abi.encodeWithSelector(IAttestationRegistry.BadSignature.selector, address(registry)));
         registry.register(CA_ID, address(registry), vm.addr(9), address(0), caps, signature);
     }
@@ -279,11 +279,11 @@ contract AdminTest is RegistryTest {
     }
 
     function testTakesNoEther() external {
-        (bool ok, ) = address(registry).call{value: 1}("");
+        (bool ok,) = address(registry).call{value: 1}("");
         require(!ok, "took ether");
-        (ok, ) = address(registry).call{value: 1}(abi.encodeCall(registry.keys, (ns)));
+        (ok,) = address(registry).call{value: 1}(abi.encodeCall(registry.keys, (ns)));
         require(!ok, "took ether");
-        (ok, ) = address(registry).call(abi.encodeWithSignature("owner()"));
+        (ok,) = address(registry).call(abi.encodeWithSignature("owner()"));
         require(!ok, "has an owner");
     }
 
@@ -312,13 +312,10 @@ contract AdminTest is RegistryTest {
         registry.handOver(ns, caller, signature, signature);
     }
 
-    function requireKeys(
-        bytes32 namespace,
-        address admin,
-        address logKey,
-        address guardian,
-        uint64 expected
-    ) private view {
+    function requireKeys(bytes32 namespace, address admin, address logKey, address guardian, uint64 expected)
+        private
+        view
+    {
         (address isAdmin, address isLogKey, address isGuardian, uint64 isNonce) = registry.keys(namespace);
         require(isAdmin == admin, "admin");
         require(isLogKey == logKey, "log key");

@@ -132,9 +132,8 @@ contract AnchorTest is RegistryTest {
         bytes memory reason =
             abi.encodeWithSelector(IAttestationRegistry.TooFarAhead.selector, START + 301, uint256(START) + 300);
         refuseAnchor(headOf(5, 0, START + 301), none, none, reason);
-        reason = abi.encodeWithSelector(
-            IAttestationRegistry.TooFarAhead.selector, type(uint64).max, uint256(START) + 300
-        );
+        reason =
+            abi.encodeWithSelector(IAttestationRegistry.TooFarAhead.selector, type(uint64).max, uint256(START) + 300);
         refuseAnchor(headOf(5, 0, type(uint64).max), none, none, reason);
         anchor(headOf(5, 0, START + 300), none);
     }
@@ -253,11 +252,9 @@ contract AnchorTest is RegistryTest {
         registry.anchor(unknown, h, none, none, signature);
     }
 
-    function refuseSigned(
-        IAttestationRegistry.Head memory h,
-        bytes32[] memory tombstones,
-        bytes memory signature
-    ) private {
+    function refuseSigned(IAttestationRegistry.Head memory h, bytes32[] memory tombstones, bytes memory signature)
+        private
+    {
         vm.expectRevert(badSignature(LOG_KEY));
         registry.anchor(ns, h, none, tombstones, signature);
     }

@@ -27,15 +27,9 @@ contract Actor is RegistryTest {
     }
 
     /// @dev A head that may go back, fork, be early or late, with any tombstones, by any of the log keys there are.
-    function anchorAny(
-        uint64 size,
-        uint64 count,
-        int16 ahead,
-        uint8 handleAt,
-        uint8 many,
-        uint8 key,
-        bool fork
-    ) external {
+    function anchorAny(uint64 size, uint64 count, int16 ahead, uint8 handleAt, uint8 many, uint8 key, bool fork)
+        external
+    {
         size = around(last.size, size);
         count = around(last.revocationCount, count % 2);
         IAttestationRegistry.Head memory h = headOf(size, count, uint64(uint256(int256(time) + ahead % 600)));

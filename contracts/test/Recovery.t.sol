@@ -65,8 +65,7 @@ contract RecoveryTest is RegistryTest {
     function testThiefRevokesUpToTheCap() external {
         uint256 left = LOG_KEY_CAP - 1; // one of today is the authority's own
         anchor(headOf(10, 1, START + 1), handleRange(100, 100 + left));
-        bytes memory reason =
-            abi.encodeWithSelector(IAttestationRegistry.CapExceeded.selector, vm.addr(LOG_KEY), 1, 0);
+        bytes memory reason = abi.encodeWithSelector(IAttestationRegistry.CapExceeded.selector, vm.addr(LOG_KEY), 1, 0);
         refuseAnchor(headOf(10, 1, START + 2), none, handleRange(200, 201), reason);
         address next = vm.addr(NEW_LOG_KEY);
         registry.setLogKey(ns, next, sign(ADMIN, setLogKeyMessage(next, 0)));

@@ -12,12 +12,11 @@ library Reference {
     }
 
     /// @dev PATH(m, D[from:to]).
-    function path(
-        uint256 m,
-        bytes32[] memory leaves,
-        uint256 from,
-        uint256 to
-    ) internal pure returns (bytes32[] memory) {
+    function path(uint256 m, bytes32[] memory leaves, uint256 from, uint256 to)
+        internal
+        pure
+        returns (bytes32[] memory)
+    {
         if (to - from == 1) return new bytes32[](0);
         uint256 k = powerBelow(to - from);
         if (m < k) return append(path(m, leaves, from, from + k), root(leaves, from + k, to));
@@ -29,13 +28,11 @@ library Reference {
         return subproof(m, leaves, 0, n, true);
     }
 
-    function subproof(
-        uint256 m,
-        bytes32[] memory leaves,
-        uint256 from,
-        uint256 to,
-        bool known
-    ) private pure returns (bytes32[] memory) {
+    function subproof(uint256 m, bytes32[] memory leaves, uint256 from, uint256 to, bool known)
+        private
+        pure
+        returns (bytes32[] memory)
+    {
         if (m == to - from) {
             bytes32[] memory none = new bytes32[](0);
             return known ? none : append(none, root(leaves, from, to));
@@ -47,7 +44,9 @@ library Reference {
 
     function append(bytes32[] memory list, bytes32 last) internal pure returns (bytes32[] memory longer) {
         longer = new bytes32[](list.length + 1);
-        for (uint256 i = 0; i < list.length; ++i) longer[i] = list[i];
+        for (uint256 i = 0; i < list.length; ++i) {
+            longer[i] = list[i];
+        }
         longer[list.length] = last;
     }
 

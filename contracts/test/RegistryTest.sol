@@ -29,20 +29,24 @@ abstract contract RegistryTest {
     function setUp() public virtual {
         vm.warp(START);
         registry = new AttestationRegistry();
-        for (uint256 i = 0; i < 40; ++i) leaves.push(keccak256(abi.encode("entry", i)));
+        for (uint256 i = 0; i < 40; ++i) {
+            leaves.push(keccak256(abi.encode("entry", i)));
+        }
         ns = register(CA_ID, ADMIN);
     }
 
     // what is signed
 
     function domain(uint256 chain, address verifier) internal pure returns (bytes32) {
-        return keccak256(abi.encode(
-            keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-            keccak256("attestca"),
-            keccak256("1"),
-            chain,
-            verifier
-        ));
+        return keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("attestca"),
+                keccak256("1"),
+                chain,
+                verifier
+            )
+        );
     }
 
     function digest(bytes32 message) internal view returns (bytes32) {
@@ -59,20 +63,18 @@ abstract contract RegistryTest {
     }
 
     function hashOf(IAttestationRegistry.Head memory h) internal pure returns (bytes32) {
-        return keccak256(abi.encode(
-            keccak256(bytes(HEAD_TYPE)),
-            h.size,
-            h.logRoot,
-            h.revocationCount,
-            h.revocationRoot,
-            h.crlDigest,
-            h.time
-        ));
+        return keccak256(
+            abi.encode(
+                keccak256(bytes(HEAD_TYPE)), h.size, h.logRoot, h.revocationCount, h.revocationRoot, h.crlDigest, h.time
+            )
+        );
     }
 
     function hashOf(bytes32[] memory list) internal pure returns (bytes32) {
         bytes memory packed;
-        for (uint256 i = 0; i < list.length; ++i) packed = bytes.concat(packed, list[i]);
+        for (uint256 i = 0; i < list.length; ++i) {
+            packed = bytes.concat(packed, list[i]);
+        }
         return keccak256(packed);
     }
 
@@ -83,9 +85,11 @@ abstract contract RegistryTest {
         address guardian,
         IAttestationRegistry.Caps memory caps
     ) internal pure returns (bytes32) {
-        bytes32 kind = keccak256(bytes.concat(
-            "Register(bytes32 caId,address admin,address logKey,address guardian,Caps caps)", bytes(CAPS_TYPE)
-        ));
+        bytes32 kind = keccak256(
+            bytes.concat(
+                "Register(bytes32 caId,address admin,address logKey,address guardian,Caps caps)", bytes(CAPS_TYPE)
+            )
+        );
         return keccak256(abi.encode(kind, caId, admin, logKey, guardian, hashOf(caps)));
     }
 
@@ -106,31 +110,29 @@ abstract contract RegistryTest {
     }
 
     function setCapsMessage(IAttestationRegistry.Caps memory caps, uint64 nonce) internal view returns (bytes32) {
-        bytes32 kind = keccak256(bytes.concat(
-            "SetCaps(bytes32 namespace,Caps caps,uint64 nonce)", bytes(CAPS_TYPE)
-        ));
+        bytes32 kind = keccak256(bytes.concat("SetCaps(bytes32 namespace,Caps caps,uint64 nonce)", bytes(CAPS_TYPE)));
         return keccak256(abi.encode(kind, ns, hashOf(caps), nonce));
     }
 
-    function allowMessage(
-        uint32 day,
-        IAttestationRegistry.Caps memory extra,
-        uint64 nonce
-    ) internal view returns (bytes32) {
-        bytes32 kind = keccak256(bytes.concat(
-            "Allow(bytes32 namespace,uint32 day,Caps extra,uint64 nonce)", bytes(CAPS_TYPE)
-        ));
+    function allowMessage(uint32 day, IAttestationRegistry.Caps memory extra, uint64 nonce)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            bytes.concat("Allow(bytes32 namespace,uint32 day,Caps extra,uint64 nonce)", bytes(CAPS_TYPE))
+        );
         return keccak256(abi.encode(kind, ns, day, hashOf(extra), nonce));
     }
 
-    function anchorMessage(
-        bytes32 namespace,
-        IAttestationRegistry.Head memory h,
-        bytes32[] memory tombstones
-    ) internal pure returns (bytes32) {
-        bytes32 kind = keccak256(bytes.concat(
-            "Anchor(bytes32 namespace,Head head,bytes32[] tombstones)", bytes(HEAD_TYPE)
-        ));
+    function anchorMessage(bytes32 namespace, IAttestationRegistry.Head memory h, bytes32[] memory tombstones)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes32 kind = keccak256(
+            bytes.concat("Anchor(bytes32 namespace,Head head,bytes32[] tombstones)", bytes(HEAD_TYPE))
+        );
         return keccak256(abi.encode(kind, namespace, hashOf(h), hashOf(tombstones)));
     }
 
@@ -193,7 +195,9 @@ abstract contract RegistryTest {
 
     function handleRange(uint256 from, uint256 to) internal pure returns (bytes32[] memory list) {
         list = new bytes32[](to - from);
-        for (uint256 i = from; i < to; ++i) list[i - from] = handle(i);
+        for (uint256 i = from; i < to; ++i) {
+            list[i - from] = handle(i);
+        }
     }
 
     function handle(uint256 number) internal pure returns (bytes32) {
@@ -201,7 +205,7 @@ abstract contract RegistryTest {
     }
 
     function nextNonce() internal view returns (uint64 next) {
-        (, , , next) = registry.keys(ns);
+        (,,, next) = registry.keys(ns);
     }
 
     function badSignature(uint256 expected) internal pure returns (bytes memory) {

@@ -222,11 +222,15 @@ contract Rfc9162Test {
 
     function _leaves(uint256 count, uint256 seed) private pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) leaves[i] = keccak256(abi.encode(seed, i));
+        for (uint256 i = 0; i < count; ++i) {
+            leaves[i] = keccak256(abi.encode(seed, i));
+        }
     }
 
     function _without(bytes32[] memory list, uint256 position) private pure returns (bytes32[] memory shorter) {
         shorter = new bytes32[](list.length - 1);
-        for (uint256 i = 0; i < shorter.length; ++i) shorter[i] = list[i < position ? i : i + 1];
+        for (uint256 i = 0; i < shorter.length; ++i) {
+            shorter[i] = list[i < position ? i : i + 1];
+        }
     }
 }

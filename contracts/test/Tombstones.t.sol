@@ -63,7 +63,9 @@ contract TombstonesTest is RegistryTest {
         requireLeft(0, GUARDIAN_CAP);
         vm.warp(START + 1 days);
         bytes32[] memory twice = new bytes32[](20);
-        for (uint256 i = 0; i < twice.length; ++i) twice[i] = handle(6 + i % 2);
+        for (uint256 i = 0; i < twice.length; ++i) {
+            twice[i] = handle(6 + i % 2);
+        }
         anchor(headOf(9, 0, START + 2), twice);
         requireLeft(LOG_KEY_CAP - 2, GUARDIAN_CAP);
     }
@@ -156,7 +158,7 @@ contract TombstonesTest is RegistryTest {
             time += waits[i] % 12 hours + 1;
             vm.warp(time);
             uint256 length = lengths[i] % 8;
-            (, uint256 left, ) = registry.caps(ns);
+            (, uint256 left,) = registry.caps(ns);
             if (length > left) {
                 bytes memory reason = exceeded(LOG_KEY, length, left);
                 refuseAnchor(headOf(9, 0, time), none, handleRange(next, next + length), reason);

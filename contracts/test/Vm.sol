@@ -14,7 +14,6 @@ interface Vm {
     function readFile(string calldata path) external view returns (string memory);
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
-    function toString(uint256 value) external pure returns (string memory);
     function warp(uint256 time) external;
 }
 

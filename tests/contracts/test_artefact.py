@@ -97,10 +97,9 @@ def test_every_source_says_under_which_licence_it_is() -> None:
         assert "// SPDX-License-Identifier: Apache-2.0" in lines, source
 
 
-def test_what_forge_tests() -> None:
-    """Unit, fuzz and invariants; and snapshots/Gas.json is what the calls cost."""
-    done = subprocess.run(  # noqa: S603 - what npm installed
-        [str(node.forge(node.tell)), "test", "--gas-snapshot-check=true"],
+def forge(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - what npm installed
+        [str(node.forge(node.tell)), *arguments],
         cwd=node.CONTRACTS,
         env=node.environment(),
         capture_output=True,
@@ -108,8 +107,21 @@ def test_what_forge_tests() -> None:
         check=False,
         timeout=600,
     )
+
+
+def test_what_forge_tests() -> None:
+    """Unit, fuzz and invariants; and snapshots/Gas.json is what the calls cost."""
+    done = forge("test", "--gas-snapshot-check=true")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed, 0 skipped" in done.stdout
+    out = node.CONTRACTS / "out" / "AttestationRegistry.sol" / ARTEFACT.name
+    tested = json.loads(out.read_text())["deployedBytecode"]["object"]
+    assert tested == json.loads(ARTEFACT.read_text())["deployedBytecode"]
+
+
+def test_sources_are_formatted() -> None:
+    done = forge("fmt", "--check")
+    assert done.returncode == 0, done.stdout
 
 
 def test_proofs_are_those_of_the_log() -> None:

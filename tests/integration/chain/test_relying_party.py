@@ -16,6 +16,7 @@ from attestca_client.protocol.trust import Deployment
 from attestca_client.rpc import Node
 from attestca_client.sources import Url
 from ca.ledger.rpc import connected
+from ca.ledger.transactions import encode
 from ca.ledger_ports import Anchor, Fees
 from tests import chain_lab
 from tests.authority_lab import NOW
@@ -97,10 +98,10 @@ async def test_a_measurement_is_revoked(anchored: Anchored) -> None:
     await anchored.anchor(revoked)
     for leaf in bad:
         result = await anchored.ask(leaf)
-        assert outcomes(result) == {Name.CHAIN_REVOKED: FAILED}
+        assert outcomes(result) == {Name.REGISTRY_REVOKED: FAILED}
         assert revoked.hex() in result.reasons[0].seen
         both = await anchored.ask(leaf, staple=True)
-        assert outcomes(both) == {Name.CHAIN_REVOKED: FAILED, Name.STAPLE_REVOKED: FAILED}
+        assert outcomes(both) == {Name.REGISTRY_REVOKED: FAILED, Name.STAPLE_REVOKED: FAILED}
     result = await anchored.ask(good, staple=True)
     assert result.accepted, result.reasons
 
@@ -109,17 +110,17 @@ async def test_a_chain_and_an_authority_that_stand_still(anchored: Anchored) -> 
     leaf = anchored.world.issue()
     await anchored.anchor()
     late = await anchored.ask(leaf, at=AT + timedelta(hours=2))
-    assert outcomes(late) == {Name.CHAIN_TIME: UNDECIDED, Name.CHAIN_HEAD: UNDECIDED}
+    assert outcomes(late) == {Name.REGISTRY_BLOCK: UNDECIDED, Name.REGISTRY_HEAD: UNDECIDED}
     anchored.place.chain.call("evm_increaseTime", 7200)
     anchored.place.chain.mine(12)
     late = await anchored.ask(leaf, at=AT + timedelta(hours=2))
-    assert outcomes(late) == {Name.CHAIN_HEAD: UNDECIDED}
+    assert outcomes(late) == {Name.REGISTRY_HEAD: UNDECIDED}
 
 
 async def test_nothing_was_anchored_yet(anchored: Anchored) -> None:
     leaf = anchored.world.issue()
     anchored.place.chain.mine(12)
-    assert outcomes(await anchored.ask(leaf)) == {Name.CHAIN_HEAD: UNDECIDED}
+    assert outcomes(await anchored.ask(leaf)) == {Name.REGISTRY_HEAD: UNDECIDED}
 
 
 async def test_somebody_else_s_namespace_and_contract(anchored: Anchored) -> None:
@@ -133,7 +134,7 @@ async def test_somebody_else_s_namespace_and_contract(anchored: Anchored) -> Non
         (replace(there, chain_id=56), "follows chain 31337, not 56"),
     ):
         result = await anchored.ask(leaf, trust=replace(anchored.trust, chain=changed))
-        assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+        assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
         assert words in result.reasons[0].seen
 
 
@@ -145,8 +146,8 @@ async def test_the_guardian_s_revocation_counts_though_no_log_has_it(anchored: A
     chain.call("anvil_setBalance", guardian, hex(10**20))
     chain.call("anvil_impersonateAccount", guardian)
     registry = anchored.place.registry
-    data = chain_lab.encode("guardianRevoke", registry.namespace, [measurement(leaf)], b"")
+    data = encode("guardianRevoke", registry.namespace, [measurement(leaf)], b"")
     to = f"0x{registry.address.hex()}"
     chain.call("eth_sendTransaction", {"from": guardian, "to": to, "data": f"0x{data.hex()}"})
     result = await anchored.ask(leaf, staple=True)  # in the newest block, not final yet
-    assert outcomes(result) == {Name.CHAIN_REVOKED: FAILED}
+    assert outcomes(result) == {Name.REGISTRY_REVOKED: FAILED}

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
 
+from simulator.node import node
 from tests.authority_lab import NOW, make_lab, make_request
 from tests.docs.documents import codes, rows, section
 from tests.docs.recipes_lab import (
@@ -300,7 +301,7 @@ def test_haproxy(scene: Scene, tmp_path: Path) -> None:
 
 
 def test_node(scene: Scene, tmp_path: Path) -> None:
-    program = need("node")
+    program = str(node())
     (tmp_path / "server.mjs").write_text(block("import tls from"), encoding="utf-8")
 
     def server(lists: Path, level: str) -> AbstractContextManager[Place]:

@@ -26,6 +26,7 @@ from ca.issuance.authority import ServiceKind
 from ca.issuance.crl import Revoked
 from ca.issuance.reasons import RevocationReason
 from ca.issuance.request import Assurance
+from simulator.node import node
 from tests.authority_lab import (
     ARC,
     NAMES,
@@ -222,7 +223,7 @@ def test_node_parses(tmp_path: Path) -> None:
         " const c = new X509Certificate(fs.readFileSync(file));"
         " c.publicKey; console.log(c.serialNumber, c.subjectAltName, c.keyUsage, c.toLegacyObject().subject); }"
     )
-    text = run(need("node"), script, *_write_all(tmp_path))
+    text = run(str(node()), script, *_write_all(tmp_path))
     assert text.count("\n") >= len(ALL)
     assert "URI:spiffe://example.org/tdx/node1" in text
 

@@ -45,10 +45,10 @@ class Name(StrEnum):
     STAPLE_TIME = "staple.time"
     STAPLE_LOG = "staple.log"  # the certificate is in the log
     STAPLE_REVOKED = "staple.revoked"
-    CHAIN = "chain"  # every node answers, for the right chain, and all agree
-    CHAIN_TIME = "chain.time"  # the age of the last final block
-    CHAIN_HEAD = "chain.head"  # the age of the authority's last anchor
-    CHAIN_REVOKED = "chain.revoked"
+    REGISTRY = "registry"  # every node answers, for the right chain, and all agree
+    REGISTRY_BLOCK = "registry.block"  # the age of the last final block
+    REGISTRY_HEAD = "registry.head"  # the age of the authority's last anchor
+    REGISTRY_REVOKED = "registry.revoked"
     ONE_HISTORY = "one-history"  # staple and chain tell the same
     CRL = "crl"  # a list is for this certificate, and signed by its issuer
     CRL_TIME = "crl.time"

@@ -116,25 +116,26 @@ class Asking:
         """The head that is anchored, where it is to be relied on."""
         deployment = self.trust.chain
         if deployment is None:
-            self.findings.undecided(Name.CHAIN, "no contract is trusted")
+            self.findings.undecided(Name.REGISTRY, "no contract is trusted")
             return None
         seen = registry.view(deployment, self.sources.nodes, tuple(self.leaf.handles))
         self._view(seen)
         # What any node has as revoked counts, even where they disagree; that nothing is, only where they agree.
         if seen.revoked or seen.head is not None:
             times = {handle: instant(when) for handle, when in seen.revoked.items()}
-            self._revoked(Name.CHAIN_REVOKED, times)
+            self._revoked(Name.REGISTRY_REVOKED, times)
         return seen.head
 
     def _view(self, seen: View) -> None:
         if seen.final is None or seen.head is None:
-            self.findings.undecided(Name.CHAIN, seen.fault)
+            self.findings.undecided(Name.REGISTRY, seen.fault)
             return
         count = len(self.sources.nodes)
         who = "one node" if count == 1 else f"{count} nodes, which agree"
-        self.findings.passed(Name.CHAIN, f"block {seen.final.number}, of {who}")
-        self._fresh(Name.CHAIN_TIME, seen.final.time)
-        self._fresh(Name.CHAIN_HEAD, seen.head.time)
+        self.findings.passed(Name.REGISTRY, f"block {seen.final.number}, of {who}")
+        self._fresh(Name.REGISTRY_BLOCK, seen.final.time)
+        moved = "; it may have moved: get its newer bundle" if self.trust.moves else ""
+        self._fresh(Name.REGISTRY_HEAD, seen.head.time, moved)
 
     def _one_history(self, stapled: Head, anchored: Head) -> None:
         """Both are signed by the authority. A contradiction is a lie of it, or of who has one of its keys."""
@@ -197,8 +198,9 @@ class Asking:
         seen = f"revoked, {'; '.join(named)}" if named else f"none of {len(handles)} handles"
         self.findings.expect(name, seen, holds=not named)
 
-    def _fresh(self, name: Name, time: int) -> None:
-        """`time`: seconds since 1970-01-01T00:00:00Z."""
+    def _fresh(self, name: Name, time: int, advice: str = "") -> None:
+        """`time`: seconds since 1970-01-01T00:00:00Z. `advice`: said where it is too old."""
         age = self.at.timestamp() - time
         fresh = -CLOCK_SKEW.total_seconds() <= age <= self.max_staleness.total_seconds()
-        self.findings.rely(name, f"{instant(time)}, {round(age)} s ago", holds=fresh)
+        seen = f"{instant(time)}, {round(age)} s ago"
+        self.findings.rely(name, seen if fresh else seen + advice, holds=fresh)

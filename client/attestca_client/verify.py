@@ -46,18 +46,21 @@ class Trust:
         root: the authority's, the only anchor.
         log: keys of its log, the newest first. Without one no staple can be checked.
         chain: where it anchors. Without it no node can be asked.
+        moves: whether the bundle has a successor of `chain`. That is not followed before a later bundle has it there.
         oid_arc: of its object identifiers.
     """
 
     root: x509.Certificate
     log: tuple[Verifier, ...] = ()
     chain: Deployment | None = None
+    moves: bool = False
     oid_arc: str = DEFAULT_OID_ARC
 
     @classmethod
     def of(cls, bundle: TrustBundle, oid_arc: str = DEFAULT_OID_ARC) -> Trust:
-        """As the bundle says. Its successor is not followed: only a later bundle makes it the chain."""
-        return cls(bundle.root, bundle.log, bundle.chain, oid_arc)
+        """As the bundle says."""
+        moves = bundle.successor is not None
+        return cls(bundle.root, bundle.log, bundle.chain, moves, oid_arc)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

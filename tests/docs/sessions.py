@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands that the documents show, as they are shown, in a folder of their own.
 
-    stage        an authority answers, its policy `demo` is in force; root.pem; quote.bin, report.bin and
-                 nvidia-devices.json of the simulated machines
+    stage        an authority answers, its policy `demo` is in force; root.pem and trust.json of it; quote.bin,
+                 report.bin and nvidia-devices.json of the simulated machines
     fresh stage  the same authority without a policy in force; policy.yaml holds one named `web`
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
     snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
@@ -64,6 +64,7 @@ exec "$DOCS_PYTHON" -m ca "$@"
 """
 _CLIENT = """\
 #!/bin/sh
+test "$1" = verify && exec "$DOCS_PYTHON" -m attestca_client "$@"
 test "$1" = enroll && shift
 exec "$DOCS_PYTHON" -m simulator.cvm --world "$DOCS_WORLD" "$@"
 """
@@ -159,6 +160,10 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
         operators.ask("POST", "", text.encode())
         operators.ask("POST", f"/demo/{version}/activate")
     shutil.copy(stage.root, folder / "root.pem")
+    bundle = stage.folder / "trust.json"
+    if not bundle.exists():
+        stage.attestca("trust", "sign", "--config", str(stage.config), "-o", str(bundle))
+    shutil.copy(bundle, folder)
     (folder / "quote.bin").write_bytes(stage.world.machine.quote())
     (folder / "report.bin").write_bytes(stage.world.snp.report())
     (folder / "nvidia-devices.json").write_text(_devices(stage), encoding="ascii")

@@ -411,9 +411,7 @@ def test_what_takes_nothing_from_the_rate_limit() -> None:
 def test_exit_codes() -> None:
     operators = {int(row[0]) for row in rows(section(OPERATE, "## Exit codes"))}
     assert operators == set(Exit)
-    assert {int(row[0]) for row in rows(section(CLIENT, "## Exit codes"))} == set(Exit) - {
-        Exit.UNDETERMINED
-    }
+    assert {int(row[0]) for row in rows(section(CLIENT, "## Exit codes"))} == set(Exit)
 
 
 def test_retention() -> None:

@@ -73,7 +73,13 @@ def test_all_sources_at_once_while_others_are_revoked(world: World) -> None:
         result = world.check(leaf, staple=world.staple(leaf), nodes=[one, two], crls=[pem])
     assert result.accepted, result.reasons
     names = [check.name for check in result.checks]
-    assert {"chain", "chain.time", "chain.head", "chain.revoked", "one-history"} <= set(names)
+    assert {
+        "registry",
+        "registry.block",
+        "registry.head",
+        "registry.revoked",
+        "one-history",
+    } <= set(names)
     assert names.count(Name.CRL_REVOKED) == 2
     assert chain.asked == [
         *("eth_chainId", "eth_getBlockByNumber", "eth_getBlockByNumber"),

@@ -65,7 +65,7 @@ def test_a_measurement_is_revoked_as_the_chain_tells(world: World) -> None:
     world.revoke(measurement(leaf))
     with node(FakeChain(world)) as one:
         result = world.check(leaf, nodes=[one])
-        assert outcomes(result) == {Name.CHAIN_REVOKED: FAILED}
+        assert outcomes(result) == {Name.REGISTRY_REVOKED: FAILED}
         assert measurement(leaf).hex() in result.reasons[0].seen
         assert world.check(other, nodes=[one]).accepted
 
@@ -91,7 +91,7 @@ def test_every_handle_is_looked_up(world: World, kind: str) -> None:
     world.revoke(computed.get(kind, listed[kind]), kind)
     assert outcomes(world.check(leaf, staple=world.staple(leaf))) == {Name.STAPLE_REVOKED: FAILED}
     with node(FakeChain(world)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.CHAIN_REVOKED: FAILED}
+        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_REVOKED: FAILED}
 
 
 def test_one_source_that_says_revoked_refuses_whatever_others_say(world: World) -> None:
@@ -186,14 +186,24 @@ def test_a_revocation_counts_without_its_entry(world: World) -> None:
 def test_a_chain_that_stands_still(world: World) -> None:
     leaf = world.issue()
     with node(FakeChain(world, block_time=SECONDS - 3601)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.CHAIN_TIME: UNDECIDED}
+        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_BLOCK: UNDECIDED}
 
 
 def test_an_authority_that_anchors_no_more(world: World) -> None:
     leaf = world.issue()
     world.time = SECONDS - 3601
     with node(FakeChain(world, block_time=SECONDS)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.CHAIN_HEAD: UNDECIDED}
+        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_HEAD: UNDECIDED}
+
+
+def test_a_successor_is_not_followed_but_told_of(world: World) -> None:
+    leaf = world.issue()
+    world.time = SECONDS - 3601
+    bundle = world.bundle(successor=replace(DEPLOYMENT, chain_id=56))
+    with node(FakeChain(world, block_time=SECONDS)) as one:
+        result = world.check(leaf, nodes=[one], trust=Trust.of(bundle))
+    assert outcomes(result) == {Name.REGISTRY_HEAD: UNDECIDED}
+    assert result.reasons[0].seen.endswith("it may have moved: get its newer bundle")
 
 
 def test_a_head_that_was_never_anchored() -> None:
@@ -201,21 +211,21 @@ def test_a_head_that_was_never_anchored() -> None:
     leaf = world.issue()
     world.time = 0
     with node(FakeChain(world, block_time=SECONDS)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.CHAIN_HEAD: UNDECIDED}
+        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_HEAD: UNDECIDED}
 
 
 def test_no_contract_is_trusted(world: World) -> None:
     chain = FakeChain(world)
     with node(chain) as one:
         result = world.check(world.issue(), nodes=[one], trust=replace(world.trust, chain=None))
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
     assert not chain.asked
 
 
 def test_another_chain(world: World) -> None:
     with node(FakeChain(world, chain_id=1)) as one:
         result = world.check(world.issue(), nodes=[one])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
     assert result.reasons[0].seen.endswith("follows chain 1, not 5611")
 
 
@@ -230,7 +240,7 @@ def test_two_nodes_at_different_heights_agree(world: World) -> None:
 def test_two_nodes_disagree_about_a_block(world: World) -> None:
     with node(FakeChain(world)) as one, node(FakeChain(world, block_hash="bb")) as two:
         result = world.check(world.issue(), nodes=[one, two])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
     assert result.reasons[0].seen == "the nodes disagree about block 100"
 
 
@@ -239,7 +249,7 @@ def test_two_nodes_disagree_about_the_head(world: World) -> None:
     other.entries = [b"another log"]
     with node(FakeChain(world)) as one, node(FakeChain(other)) as two:
         result = world.check(leaf, nodes=[one, two])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -248,7 +258,7 @@ def test_a_node_that_hides_a_revocation(world: World, first: bool) -> None:  # n
     world.revoke(measurement(leaf))
     with node(FakeChain(world)) as one, node(FakeChain(liar)) as two:
         result = world.check(leaf, nodes=[one, two] if first else [two, one])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED, Name.CHAIN_REVOKED: FAILED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED, Name.REGISTRY_REVOKED: FAILED}
     assert result.verdict is Verdict.REFUSED
 
 
@@ -258,7 +268,7 @@ def test_one_of_two_nodes_is_gone(world: World) -> None:
         pass
     with node(FakeChain(world)) as one:
         result = world.check(leaf, nodes=[one, gone])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
     assert gone.name in result.reasons[0].seen
 
 
@@ -271,7 +281,7 @@ def test_a_revocation_that_is_not_final_yet_counts(world: World) -> None:
         old if parameters[1] == hex(chain.finalized) else FakeChain(world)
     ).eth_call(parameters)
     with node(chain) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.CHAIN_REVOKED: FAILED}
+        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_REVOKED: FAILED}
 
 
 def test_a_namespace_that_is_not_registered(world: World) -> None:
@@ -280,7 +290,7 @@ def test_a_namespace_that_is_not_registered(world: World) -> None:
     chain.answers["eth_call"] = lambda _: {"error": {"code": 3, "message": "x", "data": data}}
     with node(chain) as one:
         result = world.check(world.issue(), nodes=[one])
-    assert outcomes(result) == {Name.CHAIN: UNDECIDED}
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
     assert result.reasons[0].seen.endswith("the contract does not know the authority")
 
 

@@ -213,7 +213,8 @@ class Anchorer:
     async def _begin(
         self, newest: Head, standing: Standing, progress: Progress, now: datetime
     ) -> Step:
-        if newest.time <= standing.head.time:
+        # A head of this second may still get a larger one of the same time, which could not be anchored behind it.
+        if not standing.head.time < newest.time < int(now.timestamp()):
             return Step.IDLE
         mark = progress.mark
         limit = min(self.rules.batch, standing.left)

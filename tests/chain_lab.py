@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eth_account import Account
+
 from attestca_client.protocol import HandleKind
 from ca.anchoring import Anchorer, Rules
 from ca.issuance.reasons import RevocationReason
@@ -226,3 +228,13 @@ class Anchoring:
             return tuple(map(event_head, events))
 
         return list(await self.ledger.nodes.ask(question))
+
+
+def keystore(folder: Path, name: str, key: bytes) -> tuple[Path, Path]:
+    """A keystore file of this key, stretched little, and its passphrase in a file."""
+    secret, passphrase = folder / f"{name}.json", folder / f"{name}.passphrase"
+    box = Account.encrypt(key, "a passphrase of the chain lab", kdf="pbkdf2", iterations=2)
+    secret.write_text(json.dumps(box))
+    passphrase.write_text("a passphrase of the chain lab\n")
+    passphrase.chmod(0o600)
+    return secret, passphrase

@@ -191,6 +191,7 @@ def anchor_command(no_wait: NoWaitOption = False, config: options.ConfigOption =
 
 async def _anchored(settings: Config, *, wait: bool) -> int:
     async with _anchorer(settings) as anchorer:
+        await asyncio.sleep(1)  # a head of this very second is not anchored yet
         end = inputs.now() + timedelta(minutes=_MINUTES)
         shown: set[bytes] = set()
         while inputs.now() < end:

@@ -187,7 +187,7 @@ class ServedCrl(Model):
 class CrlList(Model):
     """Every list of revoked certificates that is served now, and what a checkpoint says of them all."""
 
-    digest: Base64 = Field(description="As in the line `crls` of a checkpoint; 32 bytes.")
+    digest: Sha256 = Field(description="Of all: what the line `crls` of a checkpoint has.")
     lists: list[ServedCrl] = Field(description="By URL.")
 
 

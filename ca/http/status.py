@@ -70,7 +70,7 @@ async def lists(request: web.Request) -> web.Response:
     served = tuple(await request.app[DOORS].lists())
     found = [ServedCrl(url=one.url, sha256=one.sha256.hex(), number=one.number) for one in served]
     digest = crls_digest({one.url: one.sha256 for one in served})
-    return answer(CrlList(digest=_text(digest), lists=found))
+    return answer(CrlList(digest=digest.hex(), lists=found))
 
 
 def _text(data: bytes) -> str:

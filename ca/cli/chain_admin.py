@@ -86,9 +86,10 @@ def register_command(
     from ca.ledger.desk import registration
 
     settings = options.load_config(config)
-    who = (_newest_key(settings), _address(guardian, "--guardian"))
-    decision = registration(_registry(settings), *who, (log_key_per_day, guardian_per_day))
     signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
+    second = _address(guardian, "--guardian")
+    log_key, caps = _newest_key(settings), (log_key_per_day, guardian_per_day)
+    decision = registration(_registry(settings), log_key, second, caps)
     asyncio.run(signer.decide(decision))
 
 
@@ -101,8 +102,8 @@ def set_log_key_command(
 ) -> None:
     """Have another key sign anchors, at once: after `attestca chain key --make`. The zero address: nobody."""
     settings = options.load_config(config)
-    new = _newest_key(settings) if address is None else _address(address, "ADDRESS")
     signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
+    new = _newest_key(settings) if address is None else _address(address, "ADDRESS")
     asyncio.run(signer.change("SetLogKey", {"logKey": new}))
 
 
@@ -144,9 +145,9 @@ def allow_command(
 ) -> None:
     """Allow so many tombstones more on one day. A second time for the same day replaces the first."""
     settings = options.load_config(config)
+    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
     today = int(inputs.now().timestamp()) // _SECONDS_A_DAY if day is None else day
     extra = (log_key_per_day, guardian_per_day)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
     asyncio.run(signer.change("Allow", {"day": today, "extra": extra}))
 
 

@@ -93,6 +93,35 @@ contract Rfc9162Test {
         require(!this.consistent(Consistency(root, 4, root, 5, none)), "shrunk");
     }
 
+    /// @dev Whoever signs heads chooses the new root and the proof freely. What they cannot choose is the old root, and
+    /// where its parts are in a log of the new size: proofs of another depth take the same hashes apart otherwise.
+    function testProofHasTheDepthOfItsSizes() external view {
+        bytes32[] memory l = _leaves(6, 0);
+        bytes32 left = Reference.root(l, 0, 4);
+        bytes32[] memory proof = new bytes32[](4);
+        (proof[0], proof[1], proof[2], proof[3]) = (l[5], keccak256("forged"), l[4], left);
+        bytes32 deep = _node(left, _node(l[4], _node(l[5], proof[1])));
+        require(!this.consistent(Consistency(deep, 7, Reference.root(l, 0, 6), 6, proof)), "too deep");
+        proof = new bytes32[](1);
+        proof[0] = keccak256("forged");
+        require(!this.consistent(Consistency(_node(l[0], proof[0]), 8, l[0], 1, proof)), "too shallow");
+        require(this.consistent(Consistency(_node(l[0], proof[0]), 2, l[0], 1, proof)), "as deep as two entries");
+    }
+
+    function testNothingBeginsWithALargerLog() external view {
+        bytes32[] memory proof = new bytes32[](1);
+        proof[0] = keccak256("root");
+        require(!this.consistent(Consistency(proof[0], 1, proof[0], 3, proof)), "shrunk");
+    }
+
+    function testEntryIsAsDeepAsTheSizeSays() external view {
+        bytes32[] memory l = _leaves(3, 0);
+        bytes32[] memory proof = new bytes32[](2);
+        (proof[0], proof[1]) = (l[1], l[0]);
+        require(!this.included(Inclusion(1, l[2], proof, _node(l[0], _node(l[1], l[2])), 2)), "too deep");
+        require(!this.included(Inclusion(0, l[0], new bytes32[](0), l[0], 2)), "too shallow");
+    }
+
     function testFuzzNothingOfAConsistencyProofMayChange(
         uint64 m,
         uint64 n,
@@ -218,6 +247,10 @@ contract Rfc9162Test {
 
     function _inclusion(bytes32[] memory leaves, uint64 m, uint64 n) private pure returns (Inclusion memory) {
         return Inclusion(m, leaves[m], Reference.path(m, leaves, 0, n), Reference.root(leaves, 0, n), n);
+    }
+
+    function _node(bytes32 left, bytes32 right) private pure returns (bytes32) {
+        return sha256(bytes.concat(hex"01", left, right));
     }
 
     function _leaves(uint256 count, uint256 seed) private pure returns (bytes32[] memory leaves) {

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attestca_client.protocol.checkpoint import Verifier
     from attestca_client.protocol.trust import Deployment, TrustBundle
     from ca.config import Config, PassphraseSource
+    from ca.ledger.contract import Registry
     from ca.signers.folder import KeyFolder
 
 app = typer.Typer(
@@ -55,7 +56,7 @@ ChainOption = Annotated[
     str | None,
     typer.Option(
         metavar="ID:CONTRACT:ADMIN",
-        help="Chain id, address of the registry, and the admin that registered.",
+        help="Chain id, address of the registry, and the admin that registered. Default: the configuration's.",
     ),
 ]
 SuccessorOption = Annotated[
@@ -97,7 +98,7 @@ def sign_command(
         version=version or _next_version(folder),
         root=root,
         log=tuple(map(_verifier, log_key)) if log_key else (_newest_key(settings, folder),),
-        chain=_place(chain, root_id(root), "--chain"),
+        chain=_place(chain, root_id(root), "--chain") or _configured(settings, root_id(root)),
         successor=_place(successor, root_id(root), "--successor"),
         issued_at=inputs.now(),
     )
@@ -200,8 +201,22 @@ def _place(text: str | None, ca_id: bytes, option: str) -> Deployment | None:
         raise typer.BadParameter(f"{option}: {_PLACE}") from error
     from ca.ledger.contract import Registry  # brings web3, which takes a while
 
-    namespace = Registry(place.chain_id, place.contract, ca_id, place.admin).namespace
-    return Deployment(place.chain_id, place.contract, namespace, place.admin)
+    return _deployment(Registry(place.chain_id, place.contract, ca_id, place.admin))
+
+
+def _configured(settings: Config, ca_id: bytes) -> Deployment | None:
+    """What the section [chain] says; None where nothing is anchored. Raises ConfigurationError."""
+    if settings.chain.contract is None:
+        return None
+    from ca.app.chain import registry_of
+
+    return _deployment(registry_of(settings.chain, ca_id))
+
+
+def _deployment(registry: Registry) -> Deployment:
+    from attestca_client.protocol.trust import Deployment
+
+    return Deployment(registry.chain_id, registry.address, registry.namespace, registry.admin)
 
 
 def _facts(bundle: TrustBundle) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from attestca_client.chain import load_root, spki
+from attestca_client.chain import load_root
 from attestca_client.checks import Check, Name, Outcome, Result, SourceError, Verdict
 from attestca_client.demands import parse_demands
 from attestca_client.errors import Unreadable
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from cryptography import x509
-
     from attestca_client.attestation_info import AttestationInfo
+    from attestca_client.protocol.trust import TrustBundle
     from attestca_client.sources import Source
 
 EXITS: Final = {Verdict.ACCEPTED: 0, Verdict.REFUSED: 1, Verdict.UNDECIDED: 2}
@@ -69,12 +68,18 @@ _REQUIRE: Final = "tee=, measurement=name:hex, policy=name[@version] or sha256:h
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The options, read. `root` or `trust` is there."""
+    """The options, read.
+
+    Attributes:
+        anchor: the bundle, or without one the root. is_bundle: which of them.
+        pinned: the root that a bundle must be of, where one was given. trust_version: that it must have.
+    """
 
     certificate: Path
-    trust: Path | None
+    anchor: Path
+    is_bundle: bool
+    pinned: Path | None
     trust_version: int
-    root: Path | None
     chain: Path | None
     staple: File | Url | None
     nodes: tuple[Node, ...]
@@ -94,9 +99,10 @@ class Plan:
             raise ValueError(f"--oid-arc: {options.oid_arc!r} is no object identifier")
         return cls(
             certificate=options.certificate,
-            trust=options.trust,
+            anchor=options.trust or options.root,
+            is_bundle=options.trust is not None,
+            pinned=options.root,
             trust_version=options.trust_version,
-            root=options.root,
             chain=options.chain,
             staple=None if options.staple is None else _source(options.staple),
             nodes=tuple(Node(Url.parse(url)) for url in options.rpc),
@@ -134,24 +140,25 @@ def _nothing(name: Name, seen: str) -> Result:
 
 def _trust(plan: Plan) -> tuple[Trust, Check]:
     """What is trusted. Raises SourceError, BundleError, Unreadable."""
-    root = None if plan.root is None else load_root(File(plan.root).read(MAX_FILE))
-    if plan.trust is None:
-        trusted, seen = _only(root), "root"
-    else:
-        bundle = open_bundle(File(plan.trust).read(MAX_BUNDLE))
-        if root is not None and spki(root.public_key()) != spki(bundle.root.public_key()):
-            raise BundleError("the bundle is of another root than --root")
-        if bundle.version < plan.trust_version:
-            raise BundleError(f"the bundle is version {bundle.version}: get the one in force")
+    if plan.is_bundle:
+        bundle = _bundle(plan)
         trusted, seen = Trust.of(bundle), f"bundle version {bundle.version}, root"
+    else:
+        trusted, seen = Trust(load_root(File(plan.anchor).read(MAX_FILE))), "root"
     seen = f"{seen} {root_id(trusted.root).hex()}"
     return replace(trusted, oid_arc=plan.oid_arc), Check(Name.TRUST, Outcome.PASSED, seen)
 
 
-def _only(root: x509.Certificate | None) -> Trust:
-    if root is None:
-        raise TypeError("a plan has a bundle or a root")
-    return Trust(root)
+def _bundle(plan: Plan) -> TrustBundle:
+    """Of the pinned root, if there is one, and not below the version that it must have."""
+    bundle = open_bundle(File(plan.anchor).read(MAX_BUNDLE))
+    if plan.pinned is not None:
+        root = load_root(File(plan.pinned).read(MAX_FILE))
+        if root_id(root) != root_id(bundle.root):
+            raise BundleError("the bundle is of another root than --root")
+    if bundle.version < plan.trust_version:
+        raise BundleError(f"the bundle is version {bundle.version}: get the one in force")
+    return bundle
 
 
 def _sources(plan: Plan, trust: Trust, certificate: bytes) -> Sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -66,7 +66,7 @@ def test_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for block in blocks(RELYING)
         if block.language == "python" and "def machine(" in block.text
     )
-    shown: dict[str, object] = {}
+    shown: dict[str, Any] = {}
     exec(text.replace("datetime.now(UTC)", "NOW"), shown)  # noqa: S102 - our own document
     shown["NOW"] = NOW
     machine = shown["machine"]

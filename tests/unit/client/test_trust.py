@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from attestca_client.protocol.trust import (
     pae,
     seal_bundle,
 )
+from tests.authority_lab import NOW
 from tests.relying_lab import DEPLOYMENT, b64, make_world
 
 if TYPE_CHECKING:
@@ -120,6 +122,43 @@ def test_a_root_that_is_a_leaf() -> None:
     leaf = WORLD.issue().certificate.public_bytes(Encoding.PEM).decode()
     with pytest.raises(BundleError, match="self-signed"):
         open_bundle(signed(lambda value: value.update(root=leaf)))
+
+
+def self_signed(key: Any, *, ca: bool) -> str:  # noqa: ANN401 - of any kind
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW)
+    constraints = x509.BasicConstraints(ca=ca, path_length=None)
+    made = builder.add_extension(constraints, critical=True).sign(key, hashes.SHA256())
+    return made.public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("root", "words"),
+    [
+        (self_signed(ec.generate_private_key(ec.SECP384R1()), ca=False), "not a CA"),
+        (self_signed(rsa.generate_private_key(65537, 2048), ca=True), "on no curve"),
+    ],
+    ids=["no CA", "RSA"],
+)
+def test_roots_of_another_kind(root: str, words: str) -> None:
+    with pytest.raises(BundleError, match=words):
+        open_bundle(signed(lambda value: value.update(root=root)))
+
+
+def test_a_small_root_signs_with_the_shorter_digest() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    root = x509.load_pem_x509_certificate(self_signed(key, ca=True).encode())
+    bundle = replace(BUNDLE, root=root)
+    assert open_bundle(seal_bundle(bundle, key)) == bundle
+
+
+@pytest.mark.parametrize(
+    "signatures", [[], [1], {}, [{}, {}], [{"sig": 1}], [{"sig": "AA"}], [{"sig": "AB=="}]]
+)
+def test_signatures_of_another_form(signatures: object) -> None:
+    value = json.loads(SEALED) | {"signatures": signatures}
+    with pytest.raises(BundleError):
+        open_bundle(json.dumps(value).encode())
 
 
 CHAIN = DEPLOYMENT.to_json()

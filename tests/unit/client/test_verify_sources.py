@@ -284,6 +284,16 @@ def test_a_revocation_that_is_not_final_yet_counts(world: World) -> None:
         assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_REVOKED: FAILED}
 
 
+@pytest.mark.parametrize("method", ["eth_chainId", "eth_getBlockByNumber", "eth_call"])
+def test_a_node_that_answers_one_question_with_an_error(world: World, method: str) -> None:
+    chain = FakeChain(world)
+    chain.answers[method] = lambda _: {"error": {"code": -32601, "message": "no"}}
+    with node(chain) as one, node(FakeChain(world)) as two:
+        result = world.check(world.issue(), nodes=[two, one])
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
+    assert result.reasons[0].seen == f"{one.name}: {method}: error -32601"
+
+
 def test_a_namespace_that_is_not_registered(world: World) -> None:
     data = "0x8cc00d16" + DEPLOYMENT.namespace.hex()
     chain = FakeChain(world)

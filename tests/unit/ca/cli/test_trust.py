@@ -56,6 +56,22 @@ def test_signed_shown_installed_and_served(
     assert actions(place.database)[0].action == "trust.install"
 
 
+def test_the_chain_of_the_configuration(cli: Cli, place: Place, tmp_path: Path) -> None:
+    gas = tmp_path / "gas.json"
+    gas.write_text("{}")
+    section = (
+        f'[chain]\nrpc = ["https://node.example.org"]\nchain_id = 204\n'
+        f'contract = "{CONTRACT}"\nadmin = "{ADMIN}"\ngas_keystore = "{gas}"\n'
+    )
+    place.path.write_text(place.path.read_text().replace("[chain]\n", section))
+    for name, more, chain_id in (("1", (), 204), ("2", ("--chain", f"56:{CONTRACT}:{ADMIN}"), 56)):
+        done = sign(cli, place, tmp_path / name, *more)
+        assert done.code == 0, done.err
+        found = open_bundle((tmp_path / name).read_bytes()).chain
+        assert found is not None
+        assert (found.chain_id, found.admin.hex()) == (chain_id, ADMIN[2:])
+
+
 async def test_the_service_has_it(cli: Cli, place: Place, tmp_path: Path) -> None:
     async with running.opened(place.config) as service:
         assert service.doors().trust() is None

@@ -10,7 +10,7 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import enrollment, log, nvidia, revocation, snp, tree, verification
+from bench import enrollment, log, nvidia, relying, revocation, snp, tree, verification
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
     nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
     enrolled = enrollment.measure()
     revoked = revocation.measure()
+    relied, staples = relying.measure()
     logged = log.measure()
     trees = tree.measure()
     ratios = {
@@ -37,8 +38,13 @@ def main() -> None:
         / nvidia_numbers["P-384 verifications of an H100 first seen"]
         / nvidia_rate["H100 first seen, manifests known"],
     }
+    ratios["its signatures / relying party, staple, 100 revoked"] = (
+        relied["signatures of a certificate and a staple"]
+        / relied["relying party, staple, 100 revoked"]
+    )
     machine = f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    rate |= snp_rate | nvidia_rate
+    rate |= snp_rate | nvidia_rate | relied
+    revoked |= staples
     subject = f"{origin}, {snp_origin}, {nvidia_origin}"
     if as_json:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}

@@ -44,7 +44,8 @@ NOT_INSTALLED = "anvil is not there: `make contracts` installs it"
 CHAIN_ID = 31337
 CA_ID = bytes(range(32))
 PAYER, LOG_KEY, ADMIN, THIEF = (bytes([number]) * 32 for number in (1, 2, 3, 4))
-GUARDIAN = address_of(account_of(bytes([5]) * 32, "guardian"))
+GUARDIAN_KEY = bytes([5]) * 32
+GUARDIAN = address_of(account_of(GUARDIAN_KEY, "guardian"))
 CAPS = (5, 5)  # tombstones per day
 GWEI = 10**9
 RULES = Rules(heartbeat=timedelta(minutes=10), max_fee=100 * GWEI, batch=3)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ca.cli import inputs, options, output, remote
+from ca.cli import inputs, log_chain, options, output, remote
 from ca.cli.exits import Exit, UnreadableError
 
 if TYPE_CHECKING:
     from attestca_client.protocol.checkpoint import Checkpoint, Head, Verifier
     from ca.config import Config
+    from ca.ledger.events import Told
     from ca.note import LogKey
     from ca.replay import Replay
     from ca.signers.folder import KeyFolder
@@ -32,6 +33,14 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+TrustOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        metavar="BUNDLE",
+        help="The authority's trust bundle: names the log's key, and the chain.",
+    ),
+]
 _URL = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
 
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="The authority, https://….")]
@@ -79,31 +88,39 @@ def audit_command(
     state: StateOption = None,
     newest_within: FreshOption = None,
     checkpoint: CheckpointOption = None,
+    trust: TrustOption = None,
+    rpc: log_chain.RpcOption = None,
+    chain: log_chain.ChainOption = None,
+    from_block: log_chain.FromBlockOption = 0,
     ca_root: remote.CaRootOption = None,
     as_json: options.JsonOption = False,
 ) -> int:
-    """Read every entry, and hold it against the signed tree and against what was served the last time."""
+    """Read every entry, and hold it against the signed tree, what was served the last time, and a chain."""
     from attestca_client.protocol.checkpoint import NoteError
     from ca.cli import log_heads, log_reader
     from ca.replay import NotOneHistoryError
 
     if not _URL.fullmatch(url):
         raise typer.BadParameter("URL: must be https://host[:port][/path]")
-    before = _before(state, key)
+    bundle = log_chain.bundle_of(trust)
+    place = log_chain.place_of(rpc, chain, from_block, bundle)
+    before = _before(state, key or (bundle.log[0].text if bundle else None))
     shown = [_shown(path, before.verifier) for path in checkpoint or ()]
 
-    async def read() -> tuple[Checkpoint, bytes]:
+    async def read() -> tuple[Checkpoint, bytes, Told | None]:
+        said = None if place is None else await log_chain.read(place)
         async with log_reader.opened(url, ca_root, before.verifier.name) as reader:
             newest, note = await log_reader.read_on(
                 reader, before.replay, before.verifier, before.head, _progress
             )
-            wrong = await log_heads.contradictions(reader, before.replay, shown)
+            anchored = () if said is None else said.heads
+            wrong = await log_heads.contradictions(reader, before.replay, (*shown, *anchored))
         if wrong:
             raise NotOneHistoryError("; ".join(wrong))
-        return newest, note
+        return newest, note, said
 
     try:
-        newest, note = asyncio.run(read())
+        newest, note, said = asyncio.run(read())
     except (NotOneHistoryError, NoteError) as error:
         output.say(f"attestca: {url}: {error}")
         if before.note:
@@ -111,9 +128,11 @@ def audit_command(
         return Exit.REFUSED
     if state is not None:
         _keep(state, before, note)
-    _show(newest, before.replay, before.head.size, as_json=as_json)
+    unlike = [] if said is None else log_chain.findings(said, before.replay)
+    found = [*before.replay.findings, *unlike]
+    _show(newest, before, found, said, as_json=as_json)
     old = _is_old(newest.head, newest_within)
-    return Exit.REFUSED if before.replay.findings or old else Exit.OK
+    return Exit.REFUSED if found or old else Exit.OK
 
 
 def _shown(path: Path, verifier: Verifier) -> Head:
@@ -154,7 +173,9 @@ def _before(state: Path | None, key: str | None) -> _Before:
 
     if state is None or not state.exists():
         if key is None:
-            raise typer.BadParameter("--key: the log's verifier key is needed the first time")
+            raise typer.BadParameter(
+                "--key: the log's verifier key, or --trust, is needed the first time"
+            )
         try:
             return _Before(parse_verifier(key), Replay(), EMPTY_HEAD, "")
         except NoteError as error:
@@ -185,8 +206,15 @@ def _progress(done: int, size: int) -> None:
         output.say(f"{done} of {size} entries …")
 
 
-def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool) -> None:
-    head = checkpoint.head
+def _show(
+    checkpoint: Checkpoint,
+    before: _Before,
+    findings: list[str],
+    said: Told | None,
+    *,
+    as_json: bool,
+) -> None:
+    head, replay = checkpoint.head, before.replay
     facts: dict[str, Any] = {
         "log": checkpoint.origin,
         "size": head.size,
@@ -194,19 +222,21 @@ def _show(checkpoint: Checkpoint, replay: Replay, before: int, *, as_json: bool)
         "time": datetime.fromtimestamp(head.time, UTC).isoformat(),
         "revoked": head.revocation_count,
         "revocation_root": head.revocation_root.hex(),
-        "new": head.size - before,
+        "new": head.size - before.head.size,
         "newest": "" if replay.newest is None else replay.newest.isoformat(),
         "entries": dict(sorted(replay.counts.items())),
-        "findings": replay.findings,
+        "findings": findings,
     }
+    chain = {} if said is None else log_chain.facts(said, replay)
     if as_json:
-        output.print_json(facts)
+        output.print_json(facts | ({"chain": chain} if chain else {}))
         return
-    said = {name: str(fact) for name, fact in facts.items() if isinstance(fact, (int, str))}
-    output.print_facts(said | {kind: str(count) for kind, count in facts["entries"].items()})
-    for finding in replay.findings:
+    shown = {name: str(fact) for name, fact in facts.items() if isinstance(fact, (int, str))}
+    counts = {kind: str(count) for kind, count in facts["entries"].items()}
+    output.print_facts(shown | counts | {f"chain {one}": str(chain[one]) for one in chain})
+    for finding in findings:
         output.say(f"finding: {finding}")
-    if not replay.findings:
+    if not findings:
         output.say("One history, and it agrees with itself.")
 
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a chain says the same as a log that was read: every head that was anchored there, and every tombstone.
+
+The chain is read first: what it has, the log has had before. The exception is a guardian, who revokes on the chain
+alone; that is told, and is for the authority to explain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from ca.cli import inputs, output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attestca_client.protocol.trust import TrustBundle
+    from ca.ledger.events import Told
+    from ca.replay import Replay
+
+RpcOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rpc",
+        metavar="URL",
+        help="A node of the chain: compare the log with what is anchored there. Repeatable; two must say the same.",
+    ),
+]
+ChainOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ID:CONTRACT:NAMESPACE",
+        help="With --rpc: chain id, address of the registry, and the namespace, with colons between them. Default: what"
+        " the trust bundle says.",
+    ),
+]
+FromBlockOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="With --rpc: where the registration is, or before.")
+]
+_MOST: Final = 20  # handles that are named
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look. `contract`: 20 bytes; `namespace`: 32."""
+
+    urls: tuple[str, ...]
+    chain_id: int
+    contract: bytes
+    namespace: bytes
+    first: int
+
+
+def bundle_of(path: Path | None) -> TrustBundle | None:
+    """The trust bundle in this file. Raises BadParameter, UnreadableError."""
+    from attestca_client.protocol.trust import BundleError, open_bundle
+
+    if path is None:
+        return None
+    try:
+        return open_bundle(inputs.read_input(path))
+    except BundleError as error:
+        raise typer.BadParameter(f"--trust: {path}: {error}") from error
+
+
+def place_of(
+    urls: list[str] | None, chain: str | None, first: int, bundle: TrustBundle | None
+) -> Place | None:
+    """None where no node was named. Raises BadParameter."""
+    if not urls:
+        if chain is not None:
+            raise typer.BadParameter("--chain goes with --rpc")
+        return None
+    if chain is None:
+        if bundle is None or bundle.chain is None:
+            raise typer.BadParameter("--rpc: --chain, or a --trust that names a chain, is needed")
+        there = bundle.chain
+        return Place(tuple(urls), there.chain_id, there.contract, there.namespace, first)
+    number, _, rest = chain.partition(":")
+    contract, _, namespace = rest.partition(":")
+    try:
+        found = Place(tuple(urls), int(number), _hex(contract, 20), _hex(namespace, 32), first)
+    except ValueError:
+        raise typer.BadParameter("--chain: must be ID:CONTRACT:NAMESPACE") from None
+    return found
+
+
+async def read(place: Place) -> Told:
+    """All that the chain says. Raises Unavailable."""
+    from ca.ledger.events import told
+    from ca.ledger.rpc import connected
+
+    async with connected(place.urls, place.chain_id) as nodes:
+        return await told(nodes, place.contract, place.namespace, place.first, _progress)
+
+
+def findings(said: Told, replay: Replay) -> list[str]:
+    """What the chain revokes and the log does not, and what it should have revoked by now."""
+    logged = {handle for _, handle, _ in replay.revoked}
+    foreign = [handle for handle in said.tombstones if handle not in logged]
+    found = [
+        f"0x{said.tombstones[handle].hex()} revoked {handle.hex()} on the chain, and the log does not"
+        for handle in foreign[:_MOST]
+    ]
+    if len(foreign) > _MOST:
+        found.append(f"and {len(foreign) - _MOST} more that the log does not revoke")
+    if not said.heads:
+        found.append("nothing is anchored on the chain")
+    return found
+
+
+def facts(said: Told, replay: Replay) -> dict[str, Any]:
+    """How far the chain is. `missing`: revocations of the head anchored last that have no tombstone yet."""
+    size = said.heads[-1].size if said.heads else 0
+    covered = [handle for position, handle, _ in replay.revoked if position < size]
+    return {
+        "block": said.block,
+        "heads": len(said.heads),
+        "anchored_size": size,
+        "anchored_time": said.heads[-1].time if said.heads else 0,
+        "tombstones": len(said.tombstones),
+        "missing": sum(handle not in said.tombstones for handle in covered),
+    }
+
+
+def _progress(block: int, last: int) -> None:
+    if block < last:
+        output.say(f"block {block} of {last} …")
+
+
+def _hex(text: str, length: int) -> bytes:
+    found = bytes.fromhex(text.removeprefix("0x"))
+    if len(found) != length:
+        raise ValueError("another length")
+    return found

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`attestca log audit --rpc`: the log as it is served, held against the chain by somebody who has neither's keys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ca.cli.exits import Exit
+from ca.ledger import events
+from ca.ledger.accounts import account_of
+from ca.ledger.contract import checksum
+from ca.ledger.desk import Desk
+from ca.ledger.rpc import connected
+from ca.ledger.transactions import Call, encode
+from ca.ledger_ports import Anchor, Fees
+from tests.chain_lab import CHAIN_ID, GUARDIAN_KEY, GWEI, Anchoring
+from tests.cli_lab import Cli
+from tests.log_lab import KEY
+from tests.service_lab import open_service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.chain_lab import Deployed
+    from tests.service_lab import Service
+
+
+@pytest.fixture
+async def service(sqlite_url: str) -> AsyncIterator[Service]:
+    async with open_service(sqlite_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def anchoring(place: Deployed, service: Service) -> AsyncIterator[Anchoring]:
+    async with connected([place.chain.url], CHAIN_ID) as nodes:
+        yield Anchoring(service.store, place.ledger(nodes))
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
+
+
+async def audited(cli: Cli, service: Service, place: Deployed) -> tuple[int, dict[str, Any], str]:
+    registry = place.registry
+    chain = f"{CHAIN_ID}:{checksum(registry.address)}:0x{registry.namespace.hex()}"
+    words = ("log", "audit", service.public, "--key", KEY.verifier.text, "--json")
+    done = await asyncio.to_thread(cli, *words, "--rpc", place.chain.url, "--chain", chain)
+    _, brace, rest = done.out.partition("{\n")  # lines of the service stand around it
+    found: dict[str, Any] = json.loads(brace + rest[: rest.find("\n}\n") + 2]) if brace else {}
+    return done.code, found, done.err
+
+
+async def test_a_chain_that_says_the_same(
+    anchoring: Anchoring,
+    service: Service,
+    place: Deployed,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events, "PIECE", 3)  # many pieces
+    for _ in range(3):
+        await anchoring.revoke(2)
+        head = await anchoring.publish()
+        await anchoring.turn()
+    await anchoring.revoke()
+    await anchoring.publish()
+    place.chain.mine(8)
+    code, found, _ = await audited(cli, service, place)
+    assert (code, found["findings"]) == (Exit.OK, [])
+    assert found["chain"]["heads"] == 3
+    assert found["chain"]["anchored_size"] == head.size < found["size"]
+    assert (found["chain"]["tombstones"], found["chain"]["missing"]) == (5, 1)  # the cap
+
+
+async def test_a_head_on_the_chain_that_the_log_does_not_make(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli
+) -> None:
+    await anchoring.revoke()
+    head = await anchoring.publish()
+    forged = replace(head, root=b"f" * 32)
+    ledger = anchoring.ledger
+    standing = await ledger.standing()
+    sent = await ledger.sign(Anchor(forged, (), ()), standing, Fees(9 * GWEI, GWEI))
+    await ledger.send(sent.raw)
+    place.chain.mine(8)
+    await anchoring.revoke()
+    await anchoring.publish()
+    code, _, said = await audited(cli, service, place)
+    assert code == Exit.REFUSED
+    assert f"the first {head.size} entries do not make the tree that a head names" in said
+
+
+async def test_what_the_guardian_alone_revokes_is_told(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli
+) -> None:
+    await anchoring.revoke()
+    await anchoring.publish()
+    await anchoring.turn()
+    place.account(GUARDIAN_KEY)
+    desk = Desk(anchoring.ledger.nodes, account_of(GUARDIAN_KEY, "guardian"), CHAIN_ID, 100 * GWEI)
+    handles = [b"\xee" * 32]
+    data = encode("guardianRevoke", place.registry.namespace, handles, b"")
+    await desk.wait(await desk.send(Call(place.registry.address, data)))
+    place.chain.mine(8)
+    code, found, _ = await audited(cli, service, place)
+    assert code == Exit.REFUSED
+    (finding,) = found["findings"]
+    assert finding == (
+        f"{desk.payer.address.lower()} revoked {'ee' * 32} on the chain, and the log does not"
+    )
+
+
+async def test_nothing_is_anchored(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli
+) -> None:
+    await anchoring.publish()
+    code, found, _ = await audited(cli, service, place)
+    assert (code, found["findings"]) == (Exit.REFUSED, ["nothing is anchored on the chain"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--chain", "1:0x00:0x00"),
+        ("--rpc", "http://127.0.0.1:9"),
+        ("--rpc", "http://127.0.0.1:9", "--chain", "1:2:3"),
+        ("--rpc", "http://127.0.0.1:9", "--chain", "x"),
+    ],
+)
+def test_what_does_not_name_a_chain(cli: Cli, words: tuple[str, ...]) -> None:
+    key = KEY.verifier.text
+    assert cli("log", "audit", "https://ca.example", "--key", key, *words).code == Exit.USAGE

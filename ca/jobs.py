@@ -157,7 +157,8 @@ async def oldest_list(store: Store, issuer: Issuer, now: datetime) -> datetime |
 
 
 async def forget(store: Store, now: datetime, refusals: timedelta, nonces: timedelta) -> None:
-    """Retention: refusals older than their time, nonces of refusals that expired long ago, CRLs that are over."""
+    """Retention: old refusals, nonces of refusals that expired long ago, CRLs and withheld handles that are over."""
     await store.expire_refusals(now - refusals)
     await store.forget_nonces(now - nonces)
+    await store.forget_withheld(now)
     await store.forget_crls(crl.first_day(now))

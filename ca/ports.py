@@ -175,7 +175,8 @@ class Store(Protocol):
     ) -> tuple[RevocationRecord, bool]:
         """Revoke a handle: one row. What is on record now, and whether this call did it.
 
-        A handle that is revoked stays revoked as it was; `action` is logged either way, then as "….again".
+        And the own handle of each unexpired certificate that withholds the handle: nobody else could tell that it
+        depends on it. A handle that is revoked stays as it was; `action` is logged either way, then as "….again".
         """
         ...
 
@@ -230,6 +231,10 @@ class Store(Protocol):
 
         All are of one issuer, their numbers above `seen` and the floor, no thisUpdate before that of another list.
         """
+        ...
+
+    async def forget_withheld(self, ended_before: datetime) -> int:
+        """Delete what certificates withheld that ended by then. Returns rows deleted."""
         ...
 
     async def forget_crls(self, before: date) -> int:

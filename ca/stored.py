@@ -82,8 +82,8 @@ class Decision:
 class Intent:
     """What is written before a signature: after this commit the serial is used up, signed or not.
 
-    `withheld`: handles that the policy keeps out of the certificate. They are looked up among what is revoked, and not
-    stored.
+    `withheld`: handles of chips that the policy keeps out of the certificate, and of all that is said of it. They are
+    kept until it ends, so that it can be revoked with them.
     """
 
     decision: Decision

@@ -73,6 +73,7 @@ _LOGGED: Final = (
 )
 _ADD_NAME: Final = tables.certificate_names.insert()
 _ADD_HANDLE: Final = tables.certificate_handles.insert()
+_ADD_WITHHELD: Final = tables.withheld_handles.insert()
 
 
 def nonce_state(connection: Connection, nonce: bytes) -> NonceState | None:
@@ -149,9 +150,11 @@ def _check_not_revoked_since(
     # A revocation that is being written is waited for, one that comes later waits for this commit; certificates do not
     # wait for each other. After the row, as `abandon_intents` locks them.
     lock_table(connection, tables.revocations, "ROW EXCLUSIVE")
-    revoked = connection.execute(_REVOKED_SINCE, {"issued": serial}).scalar_one()
-    if revoked is None and withheld:
+    revoked = None
+    if withheld:  # first: what is told is the cause, and not the certificate's own handle
         revoked = connection.execute(_REVOKED_OF, {"handles": list(withheld)}).scalar_one()
+    if revoked is None:
+        revoked = connection.execute(_REVOKED_SINCE, {"issued": serial}).scalar_one()
     if revoked is not None:
         raise HandleRevoked(f"revoked: {revoked}")
 
@@ -210,6 +213,12 @@ def _of_abandoned(handle: bytes, serial: int, now: datetime) -> Revocation:
         actor=_SERVICE,
         note=_ABANDONED,
     )
+
+
+def forget_withheld(connection: Connection, ended_before: datetime) -> int:
+    """See `ca.ports.Store`."""
+    table = tables.withheld_handles
+    return connection.execute(delete(table).where(table.c.not_after < ended_before)).rowcount
 
 
 def forget_nonces(connection: Connection, expired_before: datetime) -> int:
@@ -276,7 +285,10 @@ def _add_names_and_handles(connection: Connection, intent: Intent) -> None:
         fixed | {"position": i, "kind": kind, "handle": handle}
         for i, (kind, handle) in enumerate(intent.handles)
     ]
+    withheld = [fixed | {"handle": handle} for handle in dict.fromkeys(intent.withheld)]
     if names:
         connection.execute(_ADD_NAME, names)
     if rests_on:
         connection.execute(_ADD_HANDLE, rests_on)
+    if withheld:
+        connection.execute(_ADD_WITHHELD, withheld)

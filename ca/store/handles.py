@@ -3,6 +3,8 @@
 
 Rules:
 - A revocation is one row, however many certificates it takes. A handle is revoked once: again changes nothing.
+- Only of a handle that certificates withhold there are more: one of each such certificate's own handle, in the same
+  transaction, for whoever asks about the certificate cannot know the other.
 - Numbers rise in the order of the commits, with no gap but after a restored backup, so that a reader who has all up to
   one number never misses a lower one. So revocations are written one after the other; nobody who reads waits for that.
 - No statement here changes or deletes a row.
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _REVOCATION: Final = tables.revocations.c
 _HANDLE: Final = tables.certificate_handles.c
 _CERTIFICATE: Final = tables.certificates.c
+_WITHHELD: Final = tables.withheld_handles.c
 # Not EXCLUSIVE: an enrollment reads what is revoked and must not wait.
 _ONE_AT_A_TIME: Final = "SHARE ROW EXCLUSIVE"
 
@@ -40,12 +43,33 @@ def revoke(
 ) -> tuple[RevocationRecord, bool]:
     """See `ca.ports.Store`."""
     made = add(connection, [revocation])
+    if made:
+        add(connection, _withholding(connection, revocation))
     again = replace(action, action=f"{action.action}.again")
     operators.log_action(connection, action if made else again)
     record = made[0] if made else _of_handle(connection, revocation.handle)
     if record is None:
         raise LookupError("a revocation that was there is gone")
     return record, bool(made)
+
+
+def _withholding(connection: Connection, revocation: Revocation) -> list[Revocation]:
+    """The same of every certificate that has not ended, or may come of an intent, and withholds the handle."""
+    rows = connection.execute(
+        select(_CERTIFICATE.serial, _CERTIFICATE.handle)
+        .join(tables.withheld_handles, _WITHHELD.serial == _CERTIFICATE.serial)
+        .where(_WITHHELD.handle == revocation.handle, _WITHHELD.not_after > revocation.revoked_at)
+        .order_by(_CERTIFICATE.serial)
+    )
+    return [
+        replace(
+            revocation,
+            handle=row.handle,
+            kind=HandleKind.CERTIFICATE,
+            subject=f"{row.serial:x}",
+        )
+        for row in rows
+    ]
 
 
 def add(connection: Connection, revocations: Iterable[Revocation]) -> tuple[RevocationRecord, ...]:
@@ -100,6 +124,7 @@ def dependents(connection: Connection, handle: bytes, now: datetime, limit: int)
         select(_CERTIFICATE.serial).where(
             _CERTIFICATE.handle == handle, _CERTIFICATE.not_after > now
         ),
+        select(_WITHHELD.serial).where(_WITHHELD.handle == handle, _WITHHELD.not_after > now),
     )
     count = connection.execute(select(func.count()).select_from(unexpired.subquery())).scalar_one()
     return Dependents(
@@ -113,14 +138,16 @@ def dependents(connection: Connection, handle: bytes, now: datetime, limit: int)
 def _first(
     connection: Connection, handle: bytes, now: datetime, limit: int
 ) -> tuple[Dependent, ...]:
-    """Those that end last. The two indexes are read from their ends: not all that depend are sorted."""
-    longest = (
-        select(_HANDLE.serial)
-        .where(_HANDLE.handle == handle, _HANDLE.not_after > now)
-        .order_by(_HANDLE.not_after.desc())
-        .limit(page(limit))
-    )
-    serials = set(connection.execute(longest).scalars())
+    """Those that end last. The indexes are read from their ends: not all that depend are sorted."""
+    serials: set[int] = set()
+    for column in (_HANDLE, _WITHHELD):
+        longest = (
+            select(column.serial)
+            .where(column.handle == handle, column.not_after > now)
+            .order_by(column.not_after.desc())
+            .limit(page(limit))
+        )
+        serials |= set(connection.execute(longest).scalars())
     own = select(_CERTIFICATE.serial).where(
         _CERTIFICATE.handle == handle, _CERTIFICATE.not_after > now
     )
@@ -161,7 +188,10 @@ def _had_by(connection: Connection, handle: bytes) -> HandleKind | None:
     if kind is not None:
         return HandleKind(kind)
     own = connection.execute(select(_CERTIFICATE.serial).where(_CERTIFICATE.handle == handle))
-    return None if own.first() is None else HandleKind.CERTIFICATE
+    if own.first() is not None:
+        return HandleKind.CERTIFICATE
+    withheld = select(_WITHHELD.serial).where(_WITHHELD.handle == handle).limit(1)
+    return None if connection.execute(withheld).first() is None else HandleKind.CHIP
 
 
 def _next_number(connection: Connection) -> int:

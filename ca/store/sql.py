@@ -170,6 +170,9 @@ class SqlStore:
     async def publish_crls(self, lists: Sequence[CrlRecord], seen: int) -> bool:
         return await self._database.write(crls.publish_crls, lists, seen)
 
+    async def forget_withheld(self, ended_before: datetime) -> int:
+        return await self._database.write(enrollments.forget_withheld, ended_before)
+
     async def forget_crls(self, before: date) -> int:
         return await self._database.write(crls.forget_crls, before)
 

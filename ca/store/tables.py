@@ -9,7 +9,8 @@ Rules:
   a policy is active, an issued certificate has its bytes and no other has.
 
 A certificate depends on the handles of `certificate_handles` and on its own (`certificates.handle`). It is revoked
-when one of them is in `revocations`; every list of revoked certificates is a projection of that.
+when one of them is in `revocations`; every list of revoked certificates is a projection of that. What it depends on and
+does not say is in `withheld_handles`: such a revocation is written as one of the certificate's own handle too.
 """
 
 from __future__ import annotations
@@ -228,6 +229,19 @@ certificate_handles: Final = Table(
     _length("handle", 32),
     # Who depends on a handle and is unexpired, however many certificates of the past depended on it.
     Index(None, "handle", "not_after"),
+    sqlite_with_rowid=False,
+)
+
+# Handles that a policy keeps out of a certificate, until it ends: who revokes one revokes the certificate itself.
+withheld_handles: Final = Table(
+    "withheld_handles",
+    metadata,
+    Column("serial", ForeignKey("certificates.serial"), primary_key=True),
+    _digest("handle", primary_key=True),
+    Column("not_after", Instant, nullable=False),  # as in `certificates`
+    _length("handle", 32),
+    Index(None, "handle", "not_after"),
+    Index(None, "not_after"),
     sqlite_with_rowid=False,
 )
 

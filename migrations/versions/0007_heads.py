@@ -2,7 +2,8 @@
 """What a checkpoint says besides the tree: what the entries revoke, its time, a digest of the lists that are served.
 
 Readers of checkpoints of before cannot read those of now, and a key signs one log: so none may sign this one until the
-operator makes a new key, as after a restore.
+operator makes a new key, as after a restore. And what certificates depend on and do not say, from now on: of those that
+were issued before nothing is on record.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("handle", name=op.f("uq_log_revocations_handle")),
     )
     fill(revoked)
+    withheld()
 
 
 def checkpoint() -> None:
@@ -74,6 +76,26 @@ def lists() -> None:
         sa.Column("next_update", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("issuer_key_id", "day", name=op.f("pk_crls")),
     )
+
+
+def withheld() -> None:
+    op.create_table(
+        "withheld_handles",
+        sa.Column("serial", sa.LargeBinary(), nullable=False),
+        sa.Column("handle", sa.LargeBinary(), nullable=False),
+        sa.Column("not_after", INSTANT, nullable=False),
+        sa.CheckConstraint("length(handle) = 32", name=op.f("ck_withheld_handles_handle_length")),
+        sa.ForeignKeyConstraint(
+            ["serial"],
+            ["certificates.serial"],
+            name=op.f("fk_withheld_handles_serial"),
+        ),
+        sa.PrimaryKeyConstraint("serial", "handle", name=op.f("pk_withheld_handles")),
+        sqlite_with_rowid=False,
+    )
+    for columns in (["handle", "not_after"], ["not_after"]):
+        name = f"ix_withheld_handles_{'_'.join(columns)}"
+        op.create_index(op.f(name), "withheld_handles", columns)
 
 
 def fill(table: sa.Table) -> None:

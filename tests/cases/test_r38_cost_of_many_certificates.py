@@ -156,6 +156,8 @@ CALLS: dict[str, Callable[[SqlStore], Awaitable[object]]] = {
     "statuses": lambda s: s.statuses(records.ISSUER, range(2, 18)),
     "crl": lambda s: s.crl(records.ISSUER, TODAY),
     "publish_crls": lambda s: s.publish_crls([records.crl(1)], 0),
+    "crl_names": lambda s: s.crl_names(),
+    "forget_withheld": lambda s: s.forget_withheld(EARLY),
     "forget_crls": lambda s: s.forget_crls(TODAY),
     "revocations": lambda s: s.revocations(10, None),
     "older revocations": lambda s: s.revocations(10, 4),

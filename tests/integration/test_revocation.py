@@ -303,16 +303,23 @@ async def intents(app: App) -> set[bytes]:
 
 
 async def test_a_revoked_chip_that_a_policy_withholds(fleet: Fleet) -> None:
-    """It gets no certificate more. What it has stays out of reach, for nothing on record says whose it is."""
+    """It gets no certificate more, and what it has is revoked by its own handle: nobody else knows the chip's."""
     await fleet.app.accept_image(policy("two", version=2) + WITHHOLD)
     leaf = issued(await fleet.enroll(profile="two"))
     chip = {"kind": "chip", "name": "ppid", "value": fleet.app.machine.sgx.ppid.hex()}
-    assert (await preview(fleet.app, **chip))["count"] == 0
+    assert (await preview(fleet.app, **chip))["count"] == 1
     await revoke(fleet.app, **chip)
     refused(await fleet.enroll(profile="two"), "chip")
     (only,) = await fleet.app.service.store.certificates(CertificateQuery())
     assert only.serial == leaf.serial_number, "nothing more was signed"
-    assert await fleet.gone(leaf) is None
+    assert await fleet.gone(leaf) is not None
+    record = await fleet.app.service.store.certificate(leaf.serial_number)
+    assert record is not None
+    assert "chip" not in dict(record.handles)
+    (of_chip, of_leaf) = (await fleet.app.get("/v1/revocations")).json()["revocations"]
+    own = certificate_handle(record.issuer_key_id, leaf.serial_number)
+    assert (of_chip["kind"], of_leaf["kind"]) == ("chip", "certificate")
+    assert of_leaf["handle"] == own.hex()
     issued(await fleet.enroll(profile="two", machine=fleet.other))
 
 

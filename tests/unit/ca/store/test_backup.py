@@ -45,7 +45,7 @@ async def fill(store: SqlStore) -> None:
         await store.record_intent(intent)
     await store.record_certificate(issued.serial, b"\x00der\xff", "ear")
     await store.abandon_intents(LATER, LATER)
-    await store.record_intent(records.intent())
+    await store.record_intent(records.intent(withheld=(records.digest("chip"),)))
     refused = records.decision(policy_name=None, policy_sha256=None, evaluations={"line": 20})
     await store.record_refusal(refused)
     await store.add_token(records.token(last_used_at=records.NOW), records.ACTION)

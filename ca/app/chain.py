@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from cryptography import x509
-    from eth_account.signers.local import LocalAccount
 
     from attestca_client.protocol.checkpoint import Head, Verifier
     from ca.anchoring import Turn
     from ca.config import Config
     from ca.config.chain import Chain
+    from ca.ledger.accounts import LocalAccount
     from ca.signers.folder import KeyFolder
     from ca.store.sql import SqlStore
 

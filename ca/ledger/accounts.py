@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from eth_account import Account
+from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
 from ca.errors import ConfigurationError
@@ -18,7 +19,15 @@ from ca.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from eth_account.signers.local import LocalAccount
+
+__all__ = [
+    "LocalAccount",
+    "account_of",
+    "address_of",
+    "by_address",
+    "keystore_address",
+    "open_keystore",
+]
 
 
 def open_keystore(data: bytes, passphrase: bytes, what: str) -> LocalAccount:

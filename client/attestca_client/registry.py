@@ -64,8 +64,8 @@ def view(deployment: Deployment, nodes: Sequence[Node], handles: Sequence[bytes]
     faults: list[str] = []
     for node in nodes:
         try:
-            answers.append(_status(node, deployment, handles, final))
-            latest = _status(node, deployment, handles, node.block("latest"))
+            answers.append(_status(node, deployment, handles, final.number))
+            latest = _status(node, deployment, handles, "latest")
         except SourceError as error:
             faults.append(f"{node.name}: {error}")
             continue
@@ -105,7 +105,7 @@ def _named(node: Node, which: int | str) -> Block:
         raise SourceError(f"{node.name}: {error}") from error
 
 
-def _status(node: Node, deployment: Deployment, handles: Sequence[bytes], at: Block) -> Status:
+def _status(node: Node, deployment: Deployment, handles: Sequence[bytes], at: int | str) -> Status:
     call = encode_status(deployment.namespace, handles)
     try:
         return decode_status(node.call(deployment.contract, call, at), len(handles))

@@ -71,10 +71,11 @@ class Node:
             raise SourceError("answered with another block")
         return block
 
-    def call(self, to: bytes, data: bytes, at: Block) -> bytes:
-        """What a view of the contract `to` returns at that block. Raises Reverted too."""
+    def call(self, to: bytes, data: bytes, at: int | str) -> bytes:
+        """What a view of the contract `to` returns in a block, by number or "latest". Raises Reverted too."""
         call = {"to": f"0x{to.hex()}", "data": f"0x{data.hex()}"}
-        return bytes.fromhex(_matching(_DATA, self._ask("eth_call", call, hex(at.number)))[2:])
+        found = self._ask("eth_call", call, hex(at) if isinstance(at, int) else at)
+        return bytes.fromhex(_matching(_DATA, found)[2:])
 
     def _ask(self, method: str, *parameters: object) -> object:
         question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a relying party's bytes come from: files, and addresses that are https or this machine's loopback.
 
-Rules: every read is bounded in bytes, every exchange in time; no redirects, no proxies, no environment. For https the
-system's authorities are trusted, and for addresses of the authority its root besides: what comes is signed, and TLS
-keeps third parties from seeing what is asked. What goes wrong is a `SourceError`, and no other exception. Its text and
+Rules: every read is bounded in bytes, every exchange in time; no redirects, no proxies. For https the system's
+authorities are trusted, and for addresses of the authority its root besides: what comes is signed, and TLS keeps third
+parties from seeing what is asked. What goes wrong is a `SourceError`, and no other exception. Its text and
 `Source.name` show no more of an address than scheme, host and port: what follows may be a key that somebody pays for.
 """
 
@@ -137,6 +137,8 @@ class Url:
             raise SourceError("no answer in time") from error
         except OSError as error:
             raise SourceError(f"cannot be reached: {error.strerror or 'closed'}") from error
+        except UnicodeError as error:  # a label of a name that is empty, or too long
+            raise SourceError("cannot be reached: no such name") from error
         except http.client.HTTPException as error:
             raise SourceError(f"not an HTTP answer: {type(error).__name__}") from error
         finally:

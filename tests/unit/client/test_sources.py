@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from attestca_client import sources
 from attestca_client.checks import SourceError
-from attestca_client.rpc import Block, Node, Reverted
+from attestca_client.rpc import Node, Reverted
 from attestca_client.sources import Bytes, File, Url
 from ca.issuance.authority import ServiceKind
 from tests.authority_lab import make_lab
@@ -96,6 +96,12 @@ def test_nobody_is_there() -> None:
         pass
     with pytest.raises(SourceError, match="cannot be reached"):
         Url.parse(url).read(5)
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_names_that_cannot_be_looked_up(host: str) -> None:
+    with pytest.raises(SourceError, match="no such name"):
+        Url.parse(f"https://{host}/").read(5)
 
 
 def test_a_name_of_loopback_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +202,13 @@ def test_blocks_and_calls() -> None:
         chain.answers["eth_call"] = lambda parameters: {
             "result": "0xabcd" if parameters[1] == "0x64" else "0x"
         }
-        assert one.call(b"\1" * 20, b"\2", found) == b"\xab\xcd"
+        assert one.call(b"\1" * 20, b"\2", found.number) == b"\xab\xcd"
 
 
 WRONG: dict[str, Callable[[Node], object]] = {
     "eth_chainId": lambda one: one.chain_id(),
     "eth_getBlockByNumber": lambda one: one.block(100),
-    "eth_call": lambda one: one.call(bytes(20), b"", Block(1, bytes(32), 1)),
+    "eth_call": lambda one: one.call(bytes(20), b"", 1),
 }
 BLOCK = {"number": "0x64", "hash": f"0x{'0' * 64}", "timestamp": "0x1"}
 

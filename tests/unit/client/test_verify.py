@@ -83,7 +83,7 @@ def test_all_sources_at_once_while_others_are_revoked(world: World) -> None:
     assert names.count(Name.CRL_REVOKED) == 2
     assert chain.asked == [
         *("eth_chainId", "eth_getBlockByNumber", "eth_getBlockByNumber"),
-        *("eth_call", "eth_getBlockByNumber", "eth_call"),
+        *("eth_call", "eth_call"),
     ]
 
 

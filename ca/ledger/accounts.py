@@ -34,7 +34,7 @@ def open_keystore(data: bytes, passphrase: bytes, what: str) -> LocalAccount:
     """The account in a keystore file. `what` names it in errors. Raises ConfigurationError."""
     try:
         key = Account.decrypt(json.loads(data), passphrase.decode())
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except Exception as error:  # the library has classes of its own for each fault
         message = f"{what}: not a keystore of version 3, or another passphrase"
         raise ConfigurationError(message) from error
     return account_of(bytes(key), what)

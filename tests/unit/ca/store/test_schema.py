@@ -250,6 +250,7 @@ def test_upgrade_from_the_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("attestca-*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
+    assert (site / "ca" / "ledger" / "artifact" / "AttestationRegistry.json").is_file()
 
     # -S: the checkout's own installation (a .pth file) stays out.
     program = f"""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def service(sqlite_url: str) -> AsyncIterator[Service]:
-    async with open_service(sqlite_url, trust=lambda: b"a bundle") as running:
+    async with open_service(sqlite_url, trust=lambda: b"{}") as running:
         yield running
 
 

@@ -19,8 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Row, select
 
+from attestca_client.protocol.checkpoint import EMPTY_HEAD
 from ca import audit
 from ca.errors import AuthorityError, ConfigurationError, LogHalted, NonceUsed
+from ca.ledger_ports import NOTHING, Fees, Mark, NewAnchor, Transaction
 from ca.note import LogKey
 from ca.ports import Blob, CachedResponse, CertificateQuery
 from ca.store import schema
@@ -56,9 +58,18 @@ async def fill(store: SqlStore) -> None:
     await store.put_cached_response(answer)
     await store.log.append_keys([audit.KeyAdded(records.NOW, "tls", b"key")])
     await log_lab.sequence(store.log)
+    await anchor(store)
     await store.log_action(records.ACTION)
     await store.record_list("amd-floors", 1, records.digest("floors"), records.ACTION)
     await store.ping()
+
+
+async def anchor(store: SqlStore) -> None:
+    """One that was recorded and not sent yet."""
+    sent = Transaction(b"\x02raw", records.digest("transaction"), Fees(2, 1), 0)
+    tombstones = (records.digest("handle"),)
+    new = NewAnchor(1, 0, EMPTY_HEAD, tombstones, NOTHING, Mark(1, 1), sent)
+    assert await store.anchors.record(records.digest("target"), new, records.NOW)
 
 
 def everything(connection: Connection) -> dict[str, list[Row[Any]]]:

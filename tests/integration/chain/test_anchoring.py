@@ -92,3 +92,14 @@ async def test_above_the_cap_the_admin_may_allow_more(
     await anchoring.publish()
     assert (await anchoring.turn()).pending == 0
     assert await anchoring.tombstones() == [True] * 7
+
+
+async def test_a_head_of_this_second_is_not_anchored_yet(anchoring: Anchoring) -> None:
+    """Another may follow in the same second; the chain would not take it behind this one."""
+    await anchoring.revoke()
+    await anchoring.publish()
+    assert (await anchoring.turn(timedelta())).step is Step.IDLE
+    await anchoring.revoke()
+    head = await anchoring.publish(timedelta())
+    assert (await anchoring.turn(timedelta(seconds=1))).step is Step.SENT
+    assert await anchoring.anchored_events() == [head]

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,7 +77,8 @@ async def kill_at_every_moment(
             for moment in ("", *MOMENTS):
                 await ours.revoke()
                 heads.append(await ours.publish())
-                answer = dying(order | {"now": ours.now.isoformat(), "step": moment})
+                soon = ours.now + timedelta(seconds=2)
+                answer = dying(order | {"now": soon.isoformat(), "step": moment})
                 assert answer["status"] == (-signal.SIGKILL if moment else 0), moment
                 await ours.turn()
             assert await ours.anchored_events() == heads

@@ -127,13 +127,19 @@ class Deployed:
         """The admin lets the log key revoke so many more on the chain's day."""
         newest = self.chain.call("eth_getBlockByNumber", *("latest", False))
         day = int(newest["timestamp"], 16) // 86_400
+        await self.decide("Allow", {"day": day, "extra": (extra, 0)})
+
+    async def decide(self, name: str, fields: dict[str, Any]) -> None:
+        """The admin signs, and somebody else sends."""
+        self.account(THIEF)
         async with connected([self.chain.url], CHAIN_ID) as nodes:
             nonce = (await namespace(nodes, self.registry)).nonce
-            said = change(self.registry, "Allow", {"day": day, "extra": (extra, 0)}, nonce)
+            said = change(self.registry, name, fields, nonce)
             call = said.call(sign_typed(account_of(ADMIN, "admin"), said.typed))
             desk = Desk(nodes, account_of(THIEF, "anybody"), CHAIN_ID, 100 * GWEI)
-            self.chain.call("anvil_setBalance", desk.payer.address, hex(10**20))
-            await desk.wait(await desk.send(call))
+            sent = await desk.send(call)
+            self.chain.mine()
+            await desk.wait(sent)
 
     def ledger(self, nodes: Nodes, *log_keys: bytes) -> EvmLedger:
         keys = by_address(log_keys or (LOG_KEY,))

@@ -23,21 +23,21 @@ def honest(_request: Answer, answer: Answer) -> Answer:
 
 @dataclass
 class Relay:
-    """`twist`: request and honest answer -> what is answered: JSON, bytes, a status, or None for no answer at all."""
+    """`twist`: request and honest answer -> what is answered: JSON, bytes, a status, or None for no answer at all.
+
+    `deaf`: a method that anvil never hears of.
+    """
 
     behind: str
     url: str = ""
     twist: Callable[[Answer, Answer], Answer | bytes | int | None] = honest
     asked: list[str] = field(default_factory=list)
+    deaf: str = ""
 
     async def handle(self, request: web.Request) -> web.Response:
         asked = await request.json()
         self.asked.append(asked["method"])
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(self.behind, json=asked) as reply,
-        ):
-            answer = await reply.json()
+        answer = {} if asked["method"] == self.deaf else await self._honest(asked)
         match self.twist(asked, answer):
             case None:
                 await asyncio.sleep(3600)
@@ -48,6 +48,14 @@ class Relay:
                 return web.Response(body=body, content_type="application/json")
             case twisted:
                 return web.json_response(twisted)
+
+    async def _honest(self, asked: Answer) -> Answer:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.behind, json=asked) as reply,
+        ):
+            answer: Answer = await reply.json()
+            return answer
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import pytest
 from attestca_client.protocol import node_hash
 from ca.anchoring import Step
 from ca.errors import AnchorRefused, ChainHalted
+from ca.ledger.accounts import account_of, address_of
 from ca.ledger.rpc import connected
 from ca.ledger_ports import Anchor, Fees
 from tests.chain_lab import CHAIN_ID, GWEI, THIEF
@@ -102,3 +103,25 @@ async def test_without_the_key_that_the_contract_wants_nothing_is_recorded(
         with pytest.raises(AnchorRefused, match="which is not in the folder"):
             await other.turn()
     assert (await anchoring.anchorer.progress()).number == 0
+
+
+async def test_another_log_key_while_an_anchor_is_under_way(
+    anchoring: Anchoring, place: Deployed
+) -> None:
+    """What the old key signed is void. With the new key in the folder it is said again, tombstones and all."""
+    place.chain.automine(on=False)
+    await anchoring.revoke()
+    await anchoring.publish()
+    await anchoring.turn()
+    (record,) = (await anchoring.anchorer.progress()).unsettled
+    place.chain.call("anvil_dropTransaction", "0x" + record.transactions[0].hash.hex())
+    new = b"n" * 32
+    await place.decide("SetLogKey", {"logKey": address_of(account_of(new, "new"))})
+    with pytest.raises(AnchorRefused, match="which is not in the folder"):
+        await anchoring.turn(timedelta(minutes=2))
+    assert (await anchoring.anchorer.progress()).unsettled == ()
+    async with connected([place.chain.url], CHAIN_ID) as nodes:
+        renewed = replace(anchoring, ledger=place.ledger(nodes, new))
+        assert (await renewed.turn()).step is Step.SENT
+        place.chain.mine()
+    assert await anchoring.tombstones() == [True]

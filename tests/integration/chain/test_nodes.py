@@ -179,6 +179,52 @@ async def test_a_node_that_failed_is_asked_last_for_a_while(
         assert broken.asked == []
 
 
+async def test_a_node_that_has_forgotten_what_it_said_is_not_followed(
+    anchoring: Anchoring, place: Deployed
+) -> None:
+    await anchoring.revoke()
+    await anchoring.publish()
+    await anchoring.turn()
+    await anchoring.turn()
+    old = place.chain.call("eth_getBlockByNumber", *("0x2", False))
+
+    def behind_itself(asked: Answer, answer: Answer) -> Answer:
+        is_newest = asked["params"][:1] == ["latest"] and asked["method"] == "eth_getBlockByNumber"
+        return answer | {"result": old} if is_newest else answer
+
+    async with behind(anchoring, place, behind_itself) as (ours, _):
+        with pytest.raises(Unavailable, match="lag behind"):
+            await ours.turn()
+
+
+async def test_blocks_of_bnb_smart_chain_are_read(anchoring: Anchoring, place: Deployed) -> None:
+    """Their extraData is longer than Ethereum allows: the validators sign in it."""
+    await anchoring.revoke()
+    await anchoring.publish()
+    signed = only("eth_getBlockByNumber", lambda found: found | {"extraData": "0x" + "00" * 200})
+    async with behind(anchoring, place, signed) as (ours, _):
+        assert (await ours.turn()).step is Step.SENT
+
+
+async def test_a_transaction_that_no_node_takes(anchoring: Anchoring, place: Deployed) -> None:
+    """It is on record, and is sent again as soon as one does."""
+    await anchoring.revoke()
+    head = await anchoring.publish()
+
+    def full(asked: Answer, answer: Answer) -> Answer:
+        if asked["method"] == "eth_sendRawTransaction":
+            return {"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -1, "message": "full"}}
+        return answer
+
+    async with behind(anchoring, place, full) as (ours, relays):
+        relays[0].deaf = "eth_sendRawTransaction"
+        with pytest.raises(Unavailable, match="no node takes the transaction"):
+            await ours.turn()
+    assert await anchoring.anchored_events() == []
+    assert (await anchoring.turn()).step is Step.WAITING
+    assert await anchoring.anchored_events() == [head]
+
+
 async def test_no_url_of_a_node_is_in_an_error(anchoring: Anchoring, place: Deployed) -> None:
     async with relay(place.chain.url) as node:
         node.twist = FAULTS["garbage"]

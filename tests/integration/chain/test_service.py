@@ -162,6 +162,34 @@ async def test_a_head_that_is_not_ours_is_an_alarm(app: App) -> None:
     issued(await app.enroll())
 
 
+async def test_where_nothing_is_under_way_the_chain_is_left_alone(app: App, chain: Chain) -> None:
+    await app.run_job("log")
+    app.clock.now += timedelta(seconds=5)
+    await app.run_job("anchors")
+    chain.mine(8)
+    await app.run_job("anchors")
+    chain.process.kill()
+    chain.process.wait()
+    app.clock.now += timedelta(seconds=30)
+    await app.run_job("anchors")  # it is not asked
+    app.clock.now += timedelta(seconds=31)
+    with pytest.raises(Unavailable):
+        await app.run_job("anchors")
+
+
+async def test_gas_that_costs_too_much_is_said(app: App, chain: Chain) -> None:
+    await app.run_job("log")
+    app.clock.now += timedelta(seconds=5)
+    chain.base_fee(50)  # the default cap is 5
+    chain.mine()
+    await app.run_job("anchors")
+    assert await metric(app, "attestca_anchor_too_expensive") == 1
+    chain.base_fee(1)
+    chain.mine()
+    await app.run_job("anchors")
+    assert await metric(app, "attestca_anchor_too_expensive") == 0
+
+
 def _target(app: App) -> bytes:
     keeper = app.service.chain
     assert keeper is not None

@@ -123,6 +123,18 @@ contract TombstonesTest is RegistryTest {
         refuseAnchor(headOf(9, 0, START + 1), none, handleRange(8, 9), exceeded(LOG_KEY, 1, 0));
     }
 
+    function testAllowanceIsNotReplayed() external {
+        uint32 today = uint32(START / 1 days);
+        IAttestationRegistry.Caps memory extra = IAttestationRegistry.Caps(2, 1);
+        bytes memory signature = sign(ADMIN, allowMessage(today, extra, 0));
+        registry.allow(ns, today, extra, signature);
+        require(nextNonce() == 1, "nonce");
+        allow(today, IAttestationRegistry.Caps(0, 0)); // taken back
+        vm.expectRevert(badSignature(ADMIN));
+        registry.allow(ns, today, extra, signature);
+        requireLeft(LOG_KEY_CAP, GUARDIAN_CAP);
+    }
+
     function testLargestCapsAreNoLimitAndDoNotOverflow() external {
         uint32 max = type(uint32).max;
         IAttestationRegistry.Caps memory caps = IAttestationRegistry.Caps(max, max);

@@ -135,23 +135,29 @@ class Nodes:
     async def ask(self, question: Callable[[W3], Awaitable[T]]) -> T:
         """What `agree` of them say. Where one of them knows nothing yet (None) and no other answer has enough, None.
 
-        Raises NodesDisagree, Unavailable, and ContractLogicError where the contract refuses.
+        Raises NodesDisagree, Unavailable, and ContractLogicError where `agree` of them say that the contract refuses.
         """
         answers: Counter[T] = Counter()
+        refusals: list[ContractLogicError] = []
         faults: list[str] = []
         for node in self._by_health():
             try:
                 answer = await node.ask(question)
             except NodeError as error:
                 faults.append(str(error))
-                continue
-            answers[answer] += 1
-            if answers[answer] >= self._agree:
-                return answer
-        if len(answers) > 1 and None not in answers:
-            raise NodesDisagree(f"the chain's nodes do not say the same: {_summary(answers)}")
-        if len(answers) > 1:
+            except ContractLogicError as error:
+                refusals.append(error)
+            else:
+                answers[answer] += 1
+                if answers[answer] >= self._agree:
+                    return answer
+            if len(refusals) >= self._agree:
+                raise refusals[0]
+        if len(answers) > 1 and None in answers:
             return None  # type: ignore[return-value] # one of the answers: T has None
+        if len(answers) + bool(refusals) > 1:
+            said = [*answers, *(f"refused: {one}" for one in refusals[:1])]
+            raise NodesDisagree(f"the chain's nodes do not say the same: {_summary(said)}")
         raise Unavailable(f"too few of the chain's nodes answer: {'; '.join(faults)}")
 
     async def level(self, question: Callable[[W3], Awaitable[int]]) -> int:

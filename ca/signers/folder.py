@@ -10,6 +10,7 @@
     ocsp-<key id>.key/.pem            OCSP responders, likewise; each for the issuing CA that signed it
     nonce.secret  chip.secret         32 bytes each, sealed under the passphrase
     log-<number>.secret               keys of the public log, likewise; see `ca.signers.log`
+    chain-log-<number>.secret         keys that sign anchors, likewise; see `ca.signers.chain`
     trust-<version>.json              trust bundles that the root's key signed; the highest version counts
 
 Keys are encrypted PKCS#8. Nothing is ever overwritten: what is newer has another name, so a crash between two files

@@ -92,7 +92,16 @@ async def test_one_honest_node_of_two_is_not_enough(
     assert (await anchoring.anchorer.progress()).number == 0
 
 
+def refuses(asked: Answer, answer: Answer) -> Answer:
+    """As a contract does that wants none of it."""
+    if asked["method"] != "eth_call":
+        return answer
+    error = {"code": 3, "message": "execution reverted", "data": "0x8cc00d16" + "00" * 32}
+    return {"jsonrpc": "2.0", "id": asked["id"], "error": error}
+
+
 LIES: dict[str, Twist] = {
+    "refusal": refuses,
     "head": only("eth_call", lambda found: found[:65] + "f" + found[66:]),
     "hash": only("eth_getBlockByNumber", lambda found: found | {"hash": "0x" + "ab" * 32}),
     "nonce": only("eth_getTransactionCount", lambda _: "0x7f"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,7 +129,7 @@ BODIES = {
     "no lists": TEXT[: TEXT.index("crls")],
     "lines in another order": "".join([*LINES[:3], *reversed(LINES[3:])]),
     "one more line": TEXT + "more\n",
-    "digits of another script": TEXT.replace("\n7\n", "\n٧\n"),
+    "digits of another script": TEXT.replace("\n7\n", "\n\u0667\n"),
 }
 
 
@@ -173,3 +174,16 @@ def test_the_verifier_key() -> None:
 def test_what_is_no_verifier_key(text: str) -> None:
     with pytest.raises(NoteError):
         parse_verifier(text)
+
+
+def test_the_digest_of_lists() -> None:
+    """Fixed for ever; a function of which lists there are, not of their order."""
+    lists = {"https://a/1.crl": b"\x01" * 32, "https://a/2.crl": b"\x02" * 32}
+    said = b"\x00\x00\x00\x0fattestca/1 crls" + b"".join(
+        b"\x00\x00\x00\x0f" + url.encode() + b"\x00\x00\x00\x20" + digest
+        for url, digest in lists.items()
+    )
+    assert crls_digest(lists) == sha256(said).digest()
+    assert crls_digest(dict(reversed(lists.items()))) == crls_digest(lists)
+    for other in ({}, lists | {"https://a/2.crl": b"\x03" * 32}, {"https://a/1.crl": b"\x01" * 32}):
+        assert crls_digest(other) != crls_digest(lists)

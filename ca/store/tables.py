@@ -9,8 +9,7 @@ Rules:
   a policy is active, an issued certificate has its bytes and no other has.
 
 A certificate depends on the handles of `certificate_handles` and on its own (`certificates.handle`). It is revoked
-when one of them is in `revocations`; every list of revoked certificates is a projection of that. What it depends on and
-does not say is in `withheld_handles`: such a revocation is written as one of the certificate's own handle too.
+when one of them is in `revocations`; every list of revoked certificates is a projection of that.
 """
 
 from __future__ import annotations
@@ -232,7 +231,7 @@ certificate_handles: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# Handles that a policy keeps out of a certificate, until it ends: who revokes one revokes the certificate itself.
+# Handles that a policy keeps out of a certificate, until it ends: who revokes one revokes the certificate's own too.
 withheld_handles: Final = Table(
     "withheld_handles",
     metadata,

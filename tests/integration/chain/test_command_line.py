@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from ca.cli.exits import Exit
 from ca.signers.log import log_key
 from ca.store.sql import SqlStore
 from tests.chain_lab import ADMIN, CHAIN_ID, PAYER, THIEF, keystore
-from tests.cli_lab import PASSPHRASE, PUBLIC_URL, Cli, Place
+from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Cli, Place, serving
 from tests.databases import run_to_end
 from tests.log_lab import sequencer
 
@@ -26,20 +27,26 @@ if TYPE_CHECKING:
     from tests.chain_lab import Chain
 
 LINK = "https://scan.example/tx/"
+FILE = import_module("ca.signers.file")
+COST = FILE._N  # of passphrases, where another process reads what was sealed
 
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("ATTESTCA_PASSPHRASE", PASSPHRASE)
-    monkeypatch.setattr(import_module("ca.signers.file"), "_N", 2)
+    monkeypatch.setattr(FILE, "_N", 2)
     return Cli(capsys)
 
 
 @pytest.fixture
 def place(cli: Cli, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return make_place(cli, chain, tmp_path, monkeypatch)
+
+
+def make_place(cli: Cli, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An authority that has nothing on the chain but an account with coins."""
     made = Place(tmp_path / "authority")
-    cli.good("init", made.folder, "--public-url", PUBLIC_URL)
+    cli.good("init", made.folder, "--public-url", PUBLIC_URL, *LISTEN)
     payer, passphrase = keystore(tmp_path, "gas", PAYER)
     chain.call("anvil_setBalance", Account.from_key(PAYER).address, hex(10**20))
     for key, value in {
@@ -208,3 +215,25 @@ def test_a_head_that_was_not_anchored_from_here_may_be_adopted(
     cli.good("chain", "adopt")
     assert cli.good("chain", "status", "--json").json()["anchors"][0]["transaction"] == "adopted"
     assert cli("chain", "anchor", "--no-wait").code == Exit.OK
+
+
+def test_the_service_anchors_by_itself(
+    cli: Cli, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that operators run: it anchors, says so, and ends when it is told to."""
+    monkeypatch.setattr(FILE, "_N", COST)
+    place = make_place(cli, chain, tmp_path, monkeypatch)
+    cli.good("chain", "key", "--make")
+    deploy(cli, monkeypatch)
+    cli.good("chain", "register", *as_admin(tmp_path))
+    chain.call("evm_setIntervalMining", 1)
+    with serving(place) as service:
+        end = time.monotonic() + 60
+        while not (status := cli.good("chain", "status", "--json").json())["final"]:
+            assert time.monotonic() < end, service.log.read_text()
+            time.sleep(0.5)
+        assert status["size"] > 0
+        assert [one["state"] for one in status["anchors"]].count("final") >= 1
+        assert service.stop() == 0
+    assert '"event": "anchor"' in service.log.read_text()
+    assert "job.failed" not in service.log.read_text()

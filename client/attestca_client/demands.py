@@ -65,8 +65,8 @@ def parse_demands(texts: Iterable[str]) -> tuple[Demand, ...]:
 
 
 def _parse(text: str) -> Demand:
-    name, equals, value = text.partition("=")
-    if name not in set(Key) or not equals or not value:
+    name, _, value = text.partition("=")
+    if name not in set(Key) or not value:
         known = ", ".join(f"{key}=…" for key in Key)
         raise ValueError(f"{text!r}: what can be demanded is {known}")
     key = Key(name)

@@ -38,17 +38,24 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """The newest block that is final for all nodes, and the authority's head in it."""
+
+    block: Block
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What all nodes together say.
 
     Attributes:
-        final: the newest block that is final for all. head: of the authority, in that block; None where they disagree.
+        agreed: what they agree on; None where they do not, or one of them gave no answer.
         revoked: handle -> when, seconds, of those that any node has as revoked, final or not.
-        fault: why `head` is not to be relied on; empty where all agree.
+        fault: why nothing is agreed on; empty where it is.
     """
 
-    final: Block | None
-    head: Head | None
+    agreed: Agreed | None
     revoked: dict[bytes, int]
     fault: str
 
@@ -58,7 +65,7 @@ def view(deployment: Deployment, nodes: Sequence[Node], handles: Sequence[bytes]
     try:
         final = _common_block(deployment, nodes)
     except SourceError as error:
-        return View(None, None, {}, str(error))
+        return View(None, {}, str(error))
     revoked: dict[bytes, int] = {}
     answers: list[Status] = []
     faults: list[str] = []
@@ -75,7 +82,7 @@ def view(deployment: Deployment, nodes: Sequence[Node], handles: Sequence[bytes]
             }
     if not faults and any(answer != answers[0] for answer in answers):
         faults.append(f"the nodes disagree about block {final.number}")
-    return View(final, None if faults else answers[0].head, revoked, "; ".join(faults))
+    return View(None if faults else Agreed(final, answers[0].head), revoked, "; ".join(faults))
 
 
 def _common_block(deployment: Deployment, nodes: Sequence[Node]) -> Block:

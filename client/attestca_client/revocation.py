@@ -121,21 +121,21 @@ class Asking:
         seen = registry.view(deployment, self.sources.nodes, tuple(self.leaf.handles))
         self._view(seen)
         # What any node has as revoked counts, even where they disagree; that nothing is, only where they agree.
-        if seen.revoked or seen.head is not None:
+        if seen.revoked or seen.agreed is not None:
             times = {handle: instant(when) for handle, when in seen.revoked.items()}
             self._revoked(Name.REGISTRY_REVOKED, times)
-        return seen.head
+        return None if seen.agreed is None else seen.agreed.head
 
     def _view(self, seen: View) -> None:
-        if seen.final is None or seen.head is None:
+        if seen.agreed is None:
             self.findings.undecided(Name.REGISTRY, seen.fault)
             return
         count = len(self.sources.nodes)
         who = "one node" if count == 1 else f"{count} nodes, which agree"
-        self.findings.passed(Name.REGISTRY, f"block {seen.final.number}, of {who}")
-        self._fresh(Name.REGISTRY_BLOCK, seen.final.time)
+        self.findings.passed(Name.REGISTRY, f"block {seen.agreed.block.number}, of {who}")
+        self._fresh(Name.REGISTRY_BLOCK, seen.agreed.block.time)
         moved = "; it may have moved: get its newer bundle" if self.trust.moves else ""
-        self._fresh(Name.REGISTRY_HEAD, seen.head.time, moved)
+        self._fresh(Name.REGISTRY_HEAD, seen.agreed.head.time, moved)
 
     def _one_history(self, stapled: Head, anchored: Head) -> None:
         """Both are signed by the authority. A contradiction is a lie of it, or of who has one of its keys."""

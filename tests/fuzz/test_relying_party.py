@@ -182,7 +182,7 @@ def test_answers_of_a_node(which: int, data: st.DataObject) -> None:
     changed = data.draw(st.binary(max_size=100) | mutated(TRUTH[which]))
     answers = [*TRUTH[:which], changed, *TRUTH[which + 1 :]]
     found = view(DEPLOYMENT, [Node(Answering(answers))], LEAF.handles)  # type: ignore[arg-type]  # likewise
-    assert bool(found.fault) is (found.head is None)
+    assert bool(found.fault) is (found.agreed is None)
 
 
 @MODERATE
@@ -199,7 +199,7 @@ def test_results_of_any_type(method: str, value: object) -> None:
 
     found = view(DEPLOYMENT, [Node(Here())], LEAF.handles)  # type: ignore[arg-type]  # likewise
     assert found.fault
-    assert found.head is None
+    assert found.agreed is None
 
 
 @MODERATE

@@ -72,6 +72,13 @@ def test_no_der(data: bytes) -> None:
         decode(data)
 
 
+def test_the_limit() -> None:
+    with pytest.raises(InfoError, match="larger than 16384 bytes"):
+        decode(bytes(MAX_BYTES + 1))
+    with pytest.raises(InfoError, match="not an AttestationInfo"):
+        decode(bytes(MAX_BYTES))
+
+
 def test_times_that_no_calendar_has() -> None:
     assert instant(0) == "1970-01-01T00:00:00Z"
     assert instant(1 << 63) == f"second {1 << 63}"

@@ -80,7 +80,8 @@ def test_all_sources_at_once_while_others_are_revoked(world: World) -> None:
         "registry.revoked",
         "one-history",
     } <= set(names)
-    assert names.count(Name.CRL_REVOKED) == 2
+    for name in (Name.CRL, Name.CRL_TIME, Name.CRL_REVOKED):
+        assert names.count(name) == 2
     assert chain.asked == [
         *("eth_chainId", "eth_getBlockByNumber", "eth_getBlockByNumber"),
         *("eth_call", "eth_call"),
@@ -339,6 +340,16 @@ def test_a_demand_that_does_not_hold(world: World, text: str, name: Name) -> Non
         demands=parse_demands([text, "policy=production"][: 1 + (name != Name.REQUIRE_POLICY)]),
     )
     assert outcomes(world.check(world.issue(), rules=rules)) == {name: FAILED}
+
+
+def test_what_is_seen_of_a_measurement(world: World) -> None:
+    demands = parse_demands([f"measurement=mr_td:00,measurement=rtmr3:{HEX},tcb=a@b"])
+    result = world.check(world.issue(), rules=replace(WITHOUT, demands=demands))
+    assert [check.seen for check in result.reasons] == [
+        f"mr_td:{HEX}, not mr_td:00",
+        f"rtmr3 is not pinned, not rtmr3:{HEX}",
+        "UpToDate, not a@b",
+    ]
 
 
 @pytest.mark.parametrize(

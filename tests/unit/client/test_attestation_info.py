@@ -37,6 +37,12 @@ def test_what_another_codec_encodes() -> None:
     assert with_devices(make_device())["binding"] == info.binding
 
 
+def test_at_the_edge_of_what_is_taken() -> None:
+    assert decode(encoded(policyVersion=1)).policy_version == 1
+    named = [{"name": "chip", "value": one["handle"]} for one in FIELDS["devices"]]
+    assert len(decode(encoded(handles=named)).handles) == 2  # the chips of its devices and no other
+
+
 WRONG: dict[str, dict[str, Any]] = {
     "version 2": {"version": 2},
     "a policy without a version": {"policyVersion": 0},

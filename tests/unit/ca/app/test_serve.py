@@ -9,7 +9,6 @@ import resource
 import signal
 import ssl
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,8 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from ca import jobs
-from ca.app import serve
-from ca.app.serve import run_jobs_once
+from ca.app import serve as serve_module
+from ca.app.serve import run_jobs_once, serve
 from ca.errors import ConfigurationError, Unavailable
 from ca.issuance.request import Assurance
 from tests.app_lab import make_keys
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from ca.config import Config
     from tests.vendor_lab import Clock
-
-serve_module = import_module("ca.app.serve")  # by name: a function hides it
 
 
 @pytest.fixture

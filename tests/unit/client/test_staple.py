@@ -73,6 +73,11 @@ def test_no_object(data: bytes) -> None:
         parse_staple(data)
 
 
+def test_as_large_as_may_be() -> None:
+    parse_staple(encoded(checkpoint="x" * 65_536))
+    parse_staple(encoded(hashes=[HASH] * 64))
+
+
 def test_too_large() -> None:
     data = encoded() + b" " * MAX_STAPLE
     with pytest.raises(StapleError, match="larger than"):

@@ -16,8 +16,8 @@ from attestca_client.protocol import DEFAULT_OID_ARC, OID_ATTESTATION_INFO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from simulator.demo import Teller
     from simulator.stage import Stage
+    from simulator.teller import Teller
 
 LEVEL = "nonce+cpu-digest"
 HONEST = "honest"

@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies of the demo for the simulated TDX machine: by itself, and with two GPUs beside its CPU."""
+"""Policies of the demo for the simulated TDX machine: its images, by itself, and with two GPUs beside its CPU."""
 
 from __future__ import annotations
 
 from simulator.machine import register
 
+NEXT_KERNEL = register("simulated kernel, the next release")  # what RTMR1 holds then
+
 POLICY = """\
 name: demo
-version: 1
-description: the one image of the simulated machine
+version: {version}
+description: {description}
 match: {{tee: tdx}}
 reference_sets:
   release:
-    - id: demo-image-1
-      values:
-        mr_td: "{mr_td}"
-        rtmr0: "{rtmr0}"
-        rtmr1: "{rtmr1}"
-        rtmr2: "{rtmr2}"
-      source: {{kind: computed}}
-tdx:
+{images}tdx:
   measurements: [release]
 issue:
   profile: default
@@ -28,6 +23,15 @@ issue:
     dns: ["demo.example.org"]
     uri: ["spiffe://example.org/tdx/{{mr_td_32}}"]
   shared_name: every machine that boots this image serves the same name
+"""
+IMAGE = """\
+    - id: demo-image-{number}
+      values:
+        mr_td: "{mr_td}"
+        rtmr0: "{rtmr0}"
+        rtmr1: "{rtmr1}"
+        rtmr2: "{rtmr2}"
+      source: {{kind: computed}}
 """
 GPU_POLICY = """\
 name: demo-gpu
@@ -65,7 +69,17 @@ issue:
 
 def tdx_policy() -> str:
     """The document for the TDX machine; evidence of devices is refused under it."""
-    return POLICY.format(**_registers())
+    image = IMAGE.format(number=1, **_registers())
+    said = "the one image of the simulated machine"
+    return POLICY.format(version=1, description=said, images=image)
+
+
+def next_tdx_policy() -> str:
+    """Its next version, which accepts the next release too: the same but for the kernel."""
+    images = (_registers(), _registers() | {"rtmr1": NEXT_KERNEL.hex()})
+    texts = (IMAGE.format(number=number, **image) for number, image in enumerate(images, start=1))
+    said = "the two releases of the simulated machine's image"
+    return POLICY.format(version=2, description=said, images="".join(texts))
 
 
 def gpu_policy() -> str:

@@ -144,7 +144,9 @@ class Asking:
         forked = (entries == 0 and stapled.root != anchored.root) or (
             revoked == 0 and stapled.revocation_root != anchored.revocation_root
         )
-        if forked or entries * revoked < 0:
+        # Every revocation is an entry, so none of one log has more of the new ones than new entries.
+        outgrown = abs(revoked) > abs(entries)
+        if forked or outgrown or entries * revoked < 0:
             self.findings.failed(Name.ONE_HISTORY, "staple and chain are of two histories")
         elif revoked < 0:
             seen = "the chain has revocations that the staple does not know: get a newer one"

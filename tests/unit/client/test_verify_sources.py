@@ -346,6 +346,16 @@ def test_fewer_revocations_in_a_longer_log(world: World) -> None:
     assert _both(anchored, leaf, world.staple(leaf)) == {Name.ONE_HISTORY: FAILED}
 
 
+@pytest.mark.parametrize("more_in", ["staple", "chain"])
+def test_more_revocations_in_a_log_of_the_same_entries(world: World, more_in: str) -> None:
+    leaf = world.issue()
+    other = replace(world, entries=list(world.entries), revocations={})
+    other.revoke(digest("one"))
+    other.entries[:] = world.entries  # the same entries, and yet one revocation more
+    chain, staple = (world, other) if more_in == "staple" else (other, world)
+    assert _both(chain, leaf, staple.staple(leaf)) == {Name.ONE_HISTORY: FAILED}
+
+
 def test_a_staple_that_does_not_know_of_the_latest_revocations(world: World) -> None:
     leaf = world.issue()
     old = world.staple(leaf)

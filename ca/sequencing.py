@@ -142,8 +142,8 @@ class Sequencer:
 def must_follow(last: Head, new: Head) -> None:
     """The last look before a signature, whatever was computed before. Raises LogHalted.
 
-    Nothing shrinks and time does not go back; what did not grow is the same. The contract of an anchor on a chain asks
-    for the same.
+    Nothing shrinks and time does not go back; what did not grow is the same; every new revocation is a new entry. The
+    contract of an anchor on a chain asks for the same.
     """
     shrunk = (
         new.size < last.size or new.revocation_count < last.revocation_count or new.time < last.time
@@ -152,5 +152,6 @@ def must_follow(last: Head, new: Head) -> None:
         new.revocation_count == last.revocation_count
         and new.revocation_root != last.revocation_root
     )
-    if shrunk or changed:
+    outgrown = new.revocation_count - last.revocation_count > new.size - last.size
+    if shrunk or changed or outgrown:
         raise LogHalted(f"what would be signed does not follow what was signed last; {_HOW}")

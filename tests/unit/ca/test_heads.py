@@ -201,6 +201,12 @@ FORBIDDEN: dict[str, Callable[[Head], Head]] = {
     "an earlier time": lambda head: replace(head, time=head.time - 1),
     "another tree of the same size": lambda head: replace(head, root=b"n" * 32),
     "other revocations, as many": lambda head: replace(head, revocation_root=b"n" * 32),
+    "more revocations of the same entries": lambda head: replace(
+        head, revocation_count=4, revocation_root=b"n" * 32
+    ),
+    "more revocations than entries": lambda head: replace(
+        head, size=9, root=b"n" * 32, revocation_count=5, revocation_root=b"n" * 32
+    ),
     "other revocations, as many, in a larger log": lambda head: replace(
         head, size=9, root=b"n" * 32, revocation_root=b"n" * 32
     ),
@@ -214,7 +220,8 @@ def test_nothing_is_signed_that_does_not_follow(change: str) -> None:
 
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
-def test_what_grows_follows(entries: int, revocations: int, seconds: int) -> None:
+def test_what_grows_follows(entries: int, others: int, seconds: int) -> None:
+    revocations = max(0, entries - others)  # each is an entry
     new = replace(
         HEAD,
         size=HEAD.size + entries,

@@ -198,7 +198,10 @@ def _instant(text: str) -> datetime:
         raise ValueError(f"--at: {text!r} is no RFC 3339 time") from None
     if instant.tzinfo is None:
         raise ValueError("--at: a time needs an offset, e.g. 2026-01-31T12:00:00Z")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"--at: {text!r} is in no year from 1 to 9999") from None
 
 
 def _duration(text: str) -> timedelta:

@@ -133,8 +133,8 @@ class Verifier:
 
 
 def is_name(text: str) -> bool:
-    """Whether a key may have this name: it has neither spaces nor +."""
-    return _NAME.fullmatch(text) is not None
+    """Whether a key may have this name: it has neither spaces nor +, and nothing that cannot be shown."""
+    return _NAME.fullmatch(text) is not None and text.isprintable()
 
 
 def parse_verifier(text: str) -> Verifier:

@@ -169,6 +169,8 @@ def test_the_verifier_key() -> None:
         "name+00000000+" + base64.b64encode(b"\x01" + HEAD.root).decode(),
         "name+x+" + base64.b64encode(b"\x02" + HEAD.root).decode(),
         VERIFIER.text + "=",
+        VERIFIER.text.replace(NAME, "\ud800"),
+        Verifier("\x1b[2J", VERIFIER.key).text,
     ],
 )
 def test_what_is_no_verifier_key(text: str) -> None:

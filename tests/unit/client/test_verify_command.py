@@ -180,6 +180,7 @@ def test_staleness_and_time(desk: Desk) -> None:
         ((), "--trust or --root is needed"),
         (("--root", "x", "--at", "noon"), "no RFC 3339 time"),
         (("--root", "x", "--at", "2026-11-25T13:00:00"), "needs an offset"),
+        (("--root", "x", "--at", "0001-01-01T00:00:00+01:00"), "in no year from 1 to 9999"),
         (("--root", "x", "--max-staleness", "1"), "--max-staleness"),
         (("--root", "x", "--max-staleness", "0h"), "--max-staleness"),
         (("--root", "x", "--require", "colour=red"), "what can be demanded"),

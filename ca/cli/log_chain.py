@@ -41,6 +41,7 @@ FromBlockOption = Annotated[
     int, typer.Option(min=0, metavar="N", help="With --rpc: where the registration is, or before.")
 ]
 _MOST: Final = 20  # handles that are named
+_LATE: Final = 86_400  # seconds; caps are of a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,22 @@ def findings(said: Told, replay: Replay) -> list[str]:
         found.append(f"and {len(foreign) - _MOST} more that the log does not revoke")
     if not said.heads:
         found.append("nothing is anchored on the chain")
+    late = _late(said, replay)
+    if late:
+        found.append(
+            f"{late} revocations have no tombstone, though heads of a day ago cover them: who asks the chain alone does"
+            " not know of them"
+        )
     return found
+
+
+def _late(said: Told, replay: Replay) -> int:
+    """Revocations without a tombstone that a head covers which is a day older than the one anchored last."""
+    newest = said.heads[-1].time if said.heads else 0
+    size = max((head.size for head in said.heads if head.time <= newest - _LATE), default=0)
+    return sum(
+        position < size and handle not in said.tombstones for position, handle, _ in replay.revoked
+    )
 
 
 def facts(said: Told, replay: Replay) -> dict[str, Any]:

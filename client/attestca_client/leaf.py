@@ -183,7 +183,7 @@ def _profile(certificate: x509.Certificate, findings: Findings) -> None:
         holds=constraints is not None and not constraints.ca and constraints.path_length is None,
     )
     usage = _extension(extensions, x509.KeyUsage)
-    signs = usage is not None and usage == _DIGITAL_SIGNATURE
+    signs = usage == _DIGITAL_SIGNATURE
     seen = "digitalSignature alone" if signs else "not digitalSignature alone"
     findings.expect(Name.KEY_USAGE, seen, holds=signs)
     purposes = _extension(extensions, x509.ExtendedKeyUsage) or ()

@@ -147,7 +147,6 @@ def _scope(extensions: x509.Extensions) -> str | None:
         or point.only_contains_attribute_certs
         or point.indirect_crl
         or point.only_some_reasons is not None
-        or point.relative_name is not None
     )
     names = [*_addresses(point.full_name)]
     if limited or len(names) != 1 or len(names) != len(point.full_name or ()):

@@ -139,9 +139,11 @@ def test_an_algorithm_that_nobody_knows() -> None:
 def test_files() -> None:
     pem = x509.load_der_x509_crl(crl()).public_bytes(Encoding.PEM)
     assert len(parse_lists(pem * 128)) == 128
-    for data in (pem * 129, b"\x30" + bytes((32 << 20) + 1)):
-        with pytest.raises(ListError):
+    for data, words in ((pem * 129, "1 to 128 lists"), (bytes((32 << 20) + 1), "larger than")):
+        with pytest.raises(ListError, match=words):
             parse_lists(data)
+    with pytest.raises(ListError, match="not a revocation list"):
+        parse_lists(bytes(32 << 20))
 
 
 def test_a_list_without_an_end() -> None:

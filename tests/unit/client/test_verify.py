@@ -117,7 +117,12 @@ def test_no_certificate(world: World, data: bytes) -> None:
 
 def test_too_many_certificates(world: World) -> None:
     leaf = world.issue()
-    assert outcomes(world.check(leaf.pem * 3)) == {Name.CERTIFICATE: UNDECIDED}
+    result = world.check(leaf.pem * 3)
+    assert outcomes(result) == {Name.CERTIFICATE: UNDECIDED}
+    assert result.reasons[0].seen == "more than 4 certificates"
+    assert world.check(leaf.pem * 2, rules=WITHOUT).accepted
+    large = world.check(leaf.pem + b" " * 65_536)
+    assert large.reasons[0].seen == "larger than 65536 bytes"
 
 
 def test_another_root(world: World) -> None:

@@ -7,7 +7,7 @@ from simulator.machine import register
 
 NEXT_KERNEL = register("simulated kernel, the next release")  # what RTMR1 holds then
 
-POLICY = """\
+_RELEASES = """\
 name: demo
 version: {version}
 description: {description}
@@ -33,6 +33,12 @@ IMAGE = """\
         rtmr2: "{rtmr2}"
       source: {{kind: computed}}
 """
+# Of one image; its registers are to be filled in.
+POLICY = (
+    _RELEASES.replace("{version}", "1")
+    .replace("{description}", "the one image of the simulated machine")
+    .replace("{images}", IMAGE.replace("{number}", "1"))
+)
 GPU_POLICY = """\
 name: demo-gpu
 version: 1
@@ -69,9 +75,7 @@ issue:
 
 def tdx_policy() -> str:
     """The document for the TDX machine; evidence of devices is refused under it."""
-    image = IMAGE.format(number=1, **_registers())
-    said = "the one image of the simulated machine"
-    return POLICY.format(version=1, description=said, images=image)
+    return POLICY.format(**_registers())
 
 
 def next_tdx_policy() -> str:
@@ -79,7 +83,7 @@ def next_tdx_policy() -> str:
     images = (_registers(), _registers() | {"rtmr1": NEXT_KERNEL.hex()})
     texts = (IMAGE.format(number=number, **image) for number, image in enumerate(images, start=1))
     said = "the two releases of the simulated machine's image"
-    return POLICY.format(version=2, description=said, images="".join(texts))
+    return _RELEASES.format(version=2, description=said, images="".join(texts))
 
 
 def gpu_policy() -> str:

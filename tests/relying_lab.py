@@ -195,11 +195,13 @@ class World:
         staple: dict[str, Any] | bytes | None = None,
         nodes: Sequence[Node] = (),
         crls: Sequence[bytes] = (),
+        root_list: bool = True,
         trust: Trust | None = None,
         rules: Rules | None = None,
         at: datetime = NOW,
     ) -> Result:
-        """`verify`, with these."""
+        """`verify`, with these; where there are lists, with the root's as well."""
+        lists = [*crls, self.lab.root_crl()] if crls and root_list else crls
         data = json.dumps(staple).encode() if isinstance(staple, dict) else staple
         return verify(
             leaf if isinstance(leaf, bytes) else leaf.pem,
@@ -207,7 +209,7 @@ class World:
             Sources(
                 staple=None if data is None else Bytes("staple", data),
                 nodes=tuple(nodes),
-                crls=tuple(Bytes("lists", crl) for crl in crls),
+                crls=tuple(Bytes("lists", crl) for crl in lists),
             ),
             at=at,
             rules=rules or Rules(),

@@ -50,8 +50,8 @@ class Asking:
         anchored = self._chain() if self.sources.nodes else None
         if stapled is not None and anchored is not None:
             self._one_history(stapled, anchored)
-        for source in self.sources.crls:
-            self._lists(source)
+        if self.sources.crls:
+            self._lists()
 
     # the staple
 
@@ -156,22 +156,42 @@ class Asking:
 
     # lists
 
-    def _lists(self, source: Source) -> None:
-        """One file. It must have the certificate's own list; where it has the issuing CA's, that counts as well."""
+    def _lists(self) -> None:
+        """Of all files together. The whole path is looked for (RFC 5280, section 6.1.3), the issuing CA too.
+
+        Its own list says nothing of what a thief of its key signs.
+        """
         leaf, root = self.leaf, self.trust.root
+        files = [(source.name, self._read(source)) for source in self.sources.crls]
+        for what, certificate, issuer in (
+            ("this certificate", leaf.certificate, leaf.issuer),
+            ("its issuing CA", leaf.issuer, root),
+        ):
+            own = [
+                (name, crl)
+                for name, found in files
+                for crl in found
+                if crl.is_for(certificate, issuer)
+            ]
+            if not own:
+                self.findings.undecided(Name.CRL, f"no list is for {what}")
+            for name, crl in own:
+                self._list(crl, certificate, issuer, f"{name}, for {what}")
+
+    def _read(self, source: Source) -> tuple[RevocationList, ...]:
+        """The lists of one file, of which one at least must be for the path; nothing where there is a fault."""
+        leaf = self.leaf
         try:
             found = lists.parse_lists(source.read(lists.MAX_FILE))
         except (SourceError, lists.ListError) as error:
             self.findings.undecided(Name.CRL, f"{source.name}: {error}")
-            return
-        own = [one for one in found if one.is_for(leaf.certificate, leaf.issuer)]
-        if not own:
+            return ()
+        if not any(
+            crl.is_for(leaf.certificate, leaf.issuer) or crl.is_for(leaf.issuer, self.trust.root)
+            for crl in found
+        ):
             self.findings.undecided(Name.CRL, f"{source.name}: no list is for this certificate")
-        for crl in own:
-            self._list(crl, leaf.certificate, leaf.issuer, source.name)
-        for crl in found:
-            if crl.is_for(leaf.issuer, root):
-                self._list(crl, leaf.issuer, root, f"{source.name}, the issuing CA's")
+        return found
 
     def _list(
         self,

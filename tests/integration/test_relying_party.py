@@ -13,11 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.checks import Name, Outcome
-from attestca_client.lists import addresses
+from attestca_client.lists import addresses, key_id
 from attestca_client.sources import Url
 from attestca_client.verify import Rules, Sources, Trust, verify
 from ca.app.log import log_host
 from ca.http import public_application
+from ca.issuance.request import root_crl_url
 from ca.signers.log import log_key
 from tests.integration.test_revocation import OTHER, Fleet, policy
 from tests.relying_lab import outcomes
@@ -63,8 +64,9 @@ class Party:
 
     async def by_list(self, leaf: x509.Certificate) -> Result:
         (named,) = addresses(leaf)
-        url = Url.parse(f"{self.address}{urlsplit(named).path}")
-        return await self.ask(leaf, Sources(crls=(url,)))
+        root = root_crl_url(self.address, key_id(self.trust.root))
+        urls = (f"{self.address}{urlsplit(named).path}", root)
+        return await self.ask(leaf, Sources(crls=tuple(map(Url.parse, urls))))
 
     async def publish(self) -> None:
         """What the service does by the clock."""

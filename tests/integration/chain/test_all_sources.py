@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.checks import Name, Outcome
-from attestca_client.lists import addresses
+from attestca_client.lists import addresses, key_id
 from attestca_client.protocol.trust import Deployment, TrustBundle, open_bundle, seal_bundle
 from attestca_client.rpc import Node
 from attestca_client.sources import Url
@@ -23,6 +23,7 @@ from ca.app.chain import registry_of
 from ca.app.keys import ca_id
 from ca.app.log import log_host
 from ca.http import public_application
+from ca.issuance.request import root_crl_url
 from ca.signers.chain import add_chain_key
 from ca.signers.folder import KeyFolder
 from ca.signers.log import log_key
@@ -78,12 +79,13 @@ class World:
         """By those of "staple", "chain" and "list", with the bundle as it is served."""
         (named,) = addresses(leaf)
         status = Url.parse(f"{self.address}/v1/status/{leaf.serial_number:x}")
-        crl = Url.parse(f"{self.address}{urlsplit(named).path}")
+        root = root_crl_url(self.address, key_id(self.app.service.keys.root))
+        lists = (f"{self.address}{urlsplit(named).path}", root)
         node = Node(Url.parse(self.chain.url))
         asked = Sources(
             staple=status if "staple" in sources else None,
             nodes=(node, node) if "chain" in sources else (),
-            crls=(crl,) if "list" in sources else (),
+            crls=tuple(map(Url.parse, lists)) if "list" in sources else (),
         )
         return await asyncio.to_thread(
             verify,

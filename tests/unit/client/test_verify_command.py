@@ -114,12 +114,13 @@ def test_all_sources_from_addresses(desk: Desk) -> None:
     with (
         serving(lambda _: staple) as one,
         serving(lambda _: crl) as two,
+        serving(lambda _: world.lab.root_crl()) as three,
         node(FakeChain(world)) as first,
         node(FakeChain(world)) as second,
     ):
         urls = [f"http://127.0.0.1:{each.url.port}" for each in (first, second)]
         nodes = [option for url in urls for option in ("--rpc", url)]
-        sources = ("--staple", f"{one}v1/status/{{serial}}", "--crl", two, *nodes)
+        sources = ("--staple", f"{one}v1/status/{{serial}}", "--crl", two, "--crl", three, *nodes)
         code, out, _ = desk(*desk.trust, *sources)
     assert code == 0, out
     assert "2 nodes, which agree" in out
@@ -147,9 +148,10 @@ def test_lists_and_chain_in_files(desk: Desk) -> None:
     chain = desk.file("chain.pem", leaf.issuing.public_bytes(Encoding.PEM))
     good, bad = desk.world.crl(leaf), desk.world.crl(leaf, Revoked(leaf.serial, NOW))
     pem = x509.load_der_x509_crl(good).public_bytes(Encoding.PEM)
+    root = desk.file("root-list", desk.world.lab.root_crl())
     for data, wanted in ((good, 0), (pem, 0), (bad, 1)):
-        file = desk.file("list", data)
-        assert desk(*desk.root, "--chain", chain, "--crl", file)[0] == wanted
+        files = ("--crl", desk.file("list", data), "--crl", root)
+        assert desk(*desk.root, "--chain", chain, *files)[0] == wanted
     assert desk(*desk.root, "--crl", str(desk.folder / "list"))[0] == 2  # without --chain
 
 

@@ -417,6 +417,27 @@ def test_the_issuing_ca_is_on_the_root_s_list(world: World) -> None:
     assert outcomes(result) == {Name.CRL_REVOKED: FAILED}
 
 
+def test_the_root_s_list_is_wanted_too(world: World) -> None:
+    """Who stole the issuing CA's key signs a list of his own, and is on no other."""
+    leaf = world.issue()
+    own, root = world.crl(leaf), world.lab.root_crl()
+    result = world.check(leaf, crls=[own], root_list=False)
+    assert outcomes(result) == {Name.CRL: UNDECIDED}
+    assert [one.seen for one in result.reasons] == ["no list is for its issuing CA"]
+    assert world.check(leaf, crls=[root, own], root_list=False).accepted
+    over = world.lab.root_crl(NOW - timedelta(days=30))
+    result = world.check(leaf, crls=[own, over], root_list=False)
+    assert outcomes(result) == {Name.CRL_TIME: UNDECIDED}
+
+
+def test_every_file_must_be_of_the_path(world: World) -> None:
+    leaf, foreign = world.issue(), make_world()
+    assert world.check(leaf, crls=[world.crl(leaf)]).accepted
+    for other in (foreign.crl(leaf), foreign.lab.root_crl(), b"x"):
+        result = world.check(leaf, crls=[world.crl(leaf), other])
+        assert outcomes(result) == {Name.CRL: UNDECIDED}
+
+
 @pytest.mark.parametrize("data", [b"", b"x", b"-----BEGIN X509 CRL-----\n-----END X509 CRL-----"])
 def test_no_list(world: World, data: bytes) -> None:
     assert outcomes(world.check(world.issue(), crls=[data])) == {Name.CRL: UNDECIDED}

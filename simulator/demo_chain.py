@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from simulator.teller import Teller
 
 THE_CHAIN: Final = "the chain"
+_NOT_SHOWN: Final = (
+    "  So it is not shown that the log is anchored, that a revocation becomes a transaction, and that the chain alone\n"
+    "  tells of it. All else is."
+)
+_LONGEST: Final = 160  # characters of what npm has to say
 # A block each second and for each transaction; the fourth before the newest is final.
 _OPTIONS: Final = ("--slots-in-an-epoch", "2", "--block-time", "1", "--mixed-mining")
 _PAYER, _ADMIN = 1, 2  # of the chain's accounts; the first one deploys
@@ -101,7 +106,8 @@ def start_chain(stack: ExitStack, teller: Teller) -> Place | None:
     try:
         chain = stack.enter_context(DevChain(options=_OPTIONS, say=teller.line))
     except ToolsError as error:
-        teller.leave_out(THE_CHAIN, " ".join(str(error).split())[:300])
+        teller.leave_out(THE_CHAIN, " ".join(str(error).split())[:_LONGEST])
+        teller.line(_NOT_SHOWN)
         return None
     except DevChainError as error:
         raise StageError(str(error)) from error

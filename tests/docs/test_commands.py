@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chain_lab import NOT_INSTALLED
 from tests.docs import sessions
 from tests.docs.documents import DOCUMENTS, TOP, blocks, missing_lines
 
@@ -74,10 +75,12 @@ def test_demo_prints_what_the_readme_shows() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout
+    if "LEFT OUT: the chain" in printed:
+        pytest.skip(NOT_INSTALLED)
     for one in shown:
         text = one.text
         if "(no real evidence at hand" in printed:  # the chapters that need it

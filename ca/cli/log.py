@@ -66,7 +66,8 @@ FreshOption = Annotated[
         "--newest-within",
         metavar="HOURS",
         min=0,
-        help="Exit code 1 where the checkpoint is older: the log may be frozen, or shown to you as it once was.",
+        help="Exit code 1 where the checkpoint, or with --rpc the last anchor, is older: the log may be frozen, or"
+        " shown to you as it once was.",
     ),
 ]
 
@@ -131,7 +132,10 @@ def audit_command(
     unlike = [] if said is None else log_chain.findings(said, before.replay)
     found = [*before.replay.findings, *unlike]
     _show(newest, before, found, said, as_json=as_json)
-    old = _is_old(newest.head, newest_within)
+    heads = {"checkpoint": newest.head}
+    if said is not None and said.heads:
+        heads["anchor"] = said.heads[-1]
+    old = [what for what, head in heads.items() if _is_old(what, head, newest_within)]
     return Exit.REFUSED if found or old else Exit.OK
 
 
@@ -145,14 +149,14 @@ def _shown(path: Path, verifier: Verifier) -> Head:
         raise typer.BadParameter(f"--checkpoint: {path}: {error}") from error
 
 
-def _is_old(head: Head, hours: float | None) -> bool:
-    """Whether the checkpoint is older than it should be; said where it is so."""
+def _is_old(what: str, head: Head, hours: float | None) -> bool:
+    """Whether a head is older than it should be; said where it is so."""
     if hours is None:
         return False
     signed = datetime.fromtimestamp(head.time, UTC)
     old = signed < inputs.now() - timedelta(hours=hours)
     if old:
-        output.say(f"attestca: the checkpoint was signed at {signed.isoformat()}")
+        output.say(f"attestca: the {what} was signed at {signed.isoformat()}")
     return old
 
 

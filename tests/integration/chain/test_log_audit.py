@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,10 +48,12 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     return Cli(capsys)
 
 
-async def audited(cli: Cli, service: Service, place: Deployed) -> tuple[int, dict[str, Any], str]:
+async def audited(
+    cli: Cli, service: Service, place: Deployed, *more: str
+) -> tuple[int, dict[str, Any], str]:
     registry = place.registry
     chain = f"{CHAIN_ID}:{checksum(registry.address)}:0x{registry.namespace.hex()}"
-    words = ("log", "audit", service.public, "--key", KEY.verifier.text, "--json")
+    words = ("log", "audit", service.public, "--key", KEY.verifier.text, "--json", *more)
     done = await asyncio.to_thread(cli, *words, "--rpc", place.chain.url, "--chain", chain)
     _, brace, rest = done.out.partition("{\n")  # lines of the service stand around it
     found: dict[str, Any] = json.loads(brace + rest[: rest.find("\n}\n") + 2]) if brace else {}
@@ -124,6 +127,20 @@ async def test_nothing_is_anchored(
     await anchoring.publish()
     code, found, _ = await audited(cli, service, place)
     assert (code, found["findings"]) == (Exit.REFUSED, ["nothing is anchored on the chain"])
+
+
+async def test_an_authority_that_anchors_no_more(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli
+) -> None:
+    await anchoring.publish()
+    await anchoring.turn()
+    place.chain.mine(8)
+    await anchoring.publish(timedelta(hours=5))
+    code, found, said = await audited(cli, service, place, "--newest-within", "2")
+    assert (code, found["findings"]) == (Exit.REFUSED, [])
+    assert "the anchor was signed at" in said
+    assert "the checkpoint was signed at" not in said
+    assert (await audited(cli, service, place, "--newest-within", "8"))[0] == Exit.OK
 
 
 @pytest.mark.parametrize(

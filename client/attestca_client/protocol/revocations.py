@@ -87,7 +87,10 @@ def read_proof(proof: bytes) -> PrunedTree:
     if len(proof) > MAX_PROOF:
         raise ProofError("the proof is too long")
     reader = _Reader(proof)
-    root, _ = reader.node("")
+    try:
+        root, _ = reader.node("")
+    except RecursionError as error:  # no tree is so deep; but the caller may be
+        raise ProofError("the proof is too deep") from error
     if reader.at != len(proof):
         raise ProofError("bytes behind the proof")
     return PrunedTree(root, reader.leaves, frozenset(reader.hidden))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from hashlib import sha256
 
 import pytest
@@ -13,6 +14,7 @@ from attestca_client.protocol.revocations import (
     EMPTY_ROOT,
     MAX_PROOF,
     ProofError,
+    PrunedTree,
     bits,
     branch_node,
     leaf_node,
@@ -107,3 +109,14 @@ def test_no_bytes_crash_it(data: bytes) -> None:
     except ProofError:
         return
     assert len(found.root) == 32
+
+
+def test_a_caller_that_is_deep_itself() -> None:
+    deepest = (BRANCH + hidden(VALUE)) * 256 + leaf(b"\xff" * 32)
+    assert read_proof(deepest).value(b"\xff" * 32) == VALUE
+
+    def called(depth: int) -> PrunedTree:
+        return called(depth - 1) if depth else read_proof(deepest)
+
+    with pytest.raises(ProofError, match="too deep"):
+        called(sys.getrecursionlimit() - 400)

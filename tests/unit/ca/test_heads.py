@@ -22,7 +22,7 @@ from ca.store import log
 from ca.store.tables import log_revocations
 from ca.tree_history import KEPT, TreeHistory
 from tests import log_lab, records
-from tests.log_lab import KEY, NOW, MemoryWitness, sequencer
+from tests.log_lab import KEY, NOW, SECOND, MemoryWitness, sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +140,20 @@ async def test_time_never_goes_back(store: SqlStore) -> None:
     assert await published(store) == head
     await sequencer(store.log, right).run(at(3600 + HEARTBEAT))
     assert (await published(store)).time == SECONDS + 3600 + HEARTBEAT
+
+
+async def test_a_new_key_begins_with_the_right_time_and_the_same_entries(store: SqlStore) -> None:
+    """What an operator does after a clock was years ahead: no checkpoint of that key would be believed before."""
+    await revoke(store, 1)
+    await sequencer(store.log).run(at(100_000_000))
+    wrong = await published(store)
+    new = sequencer(store.log, key=SECOND)
+    await store.log.replace_key(new.key_sha256)
+    await new.run(NOW)
+    found = await store.log.checkpoint()
+    assert found is not None
+    assert found.note is not None
+    assert SECOND.verifier.open(found.note).head == replace(wrong, time=SECONDS)
 
 
 async def test_an_earlier_time_replaces_no_later_one(store: SqlStore) -> None:

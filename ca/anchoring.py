@@ -132,9 +132,9 @@ class Anchorer:
                 gone += record.state is State.MINED and block != record.block
         return gone
 
-    async def _find(self, record: AnchorRecord) -> Mined | None:
+    async def _find(self, record: AnchorRecord, *, surely: bool = False) -> Mined | None:
         for transaction in reversed(record.transactions):
-            found = await self.ledger.mined(transaction.hash)
+            found = await self.ledger.mined(transaction.hash, surely=surely)
             if found is not None:
                 return found
         return None
@@ -178,7 +178,8 @@ class Anchorer:
 
     async def _push(self, record: AnchorRecord, standing: Standing, now: datetime) -> Step:
         if record.nonce != standing.nonce or record.head.time <= standing.head.time:
-            mined_since = await self._find(record) is not None
+            # Surely: what is dropped stays so, and one node that denies a receipt must not make a second anchor.
+            mined_since = await self._find(record, surely=True) is not None
             return Step.WAITING if mined_since else await self._drop(record)
         last = record.transactions[-1]
         fits = last.base_size == standing.head.size
@@ -195,7 +196,7 @@ class Anchorer:
         try:
             transaction = await self.ledger.sign(anchor, standing, fees)
         except AnchorRefused:
-            if await self._find(record) is not None:
+            if await self._find(record, surely=True) is not None:
                 return Step.WAITING  # it was mined meanwhile
             await self._drop(record)
             raise

@@ -206,8 +206,11 @@ class Ledger(Protocol):
         """Of the block that has this height now."""
         ...
 
-    async def mined(self, transaction: bytes) -> Mined | None:
-        """Where the transaction with this hash is; None if it is in no block."""
+    async def mined(self, transaction: bytes, *, surely: bool = False) -> Mined | None:
+        """Where the transaction with this hash is; None if it is in no block.
+
+        Nodes that are behind know less than others: then None too, or with `surely` Unavailable.
+        """
         ...
 
     async def sign(self, anchor: Anchor, standing: Standing, fees: Fees) -> Transaction:

@@ -54,9 +54,9 @@ class Announced:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the inner object has
         method = getattr(self.inner, name)
 
-        async def call(*arguments: object) -> object:
+        async def call(*arguments: object, **named: object) -> object:
             self.step(f"before {name}")
-            result = await method(*arguments)
+            result = await method(*arguments, **named)
             self.step(f"after {name}")
             return result
 

@@ -73,7 +73,7 @@ class Desk:
         """Until it is in a block. Raises AnchorRefused where it failed there, Unavailable after some minutes."""
         for _ in range(tries):
             with refusals():
-                done = await self.nodes.ask(_outcome(transaction.hash))
+                done = await self.nodes.ask(_outcome(transaction.hash), surely=False)
             if done is not None:
                 return done
             await asyncio.sleep(_EVERY)

@@ -77,7 +77,7 @@ class EvmLedger:
         block, _ = await self.nodes.ask(_block(number))
         return block.hash
 
-    async def mined(self, transaction: bytes) -> Mined | None:
+    async def mined(self, transaction: bytes, *, surely: bool = False) -> Mined | None:
         """See the port."""
 
         async def question(web3: W3) -> Mined | None:
@@ -87,7 +87,7 @@ class EvmLedger:
                 return None
             return self._read(contract_of(web3, self.registry.address), receipt)
 
-        return await self.nodes.ask(question)
+        return await self.nodes.ask(question, surely=surely)
 
     async def sign(self, anchor: Anchor, standing: Standing, fees: Fees) -> Transaction:
         """See the port."""
@@ -112,6 +112,7 @@ class EvmLedger:
         )
         with refusals():
             gas = await self.nodes.level(transactions.gas(call, address_of(self.payer)))
+        gas = max(gas, _least_gas(anchor))
         terms = transactions.Terms(self.registry.chain_id, standing.nonce, gas, fees)
         return transactions.sign(self.payer, call, terms, standing.head.size)
 
@@ -148,6 +149,14 @@ class EvmLedger:
             event["address"] == checksum(self.registry.address)
             and bytes(event["args"]["namespace"]) == self.registry.namespace
         )
+
+
+def _least_gas(anchor: Anchor) -> int:
+    """What an anchor may need (docs/chain.md, Gas) and a little more; what is not used is not paid.
+
+    So a node that estimates too little cannot have us pay for transactions that fail.
+    """
+    return 150_000 + 3_500 * len(anchor.proof) + 28_000 * len(anchor.tombstones)
 
 
 def contract_of(web3: W3, address: bytes) -> AsyncContract:

@@ -132,8 +132,8 @@ class Nodes:
         self._nodes: Final = nodes
         self._agree: Final = min(agree, len(nodes))
 
-    async def ask(self, question: Callable[[W3], Awaitable[T]]) -> T:
-        """What `agree` of them say. Where one of them knows nothing yet (None) and no other answer has enough, None.
+    async def ask(self, question: Callable[[W3], Awaitable[T]], *, surely: bool = True) -> T:
+        """What `agree` of them say. Unless `surely`: None where one of them knows nothing yet and no answer has enough.
 
         Raises NodesDisagree, Unavailable, and ContractLogicError where `agree` of them say that the contract refuses.
         """
@@ -153,7 +153,7 @@ class Nodes:
                     return answer
             if len(refusals) >= self._agree:
                 raise refusals[0]
-        if len(answers) > 1 and None in answers:
+        if not surely and len(answers) > 1 and None in answers:
             return None  # type: ignore[return-value] # one of the answers: T has None
         if len(answers) + bool(refusals) > 1:
             said = [*answers, *(f"refused: {one}" for one in refusals[:1])]

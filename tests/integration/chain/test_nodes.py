@@ -14,6 +14,7 @@ from ca.anchoring import Step
 from ca.errors import Unavailable
 from ca.ledger import rpc
 from ca.ledger.rpc import NodesDisagree, connected
+from ca.ledger_ports import State
 from tests.chain_lab import CHAIN_ID
 from tests.node_lab import honest, only, relay
 
@@ -157,6 +158,37 @@ async def test_a_receipt_that_one_node_invents_makes_nothing_final(
     async with behind(anchoring, place, invents, honest) as (ours, _):
         turn = await ours.turn()
     assert (turn.step, turn.final) == (Step.WAITING, None)
+
+
+async def test_a_receipt_that_one_node_denies_makes_no_second_anchor(
+    anchoring: Anchoring, place: Deployed
+) -> None:
+    await anchoring.revoke()
+    head = await anchoring.publish()
+    await anchoring.turn()
+    place.chain.mine(8)
+    denies = only("eth_getTransactionReceipt", lambda _: None)
+    async with behind(anchoring, place, denies, honest) as (ours, _):
+        for _ in range(2):
+            with pytest.raises(NodesDisagree):
+                await ours.turn()
+            await ours.publish()
+            place.chain.mine(8)
+    (record,) = (await anchoring.anchorer.progress()).unsettled
+    assert record.state is State.OPEN
+    assert (await anchoring.turn()).final == head
+    assert await anchoring.anchored_events() == [head]
+
+
+async def test_gas_that_one_node_makes_little_of_is_enough(
+    anchoring: Anchoring, place: Deployed
+) -> None:
+    await anchoring.revoke(3)
+    head = await anchoring.publish()
+    little = only("eth_estimateGas", lambda _: hex(30_000))
+    async with behind(anchoring, place, little, honest) as (ours, _):
+        assert (await ours.turn()).step is Step.SENT
+    assert await anchoring.anchored_events() == [head]
 
 
 async def test_heights_that_one_node_invents_make_nothing_final(

@@ -2,7 +2,8 @@
 """One TDX quote v4: our verifier, warm and cold, beside the package dcap-qvl and beside the raw P-256 it needs.
 
 Warm: the platform's chain and the collateral are remembered, as in the service; a quote costs its own signature and the
-QE's. Cold: nothing is remembered, and the collateral comes as JSON text, as for dcap-qvl's `from_json` and `verify`.
+QE's. Cold: nothing is remembered, and the collateral comes as JSON text, as for dcap-qvl's `from_json` and `verify`;
+what the process knows since it started are the roots, and the certificates under Intel's that all platforms share.
 The quote is real where the vectors are at hand, else simulated; both verifiers see the same bytes and root.
 """
 
@@ -61,14 +62,15 @@ def subject() -> Subject:
     now = datetime.now(UTC)
     intel = FakeIntel.create(now)
     platform = intel.platform()
-    anchors = Anchors(intel_sgx_root=Anchor.from_der(intel.root_der))
+    shared = (intel.platform_ca.der, intel.processor_ca.der, intel.tcb_signing.der)
+    anchors = Anchors(intel_sgx_root=Anchor.from_der(intel.root_der).knowing(*shared))
     bundle = json.dumps(intel.bundle(platform)).encode()
     quote = platform.quote(report_data=bytes(64))
     return Subject("a simulated quote", quote, bundle, anchors, intel.root_der, now)
 
 
 def caches() -> list[Callable[[], None]]:
-    """What empties each cache of the verifier; the pinned roots stay, for a process loads them once, when it starts."""
+    """What empties each cache of the verifier; what a process loads once, when it starts, stays: `builtin()`."""
     return [
         value.cache_clear
         for name, module in list(sys.modules.items())

@@ -69,9 +69,9 @@ def clear_caches() -> None:
 
 
 @lru_cache(maxsize=64)
-def anchors(root_der: bytes) -> Anchors:
-    """The root of a fake Intel as the only one that counts."""
-    return Anchors(Anchor.from_der(root_der))
+def anchors(root_der: bytes, known: tuple[bytes, ...] = ()) -> Anchors:
+    """The root of a fake Intel as the only one that counts, with certificates under it that are known beforehand."""
+    return Anchors(Anchor.from_der(root_der).knowing(*known))
 
 
 @dataclass(frozen=True)

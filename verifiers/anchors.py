@@ -5,12 +5,15 @@ Anchors are arguments of every verifier. Production uses `builtin()` and nothing
 own with `Anchors(...)`, and its certificates say so. Keys are compared, not certificates: Intel has issued two
 production root certificates for one key. Of NVIDIA's two roots the very certificates are demanded. The root above the
 keys of NVIDIA's Remote Attestation Service (NRAS) is not published with them: what is pinned are the intermediates.
+
+Under Intel's root three certificates are known beforehand that all platforms share. They are not pinned: they are
+believed for the root's signature alone, checked once, when they are loaded; others in their place do as well.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -19,16 +22,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifiers.amd import AmdHierarchy, builtin_hierarchies
-from verifiers.certificate import P256, P384, Certificate, Suite, parse_certificate
+from verifiers.certificate import P256, P384, Certificate, Suite, parse_certificate, parse_issued
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from verifiers.evidence import Product
 
 INTEL_SGX_ROOT_CA_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
 INTEL_SGX_ROOT_CA_KEY = (  # P-256, uncompressed point
     "040ba9c4c0c0c86193a3fe23d6b02cda10a8bbd4e88e48b4458561a36e705525f5"
     "67918e2edc88e40d860bd0cc4ee26aacc988e505a953558c453f6b0904ae7394"
+)
+INTEL_INTERMEDIATES_SHA256 = (  # of the DER, in the order of the file
+    "22eb770dca215b607b5ccfc21a672b1da5cc660b1ad0365020567979edcaa0e1",  # PCK Platform CA, to 2033-05-21
+    "13b2dccef8fc4ec977ee5249743b0f758ebd1e28d768b2e1e12bc348adaa09fb",  # PCK Processor CA, to 2033-05-21
+    "c0575e76d0303b61d09cde8cbdb70db34a74f38318300d7c0e6ba8cf4bf45aea",  # TCB Signing, to 2032-05-06
 )
 NVIDIA_DEVICE_IDENTITY_CA_SHA256 = (
     "102bf659d5419614c9d8e6aecebc80454eb26b1df6a769ac720b9a690b167b48"
@@ -45,9 +55,14 @@ NVIDIA_NRAS_INTERMEDIATES_SHA256 = (  # SubjectPublicKeyInfo of NVIDIA Attestati
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One pinned root. Its key is what counts: another certificate of the same key and name is accepted as root too."""
+    """One pinned root. Its key is what counts: another certificate of the same key and name is accepted as root too.
+
+    `issued`: certificates that it has issued and that every platform shows, by their DER; `knowing` has authenticated
+    them. They spare time, change no verdict, and are no part of what an anchor is compared by.
+    """
 
     certificate: Certificate
+    issued: Mapping[bytes, Certificate] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def from_der(cls, certificate_der: bytes, suite: Suite = P256) -> Anchor:
@@ -56,6 +71,10 @@ class Anchor:
         if root.issuer != root.subject or not root.has_signed(root.signature, root.tbs):
             raise VerificationError(Reason.CHAIN, f"{root.common_name} is not self-signed")
         return cls(root)
+
+    def knowing(self, *ders: bytes) -> Anchor:
+        """The same anchor with these certificates authenticated beforehand. Raises VerificationError (`chain`)."""
+        return replace(self, issued={data: parse_issued(data, self.certificate) for data in ders})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +146,11 @@ class Anchors:
 @lru_cache(maxsize=1)
 def builtin() -> Anchors:
     """The production roots. Raises RuntimeError if a file is not the one that this module names."""
-    pem = (files("verifiers.tdx") / "anchors" / "intel-sgx-root-ca.pem").read_bytes()
+    intel = files("verifiers.tdx") / "anchors"
+    root = _pinned((intel / "intel-sgx-root-ca.pem").read_bytes())
+    known = _intermediates((intel / "intel-intermediates.pem").read_bytes())
     return Anchors(
-        intel_sgx_root=_pinned(pem),
+        intel_sgx_root=root.knowing(*known),
         amd=builtin_hierarchies(),
         simulated=False,
         nvidia=NvidiaRoots.from_ders(
@@ -152,6 +173,16 @@ def _pinned(pem: bytes) -> Anchor:
             "the packaged Intel SGX Root CA is not the pinned one: reinstall attestca"
         )
     return anchor
+
+
+def _intermediates(pem: bytes) -> tuple[bytes, ...]:
+    """The DER of Intel's intermediates in `pem`, if they are the very ones; nothing is said of who signed them."""
+    ders = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(pem)]
+    if tuple(hashlib.sha256(one).hexdigest() for one in ders) != INTEL_INTERMEDIATES_SHA256:
+        raise RuntimeError(
+            "the packaged intermediates of Intel are not the known ones: reinstall attestca"
+        )
+    return tuple(ders)
 
 
 def _nvidia(name: str, sha256: str) -> bytes:

@@ -139,6 +139,24 @@ def parse_certificate(
         raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
 
 
+def parse_issued(data: bytes, issuer: Certificate) -> Certificate:
+    """Parse a certificate and check that `issuer`, which is authentic, is named by it and has signed it.
+
+    Raises VerificationError (`chain`). Dates and what an issuer may do are not looked at.
+    """
+    certificate = parse_certificate(data, issuer.suite)
+    if certificate.issuer != issuer.subject:
+        raise VerificationError(
+            Reason.CHAIN,
+            f"{certificate.common_name} names another issuer than {issuer.common_name}",
+        )
+    if not issuer.has_signed(certificate.signature, certificate.tbs):
+        raise VerificationError(
+            Reason.CHAIN, f"{certificate.common_name} is not signed by {issuer.common_name}"
+        )
+    return certificate
+
+
 def _parse_certificate(data: bytes, suite: Suite, understood: frozenset[bytes]) -> Certificate:
     tbs, signature, fields = signed_fields(data, suite)
     if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:

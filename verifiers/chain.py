@@ -23,6 +23,7 @@ from verifiers.certificate import (
     Certificate,
     parse_certificate,
     parse_extensions,
+    parse_issued,
     signed_fields,
 )
 from verifiers.errors import Reason, VerificationError
@@ -105,7 +106,7 @@ def verify_chain(
     chain = [_root(ders[-1], None if names is None else names[-1], anchor)]
     for below in reversed(range(len(ders) - 1)):
         _check_may_issue(chain[-1], intermediates_below=below)
-        chain.append(_issued(ders[below], chain[-1]))
+        chain.append(_below(chain[-1], ders[below], anchor))
         _check_name(chain[-1], None if names is None else names[below])
     if chain[-1].is_ca is not first_is_ca:
         kind = "no CA" if first_is_ca else "a CA"
@@ -127,20 +128,13 @@ def _root(data: bytes, names: frozenset[str] | None, anchor: Anchor) -> Certific
     return _issued(data, anchor.certificate)
 
 
-@lru_cache(maxsize=4096)
-def _issued(data: bytes, issuer: Certificate) -> Certificate:
-    """Parse a certificate and check that `issuer`, which is authentic, is named by it and has signed it."""
-    certificate = parse_certificate(data, issuer.suite)
-    if certificate.issuer != issuer.subject:
-        raise VerificationError(
-            Reason.CHAIN,
-            f"{certificate.common_name} names another issuer than {issuer.common_name}",
-        )
-    if not issuer.has_signed(certificate.signature, certificate.tbs):
-        raise VerificationError(
-            Reason.CHAIN, f"{certificate.common_name} is not signed by {issuer.common_name}"
-        )
-    return certificate
+def _below(issuer: Certificate, data: bytes, anchor: Anchor) -> Certificate:
+    """The certificate in `data`, which `issuer` has issued: one that the anchor knows beforehand, or any other."""
+    known = anchor.issued.get(data) if issuer is anchor.certificate else None
+    return known or _issued(data, issuer)
+
+
+_issued = lru_cache(maxsize=4096)(parse_issued)
 
 
 def _check_name(certificate: Certificate, allowed: frozenset[str] | None) -> None:

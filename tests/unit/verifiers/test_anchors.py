@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from tests.snp_lab import SnpLab, hierarchy
 from tests.tdx_lab import Lab
 from verifiers import anchors
 from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
+from verifiers.certificate import parse_issued
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Product
 
@@ -32,6 +33,41 @@ def test_builtin() -> None:
     assert root.spki.hex().endswith(anchors.INTEL_SGX_ROOT_CA_KEY)
     assert not builtin().simulated
     assert builtin() is builtin()
+
+
+def test_intermediates_of_intel() -> None:
+    """Known by the root's signature, and equal to what the ordinary path makes of the same bytes."""
+    root = builtin().intel_sgx_root
+    names = [one.common_name for one in root.issued.values()]
+    assert names == [
+        "Intel SGX PCK Platform CA",
+        "Intel SGX PCK Processor CA",
+        "Intel SGX TCB Signing",
+    ]
+    digests = tuple(hashlib.sha256(der).hexdigest() for der in root.issued)
+    assert digests == anchors.INTEL_INTERMEDIATES_SHA256
+    for der, known in root.issued.items():
+        parsed = parse_issued(der, root.certificate)
+        assert all(getattr(known, one.name) == getattr(parsed, one.name) for one in fields(known))
+
+
+def test_a_changed_file_of_intermediates_stops_the_program() -> None:
+    shipped = (files("verifiers.tdx") / "anchors" / "intel-intermediates.pem").read_bytes()
+    assert anchors._intermediates(shipped) == tuple(builtin().intel_sgx_root.issued)
+    parts = [f"-----BEGIN{block}" for block in shipped.decode().split("-----BEGIN")[1:]]
+    other = pem(Lab.create().intel.platform_ca.der)
+    for changed in (parts[:2], parts[::-1], [*parts, other], [*parts[:2], other]):
+        with pytest.raises(RuntimeError, match="not the known ones"):
+            anchors._intermediates("".join(changed).encode())
+
+
+def test_what_is_known_beforehand_is_no_part_of_an_anchor() -> None:
+    lab = Lab.create()
+    plain = Anchor.from_der(lab.intel.root_der)
+    knowing = plain.knowing(lab.intel.platform_ca.der)
+    assert (knowing, hash(knowing), repr(knowing)) == (plain, hash(plain), repr(plain))
+    assert Anchors(knowing).sha256 == Anchors(plain).sha256
+    assert (list(plain.issued), list(knowing.issued)) == ([], [lab.intel.platform_ca.der])
 
 
 def test_another_set_is_simulated() -> None:

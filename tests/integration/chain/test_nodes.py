@@ -65,7 +65,7 @@ async def behind(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rpc, "TIMEOUT", 0.5)
+    monkeypatch.setattr(rpc, "TIMEOUT", 1.5)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -18,7 +18,10 @@ from ca.sequencing import Sequencer
 from ca.tree_history import TreeHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
     from ca.log_ports import LogStore, Witness
+    from ca.ports import ServedList
 
 KEY = LogKey("ca.example.org", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -53,14 +56,20 @@ def checkpoint_of(head: Head, key: LogKey = KEY) -> LogCheckpoint:
     return LogCheckpoint(sha256_of(key), head.size, head.time, key.sign(head))
 
 
-def sequencer(log: LogStore, witness: Witness | None = None, key: LogKey = KEY) -> Sequencer:
-    """Of a replica that serves no list of revoked certificates; unless told otherwise its key is new."""
+async def no_lists() -> tuple[ServedList, ...]:
+    """Of a replica that serves none."""
+    return ()
 
-    async def none() -> tuple[()]:
-        return ()
 
+def sequencer(
+    log: LogStore,
+    witness: Witness | None = None,
+    key: LogKey = KEY,
+    lists: Callable[[], Awaitable[Iterable[ServedList]]] = no_lists,
+) -> Sequencer:
+    """Unless told otherwise, of a replica that serves no list of revoked certificates, and its key is new."""
     mine = witness or MemoryWitness(key.sign(EMPTY_HEAD))
-    return Sequencer(log, key, mine, TreeHistory(log), none)
+    return Sequencer(log, key, mine, TreeHistory(log), lists)
 
 
 async def sequence(log: LogStore, key: LogKey = KEY, now: datetime = NOW) -> int:

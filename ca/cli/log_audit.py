@@ -88,7 +88,7 @@ def audit_command(
     ca_root: remote.CaRootOption = None,
     as_json: options.JsonOption = False,
 ) -> int:
-    """Read every entry, and hold it against the signed tree, what was served the last time, and a chain."""
+    """Read every entry, and hold it against the signed tree, what was served the last time, the lists, and a chain."""
     from attestca_client.protocol.checkpoint import NoteError
     from ca.replay import NotOneHistoryError
 
@@ -114,7 +114,7 @@ def audit_command(
         log_state.keep(state, after)
     said = None if read.seen is None else read.seen.said
     unlike = [] if said is None else log_chain.findings(said, before.replay)
-    found = [*before.replay.findings, *unlike]
+    found = [*before.replay.findings, *unlike, *read.lists]
     _show(read.newest, before, found, said, as_json=as_json)
     heads = {"checkpoint": read.newest.head}
     if said is not None and said.heads:
@@ -125,18 +125,19 @@ def audit_command(
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What was read: the newest checkpoint with its note, and what the chain says."""
+    """What was read: the newest checkpoint with its note, what the chain says, and what is wrong with the lists."""
 
     newest: Checkpoint
     note: bytes
     seen: Seen | None
+    lists: list[str]
 
 
 async def _read(
     url: str, ca_root: Path | None, before: State, place: Place | None, shown: list[Head]
 ) -> _Answers:
     """Raises NotOneHistoryError, NoteError, NotFound, Unavailable."""
-    from ca.cli import log_heads, log_reader
+    from ca.cli import log_heads, log_lists, log_reader
     from ca.replay import NotOneHistoryError
 
     seen = None if place is None else await log_chain.read(place, before.chain)
@@ -148,9 +149,10 @@ async def _read(
                 reader, before.replay, before.verifier, before.head, partial(_progress, progress)
             )
         wrong = await log_heads.contradictions(reader, before.replay, (*shown, *anchored))
-    if wrong:
-        raise NotOneHistoryError("; ".join(wrong))
-    return _Answers(newest, note, seen)
+        if wrong:
+            raise NotOneHistoryError("; ".join(wrong))
+        lists = await log_lists.contradictions(reader, before.verifier, newest.head)
+    return _Answers(newest, note, seen, lists)
 
 
 def _shown(path: Path, verifier: Verifier) -> Head:

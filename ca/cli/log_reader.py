@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
 
 from ca import merkle
 from ca.cli import remote
@@ -28,22 +29,38 @@ _LONGEST_WAIT: Final = 60  # seconds, whatever the server asks for
 
 
 class LogReader:
-    """One log, at `url`. Use `opened`."""
+    """One log, at `path` of the authority at `url`. Use `opened`."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, path: str) -> None:
         self._session = session
         self._url = url
+        self._path = path
 
     async def get(self, path: str) -> bytes:
         """What is served at `path` below the log. Raises NotFound, Unavailable."""
+        return await self._get(f"{self._url}/{self._path}/{path}", f"the log has no {path}")
+
+    async def ask(self, path: str) -> bytes:
+        """What the authority serves at `path`. Raises NotFound, Unavailable."""
+        return await self._get(f"{self._url}/{path}", f"the authority has no {path}")
+
+    async def list_at(self, url: str) -> bytes:
+        """What this host serves for a URL, whichever host that names: none is asked that nobody named to us.
+
+        Raises NotFound, Unavailable, and ValueError for what is no URL.
+        """
+        ours, path = urlsplit(self._url), quote(urlsplit(url).path, safe="/%")
+        here = f"{ours.scheme}://{ours.netloc}/{path.lstrip('/')}"
+        return await self._get(here, f"{url} is not served")
+
+    async def _get(self, url: str, absent: str) -> bytes:
         import aiohttp
 
         try:
             for _ in range(_TRIES):
-                url = f"{self._url}/{path}"
                 async with self._session.get(url, allow_redirects=False) as response:
                     if response.status not in {429, 503}:
-                        return await _body(response, path)
+                        return await _body(response, url, absent)
                     wait = response.headers.get("Retry-After", "1")
                 await asyncio.sleep(min(int(wait) if wait.isdecimal() else 1, _LONGEST_WAIT))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -59,7 +76,7 @@ async def opened(url: str, ca_root: Path | None, name: str) -> AsyncIterator[Log
     timeout = aiohttp.ClientTimeout(sock_connect=_PATIENCE, sock_read=_PATIENCE)
     connector = aiohttp.TCPConnector(ssl=remote.tls_context(ca_root), limit=1)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        yield LogReader(session, f"{url.rstrip('/')}/{path_of(name)}")
+        yield LogReader(session, url.rstrip("/"), path_of(name))
 
 
 async def read_on(
@@ -98,14 +115,14 @@ async def _compare(reader: LogReader, path: str, hashes: bytes) -> None:
         raise NotOneHistoryError(f"{path} is not of the tree that the entries make")
 
 
-async def _body(response: aiohttp.ClientResponse, path: str) -> bytes:
+async def _body(response: aiohttp.ClientResponse, url: str, absent: str) -> bytes:
     if response.status == 404:
-        raise NotFound(f"the log has no {path}")
+        raise NotFound(absent)
     if response.status != 200:
-        raise Unavailable(f"{path}: answered {response.status}")
+        raise Unavailable(f"{url}: answered {response.status}")
     parts = bytearray()
     async for chunk in response.content.iter_chunked(1 << 16):
         parts += chunk
         if len(parts) > _MOST:
-            raise Unavailable(f"{path}: the answer is longer than {_MOST} bytes")
+            raise Unavailable(f"{url}: the answer is longer than {_MOST} bytes")
     return bytes(parts)

@@ -46,7 +46,7 @@ CLI_KEY = log_lab.KEY.verifier.text
 
 @pytest.fixture
 async def cheated(database_url: str) -> AsyncIterator[Service]:
-    async with open_service(database_url) as running:
+    async with open_service(database_url, lists=log_lab.no_lists) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from ca.ledger.transactions import Call, encode
 from ca.ledger_ports import Anchor, Fees
 from tests.chain_lab import CHAIN_ID, GUARDIAN_KEY, GWEI, Anchoring
 from tests.cli_lab import Cli
-from tests.log_lab import KEY
+from tests.log_lab import KEY, no_lists
 from tests.service_lab import open_service
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def service(sqlite_url: str) -> AsyncIterator[Service]:
-    async with open_service(sqlite_url) as running:
+    async with open_service(sqlite_url, lists=no_lists) as running:
         yield running
 
 

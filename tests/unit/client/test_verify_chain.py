@@ -138,6 +138,19 @@ def test_two_nodes_disagree_about_a_block(world: World, fork: dict[str, Any], bl
             assert result.reasons[0].seen == f"the nodes disagree about block {block}"
 
 
+def test_a_node_that_contradicts_itself_about_the_final_block(world: World) -> None:
+    """Its tip does not build on the block that it calls final."""
+    chain = FakeChain(world)
+    fork = FakeChain(world, block_hash="bb")
+    chain.answers["eth_getBlockByNumber"] = lambda parameters: (
+        fork if parameters[0] == "finalized" else FakeChain(world)
+    ).eth_getBlockByNumber(parameters)
+    with node(chain) as one:
+        result = world.check(world.issue(), nodes=[one])
+    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
+    assert result.reasons[0].seen == "the nodes disagree about block 100"
+
+
 def test_two_nodes_on_two_forks_of_the_tip_alone(world: World) -> None:
     with node(FakeChain(world)) as one, node(FakeChain(world, forked_at=393)) as two:
         assert world.check(world.issue(), nodes=[one, two]).accepted

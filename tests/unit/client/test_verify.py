@@ -84,8 +84,8 @@ def test_all_sources_at_once_while_others_are_revoked(world: World) -> None:
     for name in (Name.CRL, Name.CRL_TIME, Name.CRL_REVOKED):
         assert names.count(name) == 2
     assert chain.asked == [
-        *("eth_chainId", "eth_getBlockByNumber", "eth_getBlockByNumber"),
-        *("eth_call", "eth_call"),
+        *("eth_chainId", "eth_getBlockByNumber", "eth_getBlockByNumber", "eth_call"),
+        *("eth_call", "eth_getBlockByNumber", "eth_getBlockByNumber"),
     ]
 
 

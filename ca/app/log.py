@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca.audit import KeyAdded, Purpose
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 EVERY: Final = timedelta(milliseconds=500)  # an entry is published within two seconds
 _PATIENCE: Final = timedelta(minutes=1)
+_AHEAD: Final = 300.0  # seconds; relying parties and the contract take no more
+
+_log = structlog.get_logger("attestca")
 
 
 def log_host(config: Config) -> str:
@@ -56,6 +60,8 @@ class LogKeeper:
     _sequencer: Sequencer | None = None
     _again: datetime | None = None
     _told: set[bytes] = field(default_factory=set)
+    _newest: int | None = None
+    _is_ahead: bool = False
 
     def __post_init__(self) -> None:
         self.history = TreeHistory(self.store)
@@ -65,6 +71,19 @@ class LogKeeper:
         """Whether the last turn could not sign for a reason that an operator must look at."""
         return self._again is not None
 
+    def ahead(self, now: datetime) -> float:
+        """Seconds by which the newest checkpoint is ahead of this clock, or its clock is behind; 0 where it is not."""
+        return 0.0 if self._newest is None else max(0.0, self._newest - now.timestamp())
+
+    def warnings(self, now: datetime) -> tuple[str, ...]:
+        """What an operator should look at, though everything else goes on."""
+        ahead = self.ahead(now)
+        if ahead <= _AHEAD:
+            return ()
+        return (
+            f"the log's newest checkpoint is {ahead:.0f} s ahead of this clock: relying parties refuse it",
+        )
+
     async def turn(self, now: datetime) -> None:
         """Place and publish what waits. Raises LogHalted, ConfigurationError, Unavailable; then not for a while."""
         if self._again is not None and now < self._again:
@@ -73,6 +92,7 @@ class LogKeeper:
             if self._sequencer is None:
                 self._sequencer = await self._opened(now)
             await self._sequencer.run(now)
+            await self._look(now)
             self._again = None
         except Exception:
             self._sequencer, self._again = None, now + _PATIENCE
@@ -87,6 +107,17 @@ class LogKeeper:
         if new:
             await self.store.append_keys(new)
             self._told.update(key.der for key in new)
+
+    async def _look(self, now: datetime) -> None:
+        """At the time of the newest checkpoint, whoever signed it; told once each time that it is ahead."""
+        newest = await self.store.checkpoint()
+        signed = newest is not None and newest.note is not None
+        self._newest = newest.time if newest is not None and signed else None
+        was, self._is_ahead = self._is_ahead, self.ahead(now) > _AHEAD
+        if self._is_ahead and not was:
+            _log.warning(
+                "checkpoint.ahead", seconds=round(self.ahead(now)), advice="see docs/log.md, Clocks"
+            )
 
     async def _opened(self, now: datetime) -> Sequencer:
         folder, host = self.keys.folder, log_host(self.keys.config)

@@ -80,6 +80,7 @@ class Service:
             trusted_proxies=config.server.trusted_proxies,
             log=self.store.log,
             log_halted=lambda: self.log.halted,
+            log_ahead=lambda: self.log.ahead(clock()),
             history=self.log.history,
             lists=self.log.lists,
             admin_trusted_proxies=config.admin.trusted_proxies,
@@ -92,9 +93,14 @@ class Service:
             responders=lambda: self.keys.responders(clock()),
             fetch_counters=self.endorser.counters,
             chain_health=lambda: self.chain.health if self.chain else None,
-            warnings=lambda: self.chain.warnings(clock()) if self.chain else (),
+            warnings=self.warnings,
             list_ages=self.list_ages,
         )
+
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should look at, though the service does its work."""
+        now = clock()
+        return (*self.log.warnings(now), *(self.chain.warnings(now) if self.chain else ()))
 
     def chain_pem(self) -> bytes:
         """Issuing CA in force, then the root."""

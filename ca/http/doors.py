@@ -72,6 +72,7 @@ class Doors:
         trusted_proxies: networks whose X-Forwarded-For is believed by the public listener;
             admin_trusted_proxies: likewise by the operators'.
         log: the public log, as it is served. log_halted: whether it is not signed until an operator looks.
+        log_ahead: seconds by which its newest checkpoint is ahead of this clock; 0 where it is not.
         history: its revocation trees. lists: the lists of revoked certificates that are served now.
         chain_pem: PEM of the issuing CA in force, then the root.
         former_chain: DER chain (issuing CA, root) by key id of an issuing CA that is in force no more; None if unknown.
@@ -103,6 +104,7 @@ class Doors:
     admin_trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     former_chain: Callable[[bytes], tuple[bytes, ...] | None] = _no_former_chain
     log_halted: Callable[[], bool] = bool
+    log_ahead: Callable[[], float] = float
     responders: Callable[[], tuple[Responder, ...]] = tuple
     trust: Callable[[], bytes | None] = _no_bundle
     list_ages: Callable[[], Mapping[str, float]] = dict
@@ -117,6 +119,7 @@ class Doors:
             State.of(self.limits, self.fetch_counters, self.log_halted, self.list_ages),
         )
         self.state.metrics.registry.register(ChainCollector(self.chain_health, self.clock))
+        self.state.metrics.watch_log(self.log_ahead)
 
 
 @dataclass(frozen=True, slots=True)

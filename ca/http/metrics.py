@@ -154,6 +154,15 @@ class Metrics:
         registry.register(_ListCollector(list_ages))
         ProcessCollector(registry=registry)
 
+    def watch_log(self, ahead: Callable[[], float]) -> None:
+        """Have the time of the log's newest checkpoint exported, as far as it is in the future."""
+        gauge = Gauge(
+            "attestca_checkpoint_ahead_seconds",
+            "By which the log's newest checkpoint is ahead of this clock.",
+            registry=self.registry,
+        )
+        gauge.set_function(ahead)
+
     def describe(self, routes: Iterable[str], codes: Iterable[str]) -> None:
         """The closed lists of the labels `route` and `code`."""
         self._routes |= frozenset((*routes, UNMATCHED))

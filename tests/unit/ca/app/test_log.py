@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import timedelta
 from hashlib import sha256
@@ -193,6 +194,39 @@ async def test_any_fault_waits(app: App, monkeypatch: pytest.MonkeyPatch) -> Non
         await keeper.turn(app.clock() + timedelta(seconds=59))
     await keeper.turn(app.clock() + timedelta(seconds=61))
     assert not keeper.halted
+
+
+async def test_a_clock_that_was_ahead_is_told_until_it_is_over(app: App) -> None:
+    """Another replica signed ten minutes ahead: nothing but another key brings the time back."""
+    now = app.clock()
+    await app.run_job("log")
+    assert await ahead(app) == ([], 0)
+    await another_process(app).turn(now + timedelta(minutes=10))
+    with capture_logs() as told:
+        for _ in range(2):
+            await app.run_job("log")
+    assert [one["seconds"] for one in told if one["event"] == "checkpoint.ahead"] == [600]
+    assert await ahead(app) == (["ahead of this clock"], 600)
+    app.clock.advance(minutes=5)
+    assert await ahead(app) == ([], 300), "which relying parties accept"
+    app.clock.advance(minutes=-4)
+    assert (await ahead(app))[1] == 540
+    add_log_key(app.service.keys.folder, log_host(app.config))
+    await app.service.store.log.replace_key(log_lab.sha256_of(key_of(app)))
+    with pytest.raises(LogHalted):
+        await app.run_job("log")
+    app.clock.advance(minutes=1)
+    await app.run_job("log")
+    assert await ahead(app) == ([], 0)
+
+
+async def ahead(app: App) -> tuple[list[str], float]:
+    """What /readyz warns of, and the metric."""
+    warnings = (await app.get("/readyz")).json()["warnings"]
+    text = (await app.get("/metrics")).body.decode()
+    (value,) = re.findall(r"^attestca_checkpoint_ahead_seconds (\S+)$", text, re.MULTILINE)
+    assert all("the log's newest checkpoint is" in one for one in warnings)
+    return ["ahead of this clock" for _ in warnings], float(value)
 
 
 async def test_no_key_is_used_before_the_log_tells_of_it(

@@ -18,12 +18,12 @@ What is new may come as a member of its own, which this reader passes over. Pure
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.checks import instant, plain
 from attestca_client.protocol import is_included, leaf_hash
+from attestca_client.protocol.base64text import decoded
 from attestca_client.protocol.checkpoint import MAX_NOTE
 from attestca_client.protocol.jsontext import read_object
 from attestca_client.protocol.log import (
@@ -162,9 +162,9 @@ def _text(value: object, name: str) -> str:
 def _bytes(value: object, name: str, least: int, most: int) -> bytes:
     text = _text(value, name)
     try:
-        data = base64.b64decode(text, validate=True)
+        data = decoded(text)
     except ValueError as error:
-        raise StapleError(f"{name}: not base64") from error
-    if base64.b64encode(data).decode() != text or not least <= len(data) <= most:
-        raise StapleError(f"{name}: not canonical base64, or of another length")
+        raise StapleError(f"{name}: {error}") from error
+    if not least <= len(data) <= most:
+        raise StapleError(f"{name}: base64 of another length")
     return data

@@ -8,7 +8,6 @@ some. Nothing here is believed: certificates are checked in `chain`.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cryptography import x509
 
 from attestca_client.errors import BadAnswer, Finding, Refused, Unavailable
+from attestca_client.protocol.base64text import decoded, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +59,10 @@ def enrollment_request(
 ) -> bytes:
     """The body of POST /v1/enrollments. Sent again byte for byte, it gets the same answer."""
     body = {
-        "nonce": _b64(nonce),
+        "nonce": encoded(nonce),
         "profile": profile,
-        "csr": _b64(csr_der),
-        "evidence": [{"kind": piece.kind, "data": _b64(piece.data)} for piece in evidence],
+        "csr": encoded(csr_der),
+        "evidence": [{"kind": piece.kind, "data": encoded(piece.data)} for piece in evidence],
     }
     return json.dumps(body).encode()
 
@@ -154,15 +154,8 @@ def _certificate(pem: object) -> x509.Certificate:
     return certificate
 
 
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _unb64(text: str) -> bytes:
     try:
-        data = base64.b64decode(text)
-    except ValueError:
-        raise BadAnswer("a field is not base64") from None
-    if _b64(data) != text:  # no other alphabet, no white space, no stray bits
-        raise BadAnswer("a field is not canonical base64")
-    return data
+        return decoded(text)
+    except ValueError as error:
+        raise BadAnswer(f"a field is {error}") from None

@@ -21,7 +21,6 @@ Signatures of others (witnesses) may stand beside ours; a reader passes over tho
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +30,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from attestca_client.protocol import EMPTY_TREE, crls_digest
+from attestca_client.protocol.base64text import decoded, encoded
 from attestca_client.protocol.revocations import EMPTY_ROOT
 
 ED25519: Final = b"\x01"
@@ -87,9 +87,9 @@ class Checkpoint:
         """What is signed."""
         head = self.head
         return (
-            f"{self.origin}\n{head.size}\n{_encoded(head.root)}\ntime {head.time}\n"
-            f"revocations {head.revocation_count} {_encoded(head.revocation_root)}\n"
-            f"crls {_encoded(head.crls_digest)}\n"
+            f"{self.origin}\n{head.size}\n{encoded(head.root)}\ntime {head.time}\n"
+            f"revocations {head.revocation_count} {encoded(head.revocation_root)}\n"
+            f"crls {encoded(head.crls_digest)}\n"
         )
 
 
@@ -108,7 +108,7 @@ class Verifier:
     @property
     def text(self) -> str:
         """The verifier key, as `parse_verifier` reads it."""
-        return f"{self.name}+{self.id.hex()}+{_encoded(ED25519 + self.key)}"
+        return f"{self.name}+{self.id.hex()}+{encoded(ED25519 + self.key)}"
 
     def open(self, note: bytes) -> Checkpoint:
         """The checkpoint in a note that this key signed. Raises NoteError."""
@@ -185,15 +185,8 @@ def _parts(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     return f"{body}\n", signatures
 
 
-def _encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _decoded(text: str) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
+        return decoded(text)
     except ValueError as error:
-        raise NoteError("not base64") from error
-    if _encoded(data) != text:
-        raise NoteError("not canonical base64")
-    return data
+        raise NoteError(str(error)) from error

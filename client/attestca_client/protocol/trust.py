@@ -20,7 +20,6 @@ reader refuses those that it does not know. Pure.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from attestca_client.protocol import ca_id
+from attestca_client.protocol.base64text import decoded, encoded
 from attestca_client.protocol.checkpoint import NoteError, Verifier, parse_verifier
 from attestca_client.protocol.jsontext import read_object
 
@@ -117,10 +117,8 @@ def seal_bundle(bundle: TrustBundle, root_key: ec.EllipticCurvePrivateKey) -> by
     signature = root_key.sign(pae(payload), ec.ECDSA(_digest(root_key.curve)))
     envelope = {
         "payloadType": PAYLOAD_TYPE,
-        "payload": base64.b64encode(payload).decode(),
-        "signatures": [
-            {"keyid": root_id(bundle.root).hex(), "sig": base64.b64encode(signature).decode()}
-        ],
+        "payload": encoded(payload),
+        "signatures": [{"keyid": root_id(bundle.root).hex(), "sig": encoded(signature)}],
     }
     sealed = json.dumps(envelope, indent=1).encode() + b"\n"
     open_bundle(sealed)
@@ -242,12 +240,9 @@ def _object(data: bytes) -> dict[str, Any]:
 def _base64(value: object) -> bytes:
     text = _text(value)
     try:
-        data = base64.b64decode(text, validate=True)
+        return decoded(text)
     except ValueError as error:
-        raise BundleError("not base64") from error
-    if base64.b64encode(data).decode() != text:
-        raise BundleError("not canonical base64")
-    return data
+        raise BundleError(str(error)) from error
 
 
 def _text(value: object) -> str:

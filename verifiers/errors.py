@@ -39,6 +39,9 @@ class Reason(StrEnum):
     TRAILING_BYTES = "trailing-bytes"
     UNSUPPORTED_FORMAT = "unsupported-format"
     UNSUPPORTED_TEE = "unsupported-tee"
+    # event logs of measured boot
+    NO_SHA384_BANK = "no-sha384-bank"
+    REGISTER_MISMATCH = "register-mismatch"  # a log gives another value than the quote
     # the signatures of the evidence
     SIGNATURE = "signature"
     BINDING_MISMATCH = "binding-mismatch"

@@ -69,7 +69,7 @@ ALGORITHM_IDS: Final[Mapping[int, Algorithm]] = {  # TPM_ALG_ID, as TCG's format
 
 
 class Register(StrEnum):
-    """What an event extends: a register of a TD, or a PCR of a TPM. MRTD is CCMR 0, which nothing extends after launch."""
+    """What an event extends: a register of a TD, or a PCR of a TPM. MRTD is CCMR 0, which no event extends."""
 
     MRTD = "mrtd"
     RTMR0 = "rtmr0"

@@ -119,7 +119,7 @@ class Event:
         digests: what extends the register, as the log gives it; computed where the format lets the log leave it out.
         data: the event's data, any length. Of a CEL the content's value, of dstack the payload, of IMA the template
             data. Not covered by the digest, unless somebody shows it.
-        name: dstack's name of the event, IMA's path; None in other formats.
+        name: dstack's name of the event, IMA's path; None in other formats, and where no digest covers it as a name.
         source: the format of the log that it is in.
     """
 

@@ -6,7 +6,8 @@ digests are those that were extended, all of them, in their order. It proves no 
 
 Rules: every register is judged alone, for honest guests have registers that no log explains (Linux extends RTMR3
 without writing it down, IMA extends after boot). Events of the first log come first, then those of the next; a log that
-a register does not need proves nothing of that register, and none of its events are handed on as proven.
+a register does not need proves nothing of that register, and none of its events are handed on as proven. A list of IMA
+grows while the quote is made: the part of it that leads to the quoted value is proven, the rest is left.
 Not done here: which registers a policy wants explained.
 
 Sources: UEFI 2.11, 38.4.1; TCG TPM 2.0 Library part 1, 17.1 (extend) and 11.4 (initial values); TCG PC Client Platform
@@ -69,7 +70,7 @@ class Replayed:
     Attributes:
         value: as quoted; None where the quote has none.
         computed: what all the logs give; where the register is explained, what those that it needs give.
-        count: events that lead to `computed`.
+        count: how many events lead to `computed`.
         proven: those events in their order, where the register is explained; else none. Their digests are proven, and
             nothing else of them.
     """
@@ -111,14 +112,18 @@ def replay(
         raise ValueError(f"{algorithm} cannot be replayed")
     for log in logs:
         _demand_bank(log, algorithm)
-    extending = [_by_register(log) for log in logs]
+    extending = [_by_register(log) for log in logs] or [{}]
+    grows = [log.format is LogFormat.IMA for log in logs] or [False]
     named = dict.fromkeys([*registers, *(one for events in extending for one in events)])
     locality = _startup_locality(logs)
     return {
         register: _judge(
             registers.get(register),
             _initial(register, algorithm, locality),
-            [events.get(register, []) for events in extending],
+            [
+                (events.get(register, []), more)
+                for events, more in zip(extending, grows, strict=True)
+            ],
             algorithm,
         )
         for register in named
@@ -191,15 +196,20 @@ def _initial(register: Register, algorithm: Algorithm, locality: int) -> bytes:
 
 
 def _judge(
-    value: bytes | None, initial: bytes, logs: Sequence[Sequence[Event]], algorithm: Algorithm
+    value: bytes | None,
+    initial: bytes,
+    logs: Sequence[tuple[Sequence[Event], bool]],
+    algorithm: Algorithm,
 ) -> Replayed:
     """Take one log after the other until the register has the quoted value."""
     hashed, computed = _HASHES[algorithm], initial
     events: list[Event] = []
-    for index, log in enumerate(logs or [()]):
+    for index, (log, grows) in enumerate(logs):
         for event in log:
             computed = hashed(computed + event.digests[algorithm]).digest()
-        events += log
+            events.append(event)
+            if grows and computed == value:
+                break
         if computed == value:
             state = ReplayState.REPLAYED if index == 0 else ReplayState.REPLAYED_WITH_RUNTIME_LOG
             return Replayed(state, value, computed, len(events), tuple(events))

@@ -7,10 +7,10 @@ An array of `{imr, event_type, digest, event, event_payload}`; `imr` is the numb
     version 2   {"name":...,"payload":"<hex>","type":134217729}, canonical by RFC 8785
 
 Rules: strict JSON, no unknown member of an event. The digest of a runtime event is always computed; where the log gives
-it, or its preimage, it has to be the same. So name and payload of a runtime event are what its digest covers, and of
-every other event they are labels. In version 1 nothing says where the name ends: a name with ":" in it is given to
-nobody (`Event.name` is None, and `Event.data` is all behind the type), so that none can rely on one reading of it.
-Digests of boot events cannot be left out, their payloads can.
+it, or its preimage, it has to be the same. So name and payload of a runtime event are what its digest covers. Of every
+other event the payload is a label, and the name is given to nobody. In version 1 nothing says where the name ends: a
+name with ":" in it is not given either (`Event.name` is None, and `Event.data` is all behind the type), so that none
+relies on one reading of it. Digests of boot events cannot be left out, their payloads can.
 Not done here: which names mean what, and up to which event the names were dstack's own.
 
 Source: Dstack-TEE/dstack, cc-eventlog (event log version 1 and 2) and guest-agent (reply to GetQuote).
@@ -140,11 +140,13 @@ def _event(position: int, entry: Entry) -> Event:
     register = RTMRS[entry.imr] if entry.imr < len(RTMRS) else None
     if register is None and entry.event_type != EV_NO_ACTION:
         raise VerificationError(Reason.MALFORMED, f"dstack event {position}: RTMR {entry.imr}")
-    name, data, digest = entry.name or None, entry.payload, entry.digest
+    name, data, digest = None, entry.payload, entry.digest
     if entry.event_type == RUNTIME_EVENT:
         digest = _runtime_digest(position, register, entry)
         if entry.version == 1 and ":" in entry.name:
-            name, data = None, entry.name.encode("utf-8") + b":" + entry.payload
+            data = entry.name.encode("utf-8") + b":" + entry.payload
+        else:
+            name = entry.name
     elif len(digest) != Algorithm.SHA384.size:
         raise VerificationError(
             Reason.MALFORMED, f"dstack event {position}: a digest of {len(digest)} bytes"

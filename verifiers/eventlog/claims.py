@@ -7,8 +7,8 @@ register, in their order. So three things are told apart here:
 - A fact, whose text a digest covers (`secure_boot`, `kernel_cmdline`, the databases, the applications).
 - A digest that stands where nothing else can stand (`cmdline_digest`, `initrd_digest`, `sections`): the order inside a
   register is proven, so what the first code to write a register wrote first cannot be moved.
-- A digest with a label (`images`, `opaque`). The label is the guest's word: whoever writes the log may call an evil image
-  a configuration file, and add the digest of a good one at the end. A rule over these has to hold of all of them
+- A digest with a label (`images`, `opaque`). The label is the guest's word: whoever writes the log may call an evil
+  image a configuration file, and add the digest of a good one at the end. A rule over these has to hold of all of them
   ("every image is one of …"), never of one ("there is an image …").
 
 A fact is as good as the code that extended the register: firmware and boot loader have to be pinned for it to mean
@@ -23,8 +23,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from verifiers.eventlog.events import LogFormat, Register
 
 
@@ -40,7 +38,9 @@ class Rule(StrEnum):
     DSTACK_V1 = "dstack-v1"  # LE32(type) ":" name ":" payload
     DSTACK_V2 = "dstack-v2"  # canonical JSON of name, payload, type
     CEL_CONTENT = "cel-content"  # the content with its type and length
-    KNOWN_DIGEST = "known-digest"  # the digest of one of few possible values; the log need not give the data
+    KNOWN_DIGEST = (
+        "known-digest"  # the digest of one of few possible values; the log need not give the data
+    )
     PLACE = "place"  # its place in the register: a digest, no data
     LABEL = "label"  # none: the digest stands alone, its label is the guest's word
 
@@ -143,7 +143,7 @@ class SignatureDatabase:
 class Authority:
     """A variable that an image was allowed by: an entry of db, shim's SbatLevel and the like."""
 
-    guid: UUID
+    guid: str
     name: str
     value: bytes
     origin: Origin
@@ -178,7 +178,7 @@ class DstackIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class AaelEntry:
+class AaelClaim:
     """One entry of Confidential Containers' attestation agent. `content` may be JSON, and may hold spaces."""
 
     domain: str
@@ -261,6 +261,6 @@ class BootClaims:
     grub: tuple[Text, ...]
     opaque: tuple[Digest, ...]
     dstack: DstackIdentity | None
-    aael: tuple[AaelEntry, ...] | None
+    aael: tuple[AaelClaim, ...] | None
     confidential_space: ConfidentialSpace | None
     doubts: tuple[Doubt, ...]

@@ -132,19 +132,15 @@ class _Reader:
                 f"more than {_MAX_VALUES} packed values, or more than {_MAX_DEPTH} deep",
             )
         kind, number = self._head(self._cursor)
-        match kind:
-            case _Kind.NUMBER:
-                return number
-            case _Kind.NULL:
-                return None
-            case _Kind.BYTES:
-                return self._cursor.take(number, "byte string")
-            case _Kind.TEXT:
-                return self._text(number)
-            case _Kind.ARRAY:
-                return [self._value(depth - 1) for _ in range(number)]
-            case _Kind.MAP:
-                return self._map(number, depth - 1)
+        if kind is _Kind.NUMBER:
+            return number
+        if kind is _Kind.BYTES:
+            return self._cursor.take(number, "byte string")
+        if kind is _Kind.TEXT:
+            return self._text(number)
+        if kind is _Kind.ARRAY:
+            return [self._value(depth - 1) for _ in range(number)]
+        return self._map(number, depth - 1) if kind is _Kind.MAP else None
 
     def _text(self, size: int) -> str:
         try:

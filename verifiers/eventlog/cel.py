@@ -14,7 +14,6 @@ Sources: TCG Canonical Event Log Format 1.0, 5 (TLV); google/go-eventlog, cel an
 
 from __future__ import annotations
 
-import hashlib
 from enum import IntEnum
 from typing import Final
 
@@ -23,6 +22,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import (
     ALGORITHM_IDS,
     CCMRS,
+    HASHES,
     PCRS,
     Algorithm,
     Event,
@@ -120,7 +120,7 @@ def _parse_record(cursor: Cursor, position: int) -> Event:
     digests = _parse_digests(listed)
     whole = bytes([kind]) + len(content).to_bytes(4, "big") + content
     for algorithm, digest in digests.items():
-        if hashlib.new(algorithm, whole).digest() != digest:
+        if HASHES[algorithm](whole).digest() != digest:
             raise VerificationError(
                 Reason.MALFORMED, f"record {position}: {algorithm} is not that of the content"
             )
@@ -146,8 +146,8 @@ def _parse_digests(listed: bytes) -> dict[Algorithm, bytes]:
     digests: dict[Algorithm, bytes] = {}
     while cursor.remaining:
         identifier, digest = _parse_tlv(cursor, "digest")
-        algorithm = ALGORITHM_IDS.get(identifier)
-        if algorithm is None or algorithm is Algorithm.SM3:
+        algorithm = ALGORITHM_IDS.get(identifier, Algorithm.SM3)
+        if algorithm not in HASHES:
             raise VerificationError(
                 Reason.UNSUPPORTED_FORMAT, f"canonical event log: algorithm {identifier:#04x}"
             )

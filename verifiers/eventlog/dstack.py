@@ -28,6 +28,7 @@ from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import (
     EV_NO_ACTION,
+    MAX_EVENTS,
     RTMRS,
     Algorithm,
     Event,
@@ -48,6 +49,8 @@ _MEMBERS: Final = frozenset(
     ("imr", "event_type", "digest", "event", "event_payload", "version", "preimage")
 )
 _U32: Final = 1 << 32
+_MAX_OBJECTS: Final = 2 * MAX_EVENTS  # an event is one, and a configuration has few
+_JSON_STRING: Final = json.JSONEncoder(ensure_ascii=False).encode  # of a string it is RFC 8785's
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,10 @@ def preimage_of(entry: Entry) -> bytes:
     if entry.version == 1:
         return b":".join((RUNTIME_EVENT.to_bytes(4, "little"), name, entry.payload))
     if entry.version == 2:
-        members = {"name": entry.name, "payload": entry.payload.hex(), "type": RUNTIME_EVENT}
-        return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        text = _JSON_STRING(entry.name)
+        return (
+            f'{{"name":{text},"payload":"{entry.payload.hex()}","type":{RUNTIME_EVENT}}}'.encode()
+        )
     raise VerificationError(
         Reason.UNSUPPORTED_FORMAT, f"dstack log: version {entry.version}; 1 and 2 are known"
     )
@@ -179,6 +184,7 @@ def _runtime_digest(position: int, register: Register | None, entry: Entry) -> b
 
 def _parse_json(data: bytes) -> Json:
     demand_size(data, "dstack log")
+    demand_count(data.count(b"{"), "dstack log", _MAX_OBJECTS)
     try:
         return jsontext.parse_any(data)
     except ValueError as error:

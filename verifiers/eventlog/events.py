@@ -11,6 +11,7 @@ logs); TCG Algorithm Registry (identifiers and sizes of hashes); TCG Canonical E
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -58,6 +59,12 @@ _SIZES: Final = {
     Algorithm.SHA384: 48,
     Algorithm.SHA512: 64,
     Algorithm.SM3: 32,
+}
+HASHES: Final = {  # those that registers are extended with here
+    Algorithm.SHA1: hashlib.sha1,
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA384: hashlib.sha384,
+    Algorithm.SHA512: hashlib.sha512,
 }
 ALGORITHM_IDS: Final[Mapping[int, Algorithm]] = {  # TPM_ALG_ID, as TCG's formats write them
     0x0004: Algorithm.SHA1,

@@ -17,13 +17,13 @@ Source: Linux, security/integrity/ima (ima_fs.c, ima_template.c, ima_template_li
 
 from __future__ import annotations
 
-import hashlib
 import re
 from binascii import unhexlify
 from typing import Final
 
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import (
+    HASHES,
     PCRS,
     Algorithm,
     Event,
@@ -96,11 +96,11 @@ def _parse_line(position: int, line: bytes, register: Register, algorithm: Algor
         ones = {algorithm: b"\xff" * algorithm.size}
         return Event(position, register, None, ones, b"", None, LogFormat.IMA)
     template = _template(position, fields)
-    if hashlib.new(own, template).digest() != listed:
+    if HASHES[own](template).digest() != listed:
         raise VerificationError(
             Reason.MALFORMED, f"IMA list, line {position}: its hash is not that of its fields"
         )
-    digest = listed if own is algorithm else hashlib.new(algorithm, template).digest()
+    digest = listed if own is algorithm else HASHES[algorithm](template).digest()
     path = _text(fields["path"])
     return Event(position, register, None, {algorithm: digest}, template, path, LogFormat.IMA)
 

@@ -10,6 +10,7 @@ Sources: MessagePack specification (2013); RFC 8949, 3.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -17,7 +18,7 @@ from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
 Packed: TypeAlias = "int | str | bytes | list[Packed] | dict[str, Packed] | None"
 
@@ -34,38 +35,52 @@ class _Kind(Enum):
     NULL = auto()
 
 
-_MSGPACK_FIXED: Final = (  # first byte below, kind, bits of the number
-    (0x80, _Kind.NUMBER, 0x7F),
-    (0x90, _Kind.MAP, 0x0F),
-    (0xA0, _Kind.ARRAY, 0x0F),
-    (0xC0, _Kind.TEXT, 0x1F),
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a first byte says: a kind and its number, or how many bytes the number has."""
+
+    kind: _Kind
+    number: int
+    size: int = 0
+
+
+def _fixed(first: int, count: int, kind: _Kind) -> dict[int, _Head]:
+    """First bytes that have the number in them."""
+    return {first + number: _Head(kind, number) for number in range(count)}
+
+
+def _sized(first: int, sizes: tuple[int, ...], kind: _Kind) -> dict[int, _Head]:
+    """First bytes that have the number behind them, in so many bytes."""
+    return {first + index: _Head(kind, 0, size) for index, size in enumerate(sizes)}
+
+
+_MSGPACK: Final = (
+    _fixed(0x00, 0x80, _Kind.NUMBER)
+    | _fixed(0x80, 0x10, _Kind.MAP)
+    | _fixed(0x90, 0x10, _Kind.ARRAY)
+    | _fixed(0xA0, 0x20, _Kind.TEXT)
+    | _fixed(0xC0, 1, _Kind.NULL)
+    | _sized(0xC4, (1, 2, 4), _Kind.BYTES)
+    | _sized(0xCC, (1, 2, 4, 8), _Kind.NUMBER)
+    | _sized(0xD9, (1, 2, 4), _Kind.TEXT)
+    | _sized(0xDC, (2, 4), _Kind.ARRAY)
+    | _sized(0xDE, (2, 4), _Kind.MAP)
 )
-_MSGPACK_SIZED: Final = {  # kind, bytes of the number behind
-    0xC0: (_Kind.NULL, 0),
-    0xC4: (_Kind.BYTES, 1),
-    0xC5: (_Kind.BYTES, 2),
-    0xC6: (_Kind.BYTES, 4),
-    0xCC: (_Kind.NUMBER, 1),
-    0xCD: (_Kind.NUMBER, 2),
-    0xCE: (_Kind.NUMBER, 4),
-    0xCF: (_Kind.NUMBER, 8),
-    0xD9: (_Kind.TEXT, 1),
-    0xDA: (_Kind.TEXT, 2),
-    0xDB: (_Kind.TEXT, 4),
-    0xDC: (_Kind.ARRAY, 2),
-    0xDD: (_Kind.ARRAY, 4),
-    0xDE: (_Kind.MAP, 2),
-    0xDF: (_Kind.MAP, 4),
-}
-_CBOR_KINDS: Final = {
-    0: _Kind.NUMBER,
-    2: _Kind.BYTES,
-    3: _Kind.TEXT,
-    4: _Kind.ARRAY,
-    5: _Kind.MAP,
-}
-_CBOR_SIZES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
-_CBOR_NULL: Final = 0xF6
+
+
+def _major(number: int, kind: _Kind) -> dict[int, _Head]:
+    """First bytes of one of CBOR's major types."""
+    return _fixed(number << 5, 24, kind) | _sized(number << 5 | 24, (1, 2, 4, 8), kind)
+
+
+_CBOR: Final = (
+    _major(0, _Kind.NUMBER)
+    | _major(2, _Kind.BYTES)
+    | _major(3, _Kind.TEXT)
+    | _major(4, _Kind.ARRAY)
+    | _major(5, _Kind.MAP)
+    | _fixed(0xF6, 1, _Kind.NULL)
+)
 
 
 def parse_msgpack(data: bytes) -> Packed:
@@ -74,7 +89,7 @@ def parse_msgpack(data: bytes) -> Packed:
     Raises:
         VerificationError: `malformed`, `too-large`.
     """
-    return _Reader(data, _msgpack_head).all()
+    return _Reader(data, _MSGPACK).all()
 
 
 def parse_cbor(data: bytes) -> Packed:
@@ -83,40 +98,17 @@ def parse_cbor(data: bytes) -> Packed:
     Raises:
         VerificationError: `malformed`, `too-large`.
     """
-    return _Reader(data, _cbor_head).all()
-
-
-def _msgpack_head(cursor: Cursor) -> tuple[_Kind, int]:
-    first = cursor.take(1, "MessagePack")[0]
-    for below, kind, bits in _MSGPACK_FIXED:
-        if first < below:
-            return kind, first & bits
-    if first not in _MSGPACK_SIZED:
-        raise VerificationError(Reason.MALFORMED, f"MessagePack: type {first:#04x} is not used")
-    kind, size = _MSGPACK_SIZED[first]
-    return kind, int.from_bytes(cursor.take(size, "MessagePack"), "big")
-
-
-def _cbor_head(cursor: Cursor) -> tuple[_Kind, int]:
-    first = cursor.take(1, "CBOR")[0]
-    if first == _CBOR_NULL:
-        return _Kind.NULL, 0
-    major, number = first >> 5, first & 0x1F
-    if major not in _CBOR_KINDS or number > 27:
-        raise VerificationError(Reason.MALFORMED, f"CBOR: type {first:#04x} is not used")
-    if number in _CBOR_SIZES:
-        number = int.from_bytes(cursor.take(_CBOR_SIZES[number], "CBOR"), "big")
-    return _CBOR_KINDS[major], number
+    return _Reader(data, _CBOR).all()
 
 
 class _Reader:
     """Reads values until they are too many."""
 
-    __slots__ = ("_cursor", "_head", "_left")
+    __slots__ = ("_cursor", "_heads", "_left")
 
-    def __init__(self, data: bytes, head: Callable[[Cursor], tuple[_Kind, int]]) -> None:
+    def __init__(self, data: bytes, heads: Mapping[int, _Head]) -> None:
         self._cursor = Cursor(data)
-        self._head = head
+        self._heads = heads
         self._left = _MAX_VALUES
 
     def all(self) -> Packed:
@@ -131,7 +123,16 @@ class _Reader:
                 Reason.TOO_LARGE,
                 f"more than {_MAX_VALUES} packed values, or more than {_MAX_DEPTH} deep",
             )
-        kind, number = self._head(self._cursor)
+        first = self._cursor.take(1, "packed value")[0]
+        head = self._heads.get(first)
+        if head is None:
+            raise VerificationError(Reason.MALFORMED, f"packed type {first:#04x} is not used")
+        kind, number = head.kind, head.number
+        if head.size:
+            number = int.from_bytes(self._cursor.take(head.size, "packed number"), "big")
+        return self._counted(kind, number, depth)
+
+    def _counted(self, kind: _Kind, number: int, depth: int) -> Packed:
         if kind is _Kind.NUMBER:
             return number
         if kind is _Kind.BYTES:

@@ -16,7 +16,6 @@ Firmware Profile 1.06, 10.4.5.3 (StartupLocality).
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import (
     EV_NO_ACTION,
+    HASHES,
     PCRS,
     Algorithm,
     Event,
@@ -35,12 +35,6 @@ from verifiers.eventlog.events import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-_HASHES: Final = {
-    Algorithm.SHA1: hashlib.sha1,
-    Algorithm.SHA256: hashlib.sha256,
-    Algorithm.SHA384: hashlib.sha384,
-    Algorithm.SHA512: hashlib.sha512,
-}
 _DRTM: Final = frozenset(PCRS[17:23])  # ones until a dynamic launch resets them
 _STARTUP_LOCALITY: Final = b"StartupLocality\0"
 _LOCALITIES: Final = (0, 3, 4)  # where a TPM can be started from
@@ -108,7 +102,7 @@ def replay(
             `malformed` where a log tells of more than one start of the TPM, or of one that no TPM makes.
         ValueError: an algorithm that cannot be computed, which no quote has.
     """
-    if algorithm not in _HASHES:
+    if algorithm not in HASHES:
         raise ValueError(f"{algorithm} cannot be replayed")
     for log in logs:
         _demand_bank(log, algorithm)
@@ -150,7 +144,7 @@ def demand(replayed: Mapping[Register, Replayed], wanted: Collection[Register]) 
 
 def extend(algorithm: Algorithm, register: bytes, digest: bytes) -> bytes:
     """The register after one event."""
-    return _HASHES[algorithm](register + digest).digest()
+    return HASHES[algorithm](register + digest).digest()
 
 
 def _demand_bank(log: EventLog, algorithm: Algorithm) -> None:
@@ -202,7 +196,7 @@ def _judge(
     algorithm: Algorithm,
 ) -> Replayed:
     """Take one log after the other until the register has the quoted value."""
-    hashed, computed = _HASHES[algorithm], initial
+    hashed, computed = HASHES[algorithm], initial
     events: list[Event] = []
     for index, (log, grows) in enumerate(logs):
         for event in log:

@@ -174,6 +174,8 @@ def test_texts_that_are_refused(data: bytes) -> None:
 
 def test_limits() -> None:
     assert refusal(b" " * (MAX_LOG_BYTES + 1)) is Reason.TOO_LARGE
+    assert refusal(b"{" * (2 * MAX_EVENTS + 1)) is Reason.TOO_LARGE
+    assert refusal(b"{" * 2 * MAX_EVENTS) is Reason.MALFORMED
     entry = Entry(0, ACTION, bytes(48), "", b"")
     assert len(log_of([entry] * MAX_EVENTS).events) == MAX_EVENTS
     with pytest.raises(VerificationError) as caught:

@@ -10,7 +10,7 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import enrollment, log, nvidia, revocation, snp, verification
+from bench import enrollment, eventlog, log, nvidia, revocation, snp, verification
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     origin, rate = verification.measure()
     snp_origin, snp_rate = snp.measure()
     nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
+    event_rate = eventlog.measure()
     enrolled = enrollment.measure()
     revoked = revocation.measure()
     logged = log.measure()
@@ -35,9 +36,11 @@ def main() -> None:
         ]
         / nvidia_numbers["P-384 verifications of an H100 first seen"]
         / nvidia_rate["H100 first seen, manifests known"],
+        f"{eventlog.HASHES} / {eventlog.WHOLE}": event_rate[eventlog.HASHES]
+        / event_rate[eventlog.WHOLE],
     }
     machine = f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    rate |= snp_rate | nvidia_rate
+    rate |= snp_rate | nvidia_rate | event_rate
     subject = f"{origin}, {snp_origin}, {nvidia_origin}"
     if as_json:
         facts = {"machine": machine, "subject": subject, "per_second": rate, "ratios": ratios}

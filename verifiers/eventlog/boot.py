@@ -71,7 +71,7 @@ def boot_claims(
         initrd_digest=initrd_digest,
         sections=sections,
         grub=loader.commands(view),
-        opaque=_opaque(view),
+        opaque=_opaque(view, images),
         dstack=application if isinstance(application, DstackIdentity) else None,
         aael=application if isinstance(application, tuple) else None,
         confidential_space=application if isinstance(application, ConfidentialSpace) else None,
@@ -97,10 +97,11 @@ def _kernel(
     return named.get(loader.SECTION_CMDLINE), named.get(loader.SECTION_INITRD)
 
 
-def _opaque(view: Logs) -> tuple[Digest, ...]:
+def _opaque(view: Logs, images: tuple[Digest, ...]) -> tuple[Digest, ...]:
     marks = firmware.known_marks(view.algorithm)
+    made = {(one.origin.register, one.origin.ordinal): one for one in images}
     return tuple(
-        as_digest(one)
+        made.get((one.register, one.ordinal)) or as_digest(one)
         for events in view.registers.values()
         for one in events
         if one.bound is None and one.digest not in marks

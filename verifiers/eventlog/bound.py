@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from verifiers.errors import VerificationError
 from verifiers.eventlog import dstack, efi
@@ -71,6 +72,11 @@ class Bound:
     hashed: bytes
 
 
+_Candidate: TypeAlias = tuple[
+    Rule, bytes, bytes
+]  # the fields of `Bound`, before the hash was compared
+
+
 def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
     """What the event's digest of that algorithm covers of its data; None where it covers nothing that we know.
 
@@ -80,12 +86,15 @@ def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
     if read is None or not event.extends:
         return None
     digest = event.digests.get(algorithm)
-    return next((one for one in read(event) if digest_of(one.hashed, algorithm) == digest), None)
+    for rule, data, hashed in read(event):
+        if digest_of(hashed, algorithm) == digest:
+            return Bound(rule, data, hashed)
+    return None
 
 
 def digest_of(data: bytes, algorithm: Algorithm) -> bytes:
     """The hash of some bytes. Raises ValueError where the library cannot compute it (SM3, at some places)."""
-    return hashlib.new(algorithm, data).digest()
+    return _HASHES[algorithm](data).digest()
 
 
 def tag(event: Event) -> int | None:
@@ -95,7 +104,7 @@ def tag(event: Event) -> int | None:
     return int.from_bytes(event.data[:4], "little")
 
 
-def _rule_of(event: Event) -> Callable[[Event], tuple[Bound, ...]] | None:
+def _rule_of(event: Event) -> Callable[[Event], tuple[_Candidate, ...]] | None:
     if event.source is LogFormat.CEL:
         return _cel
     if event.source is LogFormat.IMA:
@@ -105,67 +114,76 @@ def _rule_of(event: Event) -> Callable[[Event], tuple[Bound, ...]] | None:
     return _BY_TYPE.get(event.type)
 
 
-def _whole(event: Event) -> tuple[Bound, ...]:
-    return (Bound(Rule.EVENT_DATA, event.data, event.data),)
+def _whole(event: Event) -> tuple[_Candidate, ...]:
+    return ((Rule.EVENT_DATA, event.data, event.data),)
 
 
-def _variable_value(event: Event) -> tuple[Bound, ...]:
+def _variable_value(event: Event) -> tuple[_Candidate, ...]:
     """EDK II hashes the value alone: which variable it was is not covered."""
     try:
-        value = efi.parse_variable(event.data).value
+        value = efi.variable_value(event.data)
     except VerificationError:
         return ()
-    return (Bound(Rule.VARIABLE_DATA, value, value),)
+    return ((Rule.VARIABLE_DATA, value, value),)
 
 
-def _tagged(event: Event) -> tuple[Bound, ...]:
+def _tagged(event: Event) -> tuple[_Candidate, ...]:
     """AAEL hashes its whole entry; Linux' EFI stub names by its tags what it hashed, and hashes that."""
     return _whole(event) if tag(event) == TAG_AAEL else ()
 
 
-def _ipl(event: Event) -> tuple[Bound, ...]:
+def _ipl(event: Event) -> tuple[_Candidate, ...]:
     """Texts of GRUB by their prefix, else names of sections. Whatever stands behind the text's NUL is not covered."""
     for prefix, rule in _GRUB.items():
         if event.data.startswith(prefix):
             text, nul, rest = event.data[len(prefix) :].partition(b"\0")
             if len(rest) > 1:  # Anolis' GRUB leaves one byte of memory behind the NUL
                 return ()
-            return (Bound(rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text),)
+            return ((rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text),)
     return _section_name(event.data)
 
 
-def _section_name(data: bytes) -> tuple[Bound, ...]:
+def _section_name(data: bytes) -> tuple[_Candidate, ...]:
     """systemd-stub logs the name in UTF-16 with NUL, and hashes it in ASCII with NUL."""
-    name = data[0::2]
-    if len(data) % 2 or any(data[1::2]) or name[:1] != b"." or name.find(b"\0") != len(name) - 1:
+    if not data.startswith(b".\0") or len(data) % 2 or any(data[1::2]):
         return ()
-    return (Bound(Rule.SECTION_NAME, name[:-1], name),)
+    name = data[0::2]
+    if name.find(b"\0") != len(name) - 1:
+        return ()
+    return ((Rule.SECTION_NAME, name[:-1], name),)
 
 
-def _td_shim(event: Event) -> tuple[Bound, ...]:
+def _td_shim(event: Event) -> tuple[_Candidate, ...]:
     """A name of 16 bytes and a length of 4, which are not hashed, and what is."""
     if not event.data.startswith(_TD_SHIM_NAMES):
         return ()
-    return (Bound(Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:]),)
+    return ((Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:]),)
 
 
-def _dstack(event: Event) -> tuple[Bound, ...]:
+def _dstack(event: Event) -> tuple[_Candidate, ...]:
     """The log does not say which version made the digest; no bytes are the preimage of both."""
     if event.name is None:
         return ()
     entry = dstack.Entry(3, DSTACK_RUNTIME_EVENT, b"", event.name, event.data)
     first, second = (dstack.preimage_of(replace(entry, version=one)) for one in (1, 2))
-    return (Bound(Rule.DSTACK_V1, event.data, first), Bound(Rule.DSTACK_V2, event.data, second))
+    return ((Rule.DSTACK_V1, event.data, first), (Rule.DSTACK_V2, event.data, second))
 
 
-def _cel(event: Event) -> tuple[Bound, ...]:
+def _cel(event: Event) -> tuple[_Candidate, ...]:
     """The content's type (one byte), length (u32, big endian) and value."""
     if event.type != CEL_COS:
         return ()
     head = bytes((CEL_COS,)) + len(event.data).to_bytes(4, "big")
-    return (Bound(Rule.CEL_CONTENT, event.data, head + event.data),)
+    return ((Rule.CEL_CONTENT, event.data, head + event.data),)
 
 
+_HASHES: Final = {
+    Algorithm.SHA1: hashlib.sha1,
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA384: hashlib.sha384,
+    Algorithm.SHA512: hashlib.sha512,
+    Algorithm.SM3: partial(hashlib.new, "sm3"),
+}
 _GRUB: Final = {
     GRUB_COMMAND: Rule.IPL_SUFFIX,
     GRUB_CMDLINE: Rule.IPL_SUFFIX,
@@ -173,7 +191,7 @@ _GRUB: Final = {
     GRUB_COMMAND_OLD: Rule.IPL_SUFFIX_NUL,
     GRUB_CMDLINE_OLD: Rule.IPL_SUFFIX,
 }
-_BY_TYPE: Final[dict[int | None, Callable[[Event], tuple[Bound, ...]]]] = {
+_BY_TYPE: Final[dict[int | None, Callable[[Event], tuple[_Candidate, ...]]]] = {
     EV_SEPARATOR: _whole,
     EV_ACTION: _whole,
     EV_EFI_ACTION: _whole,

@@ -13,7 +13,7 @@ register, in their order. So three things are told apart here:
 
 A fact is as good as the code that extended the register: firmware and boot loader have to be pinned for it to mean
 anything. Texts of GRUB share their register with the contents of files, and nothing tells the two apart but the label;
-see `CommandLine.preceding`.
+see `CommandLine.unexplained`.
 """
 
 from __future__ import annotations
@@ -84,15 +84,16 @@ class CommandLine:
 
     Attributes:
         text, origin: None where `undetermined`.
-        preceding: digests before it in its register that no data explain: files that GRUB read, by their labels. Each
-            could be the command line that was really used, with its label changed and the text here added by the
-            booted system. Where that matters, every one of them has to be a digest that is known.
+        unexplained: digests of its register that no data explain: files that GRUB read, by their labels. GRUB hashes
+            a file as it hashes a text, and the booted system can extend the register too; so the text here may be a
+            file's content or have been added later, and one of these may be the command line that was really used. A
+            rule over the text is sound where every one of these is a digest that is known, or where there are none.
     """
 
     state: TextState
     text: str | None
     origin: Origin | None
-    preceding: tuple[bytes, ...]
+    unexplained: tuple[bytes, ...]
 
 
 class Kind(StrEnum):

@@ -32,6 +32,7 @@ _HASHES: Final = {  # GUID -> (name, bytes of the hash, bytes behind it: the tim
     "446dbf63-2502-4cda-bcfa-2465d2b0fe9d": ("x509-sha512", 64, 16),
 }
 _GUID: Final = 16
+_VARIABLE: Final = Struct("<16sQQ")  # vendor, characters of the name, bytes of the value
 _LIST_HEADER: Final = Struct("<16sIII")  # type, size of all, of the header, of one signature: 28
 MAX_LISTS: Final = 256  # of one database; Microsoft's have a few
 MAX_SIGNATURES: Final = 4096  # the largest dbx seen has about 500
@@ -80,16 +81,18 @@ def parse_variable(data: bytes) -> Variable:
     Raises:
         VerificationError: `malformed`.
     """
-    cursor = Cursor(data)
-    vendor = guid(cursor.take(_GUID, "VariableName"))
-    name_length, value_length = (
-        _u64(cursor, "UnicodeNameLength"),
-        _u64(cursor, "VariableDataLength"),
-    )
-    name = _utf16(cursor.take(2 * name_length, "UnicodeName"), "UnicodeName")
-    value = cursor.take(value_length, "VariableData")
-    cursor.nothing_left("UEFI variable")
-    return Variable(vendor, name, value)
+    start = _value_start(data)
+    name = _utf16(data[_VARIABLE.size : start], "UnicodeName")
+    return Variable(guid(data[:_GUID]), name, data[start:])
+
+
+def variable_value(data: bytes) -> bytes:
+    """The value in UEFI_VARIABLE_DATA, whose name may be anything.
+
+    Raises:
+        VerificationError: `malformed`.
+    """
+    return data[_value_start(data) :]
 
 
 def variable_data(vendor: str, name: str, value: bytes) -> bytes:
@@ -189,6 +192,20 @@ def _node(kind: int, subtype: int, data: bytes) -> str:
     return f"Path({kind},{subtype})"
 
 
+def _value_start(data: bytes) -> int:
+    """Where the value begins, after the lengths were found to make up all of the data."""
+    if len(data) < _VARIABLE.size:
+        raise VerificationError(Reason.MALFORMED, f"UEFI variable: {len(data)} bytes")
+    _, name_length, value_length = _VARIABLE.unpack_from(data)
+    start: int = _VARIABLE.size + 2 * name_length
+    if start + value_length != len(data):
+        raise VerificationError(
+            Reason.MALFORMED,
+            f"UEFI variable: {len(data)} bytes, its lengths make {start + value_length}",
+        )
+    return start
+
+
 def _parse_list(cursor: Cursor) -> tuple[str, int, list[bytes]]:
     """(type, bytes of each entry without its owner, entries) of one EFI_SIGNATURE_LIST."""
     kind, size, header, one = _LIST_HEADER.unpack(cursor.take(_LIST_HEADER.size, "signature list"))
@@ -219,10 +236,6 @@ def _utf16(data: bytes, field: str) -> str:
         return data.decode("utf-16-le")
     except UnicodeDecodeError as error:
         raise VerificationError(Reason.MALFORMED, f"{field}: not UTF-16") from error
-
-
-def _u64(cursor: Cursor, field: str) -> int:
-    return int.from_bytes(cursor.take(8, field), "little")
 
 
 def _odd(detail: str) -> VerificationError:

@@ -8,7 +8,7 @@ A booted system can extend the same register, and no event marks in it where boo
   kernel image, if the register begins with them.
 - GRUB's text of the command line, where all logs have one such text, its digest covers it, it stands before the end of
   boot services, and no unified kernel image was measured. The order between registers is the guest's word, and a label
-  can hide a text as a file, so this is only as good as what is known of the digests before it.
+  can hide a text as a file, so this is only as good as what is known of the other digests in its register.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def sections(logs: Logs) -> tuple[Digest, ...]:
         label = name.bound.data.decode("ascii", "replace")
         if label in found:
             break
-        found[label] = replace(_placed(content, Kind.SECTION), label=label)
+        found[label] = Digest(Kind.SECTION, content.digest, label, content.origin(Rule.PLACE))
     return tuple(found.values())
 
 
@@ -121,8 +121,7 @@ def _believed(logs: Logs, one: Proven) -> CommandLine | str:
         text = one.bound.data.decode("utf-8")
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    before = logs.of(one.register)[: one.ordinal]
-    hidden = tuple(other.digest for other in before if other.bound is None)
+    hidden = tuple(other.digest for other in logs.of(one.register) if other.bound is None)
     return CommandLine(TextState.PROVEN, text, one.origin(one.bound.rule), hidden)
 
 

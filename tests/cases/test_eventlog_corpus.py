@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.eventlog_vectors import EventLogCase, load, names
-from verifiers.errors import Verdict, VerificationError
+from verifiers.errors import Reason, Verdict, VerificationError
+from verifiers.eventlog import ccel
 from verifiers.eventlog.events import EV_NO_ACTION, RTMRS, Algorithm, Register
 from verifiers.eventlog.replay import Replayed, ReplayState, demand, replay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+REFUSALS = {
+    Reason.MALFORMED,
+    Reason.UNSUPPORTED_FORMAT,
+    Reason.NO_SHA384_BANK,
+    Reason.REGISTER_MISMATCH,
+}
 WANTED = RTMRS[:3]  # the firmware and the kernel; what extends RTMR3 need not write it down
 
 
@@ -33,9 +40,7 @@ def judge(case: EventLogCase) -> tuple[Verdict, str | None, Mapping[Register, Re
 def test_registers(name: str) -> None:
     case = load(name)
     verdict, code, replayed = judge(case)
-    states = {
-        one: replayed[one].state if one in replayed else ReplayState.ABSENT for one in RTMRS
-    }
+    states = {one: replayed[one].state if one in replayed else ReplayState.ABSENT for one in RTMRS}
     assert (verdict, code) == (case.expect["verdict"], case.expect["code"])
     assert states == case.expect["registers"]
 
@@ -72,3 +77,31 @@ def test_events_are_proven_with_their_register_only(name: str) -> None:
         assert bool(found.proven) == (found.explained and found.count > 0)
         assert all(event.register is register and event.extends for event in found.proven)
         assert found.explained == (found.computed == found.value)
+
+
+def test_no_changed_byte_is_proven() -> None:
+    """Of a real log: whatever byte changes, it is refused, or the same digests stand in the same registers."""
+    case = load("qemu-direct-boot-tdreport")
+    data = (case.folder / "ccel.bin").read_bytes()
+    ours = outcome(data, case.registers)
+    outcomes = []
+    for position in range(case.expected["log"]["log_bytes"]):
+        changed = bytearray(data)
+        changed[position] ^= 0x01 if position % 2 else 0x80
+        outcomes.append(outcome(bytes(changed), case.registers))
+    assert all(one == ours or one in REFUSALS for one in outcomes)
+    assert outcomes.count(Reason.REGISTER_MISMATCH) >= 48 * len(case.logs[0].events)
+    assert outcomes.count(Reason.MALFORMED) > 0
+    assert ours in outcomes  # types and data
+
+
+def outcome(data: bytes, registers: Mapping[Register, bytes]) -> Reason | list[list[bytes]]:
+    """Why a log is refused, or the digests that it proves, by register."""
+    try:
+        found = replay([ccel.parse(data)], registers, Algorithm.SHA384)
+        demand(found, RTMRS)
+    except VerificationError as error:
+        return error.reason
+    return [
+        [event.digests[Algorithm.SHA384] for event in found[register].proven] for register in RTMRS
+    ]

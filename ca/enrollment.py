@@ -11,7 +11,6 @@ claims choose accepts it. So nobody has us look at a device, or ask a vendor abo
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ from ca.errors import (
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
 from ca.ports import Decision, Intent, Outcome
-from ca.record import Basis
+from ca.record import Basis, refused_after_all
 from ca.verification import Case, distrust_devices, verified_cpu, verified_devices
 from policies.appraise import appraise, denies_cpu
 from policies.case import UnverifiedDevices
@@ -256,17 +255,8 @@ async def _overtaken(request: EnrollmentRequest, store: Store) -> Enrolled:
 
 
 def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
-    """The names that the policy grants.
-
-    Raises:
-        NameRefused: a template gives no name for these claims, or the service's own name (`reserved`).
-    """
-    names = render_names(policy.document, claims)
-    for name in names.dns:
-        if name in reserved:
-            raise NameRefused(
-                name, "the policy grants the service's own name, which no machine gets"
-            )
+    """The names that the policy grants. Raises NameRefused."""
+    names = render_names(policy.document, claims, reserved)
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
 
 
@@ -294,9 +284,8 @@ async def _refusal_of_signed(
 
 
 def _denial(accepted: _Accepted, code: str, why: NameRefused | HandleRevoked) -> Decision:
-    reason = {"code": code, "detail": str(why)}
-    facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
-    return replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
+    text = refused_after_all(accepted.result, code, str(why))
+    return replace(accepted.decision, result_json=text)
 
 
 def _withheld(accepted: _Accepted, authority: Authority) -> tuple[bytes, ...]:

@@ -149,6 +149,29 @@ class CertificateQuery:
     after: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LiveCertificate:
+    """A certificate that is issued, within its dates and not revoked, as little of it as a dry run needs."""
+
+    serial: int
+    subject_alt_names: tuple[str, ...]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a dry run has to look at.
+
+    Attributes:
+        certificates: live ones. refusals: on record.
+        forgotten: refusals that the log tells of and that are on record no more.
+    """
+
+    certificates: int
+    refusals: int
+    forgotten: int
+
+
 class PolicyState(StrEnum):
     """Life of one policy version: draft -> active -> retired. Only one version of a name is active."""
 
@@ -380,6 +403,17 @@ class Store(Protocol):
 
     async def expire_refusals(self, decided_before: datetime) -> int:
         """Retention of refusals: delete older ones and blobs that nothing names any more. Returns rows deleted."""
+        ...
+
+    # dry run
+    async def live(
+        self, at: datetime, limit: int, after: int | None
+    ) -> tuple[LiveCertificate, ...]:
+        """Certificates that are live at an instant, by serial; `after`: the last serial of the page before."""
+        ...
+
+    async def extent(self, at: datetime, since: datetime) -> Extent:
+        """How many certificates are live at an instant, and how many refusals were decided from another on."""
         ...
 
     # revocation; nothing takes one back

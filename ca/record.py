@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +21,17 @@ from ca.errors import AuthorityError
 from ca.ports import Blob
 from policies.floors import Floors, load_floors
 from policies.minimums import Minimums, load_minimums
+from policies.result import Decision as Appraised
 from verifiers import registry
+from verifiers.claims import to_json
 from verifiers.evidence import Evidence, EvidenceKind
 from verifiers.nvidia.endorsements import NvidiaEndorsements, from_documents
 from verifiers.nvidia.evidence import NvidiaEvidence, piece
 
 if TYPE_CHECKING:
     from ca.ports import Decision
+    from policies.result import AttestationResult
+    from verifiers.errors import VerificationError
 
 ATTACHMENT: Final = "attachment"  # the kind of a piece of evidence that is no evidence: 32 bytes
 AMD_FLOORS: Final = "amd-floors"
@@ -101,8 +106,7 @@ def restored(decision: Decision) -> Basis:
     of_cpu, devices = registry.split(pieces)
     parsed = registry.parse(of_cpu)
     first, *behind = decision.collateral
-    index = json.loads(first.data)
-    kinds = index.pop(_DOCUMENTS, [])
+    kinds, bundle = _index(first.data)
     if [digest for _, digest in kinds] != [blob.sha256.hex() for blob in behind]:
         raise AuthorityError("the collateral on record is not what its index names")
     documents = [(kind, blob.data) for (kind, _), blob in zip(kinds, behind, strict=True)]
@@ -112,13 +116,38 @@ def restored(decision: Decision) -> Basis:
     of_devices = [document for document in documents if document[0] not in lists]
     return Basis(
         parsed=parsed,
-        endorsements=registry.parse_bundle(parsed, json.dumps(index).encode()),
+        endorsements=registry.parse_bundle(parsed, bundle),
         devices=devices,
         attachments=attachments,
         of_devices=from_documents(of_devices) if of_devices else None,
         floors=floors[0] if floors else None,
         minimums=minimums[0] if minimums else None,
     )
+
+
+@lru_cache(maxsize=32)
+def _index(text: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
+    """The documents that an index names, and the bundle in it. A fleet's decisions of one day share it."""
+    index = json.loads(text)
+    kinds = index.pop(_DOCUMENTS, [])
+    return tuple((kind, digest) for kind, digest in kinds), json.dumps(index).encode()
+
+
+def refused_by_vendor(error: VerificationError) -> str:
+    """`result_json` of a refusal by a vendor's own rules, which no policy was asked about."""
+    facts = {
+        "decision": Appraised.DENIED.value,
+        "reason": {"code": error.reason.value, "detail": error.detail},
+        "tcb": to_json(error.tcb),
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
+def refused_after_all(result: AttestationResult, code: str, detail: str) -> str:
+    """`result_json` where the policy accepts and there is no certificate all the same."""
+    reason = {"code": code, "detail": detail}
+    facts = result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
+    return json.dumps(facts, sort_keys=True)
 
 
 def committed(decision: Decision) -> bytes:

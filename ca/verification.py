@@ -9,17 +9,14 @@ is refused: it is asked for anew, and the attester may come again.
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ca import audit, record
 from ca.errors import CollateralUnusable, Denied, DevicesUnusable
 from ca.ports import Decision
-from policies.result import Decision as Appraised
 from policies.result import PolicyRef
 from verifiers import registry
-from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.gather import gather as gather_devices
@@ -67,7 +64,7 @@ _SIGNER_FAULTS = frozenset(
     }
 )
 # Of authentic devices: faults of what we fetched about them. Every other is theirs, and on record.
-_DEVICE_COLLATERAL_FAULTS = frozenset(
+DEVICE_COLLATERAL_FAULTS = frozenset(
     {
         Reason.CHAIN,
         Reason.COLLATERAL_MALFORMED,
@@ -119,18 +116,13 @@ class Case:
     ) -> Decision:
         """A refusal by a vendor's own rules on record; of devices with the policy that had them looked at."""
         status = error.tcb.status if error.tcb else None
-        facts = {
-            "decision": Appraised.DENIED.value,
-            "reason": {"code": error.reason.value, "detail": error.detail},
-            "tcb": to_json(error.tcb),
-        }
         document = policy.document if policy else None
         return self._decision(
             PolicyRef(document.name, document.version, policy.sha256)
             if policy and document
             else None,
             tcb_status or (status or TcbStatus.UNKNOWN).value,
-            json.dumps(facts, sort_keys=True),
+            record.refused_by_vendor(error),
         )
 
     def _decision(self, policy: PolicyRef | None, tcb_status: str, result_json: str) -> Decision:
@@ -217,16 +209,16 @@ async def verified_devices(
     except CollateralUnusable as error:
         raise DevicesUnusable(error.detail, retry_after=error.retry_after) from error
     except VerificationError as error:
-        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+        if error.reason in DEVICE_COLLATERAL_FAULTS:
             raise _devices_unusable(error) from error
         raise
     case = replace(seen, basis=replace(seen.basis, of_devices=of_devices))
     try:
         return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
     except VerificationError as error:
-        if error.reason in _DEVICE_COLLATERAL_FAULTS | _OUT_OF_DATE:
+        if error.reason in DEVICE_COLLATERAL_FAULTS | _OUT_OF_DATE:
             authority.endorser.distrust(gather_devices(found, sources, anchors, by))
-        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+        if error.reason in DEVICE_COLLATERAL_FAULTS:
             raise _devices_unusable(error) from error
         raise await refusal(error) from error
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
         CrlState,
         Decision,
         Dependents,
+        Extent,
         Intent,
+        LiveCertificate,
         NonceState,
         OperatorAction,
         PolicyRecord,
@@ -124,6 +126,16 @@ class SqlStore:
             total += deleted
             if deleted < _BATCH:
                 return total
+
+    # dry run
+
+    async def live(
+        self, at: datetime, limit: int, after: int | None
+    ) -> tuple[LiveCertificate, ...]:
+        return await self._database.read(certificates.live, at, limit, after)
+
+    async def extent(self, at: datetime, since: datetime) -> Extent:
+        return await self._database.read(certificates.extent, at, since)
 
     # revocation
 

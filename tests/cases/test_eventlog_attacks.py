@@ -212,6 +212,7 @@ def evil_image_hidden_as(step: Step) -> BootClaims:
         (lab.VARIABLE_BOOT, lab.variable_data("Boot0001", b"MZ evil")),
         (lab.TAG, b""),
     ],
+    ids=["gpt", "acpi", "action", "separator", "whole", "variable", "tag"],
 )
 def test_evil_image_under_another_label_is_an_image(kind: int, data: bytes) -> None:
     evil = lab.image(b"MZ evil")
@@ -220,7 +221,7 @@ def test_evil_image_under_another_label_is_an_image(kind: int, data: bytes) -> N
     assert len(found.images) == 3
     hidden = next(one for one in found.images if one.digest == evil.digest)
     assert hidden.kind is Kind.OTHER
-    assert hidden.origin.rule is Rule.LABEL
+    assert hidden.origin.position == 10
 
 
 def test_good_image_added_after_boot_does_not_take_the_place_of_the_evil_one() -> None:
@@ -375,6 +376,16 @@ def test_grub_commands_after_boot_services() -> None:
     assert late.hashed.decode() not in [one.text for one in found.grub]
 
 
+def test_grub_commands_under_another_type_or_with_another_digest() -> None:
+    """An action whose digest is of all its data, prefix and all, is none of GRUB's."""
+    boot = grub_boot()
+    end = boot.index(EXIT)
+    action = lab.whole(3, lab.ACTION, b"grub_cmd: linux /good")
+    forged = replace(lab.grub("linux /evil"), data=lab.grub("linux /good").data)
+    found = claims([*boot[:end], action, forged, *boot[end:]])
+    assert found.grub == claims(boot).grub
+
+
 # Direct boot and unified kernel images: by place
 
 
@@ -521,14 +532,14 @@ def test_identity_with_a_colon_in_a_name() -> None:
     no_identity(dstack_claims(*APP[:1], split, *APP[2:]))
 
 
+def with_payload(at: int, payload: bytes) -> BootClaims:
+    return dstack_claims(*APP[:at], replace(APP[at], payload=payload), *APP[at + 1 :])
+
+
 def test_identity_of_a_wrong_length() -> None:
     for at, payload in ((1, b"a" * 19), (2, b"c" * 31), (3, b"i" * 19), (5, b"o" * 33)):
-        events = list(APP)
-        events[at] = replace(events[at], payload=payload)
-        no_identity(dstack_claims(*events))
-    events[3], events[5] = Runtime("instance-id"), APP[5]
-    events[1], events[2] = APP[1], APP[2]
-    assert dstack_claims(*events).dstack is not None  # an instance without an id
+        no_identity(with_payload(at, payload))
+    assert with_payload(3, b"").dstack is not None  # an instance without an id
 
 
 def test_evil_identity_called_a_boot_event() -> None:

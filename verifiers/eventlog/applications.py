@@ -93,7 +93,7 @@ def dstack_identity(events: Sequence[Proven]) -> DstackIdentity | str:
     for one in events[: names.index(SYSTEM_READY) + 1]:
         if one.bound is None or one.bound.rule not in _DSTACK_RULES or one.event.name is None:
             return f"event {one.event.position} is not covered by its digest"
-        value = Value(one.bound.data, one.origin(one.bound.rule))
+        value = Value(one.bound.data, one.origin)
         if one.event.name not in _DSTACK:
             others.append((one.event.name, value))
             continue
@@ -121,7 +121,7 @@ def aael_entries(events: Sequence[Proven]) -> tuple[AaelClaim, ...] | str:
             entry = aael.parse_entry(one.bound.data)
         except VerificationError as error:
             return error.detail
-        origin = one.origin(one.bound.rule)
+        origin = one.origin
         found.append(AaelClaim(entry.domain, entry.operation, entry.content, origin))
     return tuple(found)
 
@@ -156,7 +156,7 @@ def _contents(events: Sequence[Proven]) -> list[tuple[int, Value]] | str:
                 value.decode("utf-8")
         except (VerificationError, UnicodeDecodeError) as error:
             return f"record {one.event.position}: {error}"
-        contents.append((kind, Value(value, one.origin(one.bound.rule))))
+        contents.append((kind, Value(value, one.origin)))
     return contents
 
 

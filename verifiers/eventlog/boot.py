@@ -10,7 +10,7 @@ Beside logs there are fields that the quote itself signs and that the host fills
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog import applications, firmware, loader
 from verifiers.eventlog.bound import digest_of
@@ -20,9 +20,11 @@ from verifiers.eventlog.claims import (
     ConfidentialSpace,
     Doubt,
     DstackIdentity,
+    EventClaim,
+    Rule,
     Subject,
 )
-from verifiers.eventlog.events import Algorithm
+from verifiers.eventlog.events import Algorithm, LogFormat
 from verifiers.eventlog.labels import as_digest
 from verifiers.eventlog.proven import TD, Layout, Logs, gather
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from verifiers.eventlog.claims import Digest
     from verifiers.eventlog.events import EventLog, Register
+    from verifiers.eventlog.proven import Proven
     from verifiers.eventlog.replay import Replayed
 
 
@@ -72,6 +75,7 @@ def boot_claims(
         sections=sections,
         grub=loader.commands(view),
         opaque=_opaque(view, images),
+        events=_events(view),
         dstack=application if isinstance(application, DstackIdentity) else None,
         aael=application if isinstance(application, tuple) else None,
         confidential_space=application if isinstance(application, ConfidentialSpace) else None,
@@ -99,13 +103,39 @@ def _kernel(
 
 def _opaque(view: Logs, images: tuple[Digest, ...]) -> tuple[Digest, ...]:
     marks = firmware.known_marks(view.algorithm)
-    made = {(one.origin.register, one.origin.ordinal): one for one in images}
+    made = {id(one.origin): one for one in images}
     return tuple(
-        made.get((one.register, one.ordinal)) or as_digest(one)
+        made.get(id(one.origin)) or as_digest(one)
         for events in view.registers.values()
         for one in events
         if one.bound is None and one.digest not in marks
     )
+
+
+def _events(view: Logs) -> tuple[EventClaim, ...]:
+    return tuple(_event(one) for events in view.registers.values() for one in events)
+
+
+def _event(one: Proven) -> EventClaim:
+    bound = one.bound
+    if bound is None:
+        return EventClaim(one.origin, one.event.type, None, one.digest, None)
+    return EventClaim(
+        one.origin,
+        one.event.type,
+        one.event.name if (one.event.source, bound.rule) in _NAMED else None,
+        one.digest,
+        bound.data,
+    )
+
+
+_NAMED: Final = frozenset(  # boot events in a dstack log have names as well, which nothing covers
+    {
+        (LogFormat.IMA, Rule.EVENT_DATA),
+        (LogFormat.DSTACK, Rule.DSTACK_V1),
+        (LogFormat.DSTACK, Rule.DSTACK_V2),
+    }
+)
 
 
 def _application(

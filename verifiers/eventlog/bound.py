@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from verifiers.errors import VerificationError
@@ -94,7 +93,8 @@ def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
 
 def digest_of(data: bytes, algorithm: Algorithm) -> bytes:
     """The hash of some bytes. Raises ValueError where the library cannot compute it (SM3, at some places)."""
-    return _HASHES[algorithm](data).digest()
+    made = _HASHES[algorithm](data) if algorithm in _HASHES else hashlib.new(algorithm, data)
+    return made.digest()
 
 
 def tag(event: Event) -> int | None:
@@ -182,7 +182,6 @@ _HASHES: Final = {
     Algorithm.SHA256: hashlib.sha256,
     Algorithm.SHA384: hashlib.sha384,
     Algorithm.SHA512: hashlib.sha512,
-    Algorithm.SM3: partial(hashlib.new, "sm3"),
 }
 _GRUB: Final = {
     GRUB_COMMAND: Rule.IPL_SUFFIX,

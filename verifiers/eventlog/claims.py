@@ -123,6 +123,23 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
+class EventClaim:
+    """One event that replays, with what its digest covers.
+
+    Attributes:
+        type: as in the log, believed where the rule is of dstack or a CEL; elsewhere a label, as data are under a rule.
+        name: of dstack's runtime events and of IMA's files, where the digest covers it; else None.
+        data: what the digest covers of the event's data, see `Rule`; None where that is nothing.
+    """
+
+    origin: Origin
+    type: int | None
+    name: str | None
+    digest: bytes
+    data: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureDatabase:
     """One of PK, KEK, db and dbx (UEFI 2.11, 32.4.1), as firmware measured it before it started anything.
 
@@ -232,7 +249,7 @@ class BootClaims:
     """What replayed logs prove. None and () mean: they say nothing about it, or a doubt says why it is not believed.
 
     Attributes:
-        secure_boot: None where no log speaks of it.
+        secure_boot: None where no log speaks of it. It says nothing of whose keys are trusted: see `db`.
         secure_boot_origin: None where it is None or undetermined.
         authorities: in the order of measuring. Their register has no mark of the end of boot: a kernel can add to them.
         images: everything in the register of boot applications that may be an EFI image, whatever its label.
@@ -244,6 +261,7 @@ class BootClaims:
         sections: of a unified kernel image, in their order.
         grub: GRUB's commands before the boot loader ended; their place relative to that end is the guest's word.
         opaque: everything that replays and that no data explain, of all registers, in the order of the registers.
+        events: everything that replays, in the same order.
         aael: None where the register is in another language; complete where it is not None.
     """
 
@@ -261,6 +279,7 @@ class BootClaims:
     sections: tuple[Digest, ...]
     grub: tuple[Text, ...]
     opaque: tuple[Digest, ...]
+    events: tuple[EventClaim, ...]
     dstack: DstackIdentity | None
     aael: tuple[AaelClaim, ...] | None
     confidential_space: ConfidentialSpace | None

@@ -32,6 +32,7 @@ _HASHES: Final = {  # GUID -> (name, bytes of the hash, bytes behind it: the tim
     "446dbf63-2502-4cda-bcfa-2465d2b0fe9d": ("x509-sha512", 64, 16),
 }
 _GUID: Final = 16
+_GUID_PARTS: Final = Struct("<IHH8s")
 _VARIABLE: Final = Struct("<16sQQ")  # vendor, characters of the name, bytes of the value
 _LIST_HEADER: Final = Struct("<16sIII")  # type, size of all, of the header, of one signature: 28
 MAX_LISTS: Final = 256  # of one database; Microsoft's have a few
@@ -72,7 +73,8 @@ class LoadOption:
 
 def guid(data: bytes) -> str:
     """16 bytes of an EFI_GUID as text."""
-    return str(UUID(bytes_le=data))
+    first, second, third, rest = _GUID_PARTS.unpack(data)
+    return f"{first:08x}-{second:04x}-{third:04x}-{rest[:2].hex()}-{rest[2:].hex()}"
 
 
 def parse_variable(data: bytes) -> Variable:

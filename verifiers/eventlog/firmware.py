@@ -76,7 +76,7 @@ def secure_boot(logs: Logs) -> tuple[SecureBoot | None, Origin | None, Doubt | N
         data, state = states.get(event.digests[logs.algorithm], (b"", None))
         one = logs.find(event)
         if one is not None and state is not None and (one.event.data == data or one.stripped):
-            return state, one.origin(Rule.KNOWN_DIGEST), None
+            return state, one.by(Rule.KNOWN_DIGEST), None
         why = "the digest is not that of the variable in the log"
     return SecureBoot.UNDETERMINED, None, Doubt(Subject.SECURE_BOOT, why)
 
@@ -109,8 +109,7 @@ def authorities(logs: Logs) -> tuple[Authority, ...]:
             variable = efi.parse_variable(one.bound.data)
         except VerificationError:
             continue
-        origin = one.origin(one.bound.rule)
-        found.append(Authority(variable.guid, variable.name, variable.value, origin))
+        found.append(Authority(variable.guid, variable.name, variable.value, one.origin))
     return tuple(found)
 
 
@@ -169,5 +168,5 @@ def _database(logs: Logs, event: Event) -> SignatureDatabase | str:
         tuple(hashlib.sha256(der).digest() for der in signatures.certificates),
         signatures.hashes,
         signatures.unknown,
-        one.origin(one.bound.rule),
+        one.origin,
     )

@@ -18,7 +18,7 @@ from verifiers.eventlog.bound import (
     TAG_LOAD_OPTIONS,
     tag,
 )
-from verifiers.eventlog.claims import Digest, Kind, Rule
+from verifiers.eventlog.claims import Digest, Kind
 
 if TYPE_CHECKING:
     from verifiers.eventlog.events import Event
@@ -32,7 +32,7 @@ _TAGS: Final = {TAG_LOAD_OPTIONS: Kind.LOAD_OPTIONS, TAG_INITRD: Kind.INITRD}
 
 def as_digest(one: Proven) -> Digest:
     """A proven event whose data its digest does not explain, under its label."""
-    return Digest(kind_of(one.event), one.digest, label_of(one.event), one.origin(Rule.LABEL))
+    return Digest(kind_of(one.event), one.digest, label_of(one.event), one.origin)
 
 
 def kind_of(event: Event) -> Kind:

@@ -48,6 +48,7 @@ SECTION_INITRD: Final = ".initrd"
 _FIRST_SECTION: Final = b".linux\0"
 _CMDLINES: Final = (GRUB_CMDLINE, GRUB_CMDLINE_OLD)
 _COMMANDS: Final = (GRUB_COMMAND, GRUB_COMMAND_OLD)
+_GRUB_RULES: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL)
 
 
 def command_line(logs: Logs) -> tuple[CommandLine | None, Doubt | None]:
@@ -76,9 +77,14 @@ def commands(logs: Logs) -> tuple[Text, ...]:
     found: list[Text] = []
     for register in sorted(logs.layout.loader):
         for one in logs.of(register):
-            if one.bound and one.event.data.startswith(_COMMANDS) and logs.before_exit(one):
+            if (
+                one.bound is not None
+                and one.bound.rule in _GRUB_RULES
+                and one.event.data.startswith(_COMMANDS)
+                and logs.before_exit(one)
+            ):
                 text = one.bound.data.decode("utf-8", "replace")
-                found.append(Text(text, one.origin(one.bound.rule)))
+                found.append(Text(text, one.origin))
     return tuple(found)
 
 
@@ -103,12 +109,12 @@ def sections(logs: Logs) -> tuple[Digest, ...]:
         label = name.bound.data.decode("ascii", "replace")
         if label in found:
             break
-        found[label] = Digest(Kind.SECTION, content.digest, label, content.origin(Rule.PLACE))
+        found[label] = Digest(Kind.SECTION, content.digest, label, content.by(Rule.PLACE))
     return tuple(found.values())
 
 
 def _believed(logs: Logs, one: Proven) -> CommandLine | str:
-    if one.event.type != EV_IPL or one.register not in logs.layout.loader:
+    if one.event.type != EV_IPL or one.origin.register not in logs.layout.loader:
         return "its event has another type or register"
     if one.bound is None:
         return "the digest is not that of the text in the log"
@@ -121,8 +127,8 @@ def _believed(logs: Logs, one: Proven) -> CommandLine | str:
         text = one.bound.data.decode("utf-8")
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    hidden = tuple(other.digest for other in logs.of(one.register) if other.bound is None)
-    return CommandLine(TextState.PROVEN, text, one.origin(one.bound.rule), hidden)
+    hidden = tuple(other.digest for other in logs.of(one.origin.register) if other.bound is None)
+    return CommandLine(TextState.PROVEN, text, one.origin, hidden)
 
 
 def _is_tag(one: Proven, wanted: int) -> bool:
@@ -133,4 +139,4 @@ def _is_tag(one: Proven, wanted: int) -> bool:
 
 
 def _placed(one: Proven, kind: Kind) -> Digest:
-    return replace(as_digest(one), kind=kind, origin=one.origin(Rule.PLACE))
+    return replace(as_digest(one), kind=kind, origin=one.by(Rule.PLACE))

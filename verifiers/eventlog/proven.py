@@ -8,7 +8,7 @@ a later one. The order of events of two registers is the guest's word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog.bound import Bound, bind, digest_of
@@ -80,26 +80,31 @@ class Proven:
     """One event that replays.
 
     Attributes:
-        log: the number of its log. digest: of the register's algorithm.
-        ordinal: its place in its register.
+        log: the number of its log.
+        origin: where it stands, and by which rule its data are tied to it: that of `bound`, else `label`.
+        digest: of the register's algorithm.
         bound: what its digest covers of its data.
     """
 
     event: Event
     log: int
-    register: Register
-    ordinal: int
+    origin: Origin
     digest: bytes
     bound: Bound | None
+
+    @property
+    def ordinal(self) -> int:
+        """Its place in its register."""
+        return self.origin.ordinal
 
     @property
     def stripped(self) -> bool:
         """Whether it is of one of dstack's short logs, which leave the data of boot events out."""
         return self.event.source is LogFormat.DSTACK and not self.event.data
 
-    def origin(self, rule: Rule) -> Origin:
-        """Where something comes from that is told of this event."""
-        return Origin(self.event.source, self.event.position, self.register, self.ordinal, rule)
+    def by(self, rule: Rule) -> Origin:
+        """Where something comes from that is believed by another rule."""
+        return replace(self.origin, rule=rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +150,7 @@ def gather(
     numbers = {id(event): number for number, log in enumerate(logs) for event in log.events}
     registers = {
         register: tuple(
-            Proven(
-                event,
-                numbers[id(event)],
-                register,
-                ordinal,
-                event.digests[algorithm],
-                bind(event, algorithm),
-            )
+            _prove(event, numbers[id(event)], register, ordinal, algorithm)
             for ordinal, event in enumerate(one.proven)
         )
         for register, one in replayed.items()
@@ -168,3 +166,12 @@ def gather(
         if event.extends and (id(event) in proven or event.register not in explained)
     )
     return Logs(algorithm, layout, told, proven, registers, next(exits, None))
+
+
+def _prove(
+    event: Event, log: int, register: Register, ordinal: int, algorithm: Algorithm
+) -> Proven:
+    bound = bind(event, algorithm)
+    rule = Rule.LABEL if bound is None else bound.rule
+    origin = Origin(event.source, event.position, register, ordinal, rule)
+    return Proven(event, log, origin, event.digests[algorithm], bound)

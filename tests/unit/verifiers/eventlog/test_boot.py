@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests import boot_lab as lab
 from tests import eventlog_lab
 from verifiers.claims import to_json
-from verifiers.eventlog import bound, tcg2
+from verifiers.eventlog import bound, dstack, ima, tcg2
 from verifiers.eventlog.boot import boot_claims, load_options_digest
-from verifiers.eventlog.claims import BootClaims, SecureBoot, Subject, TextState
+from verifiers.eventlog.claims import BootClaims, Rule, SecureBoot, Subject, TextState
 from verifiers.eventlog.events import PCRS, Algorithm, LogFormat, Register
 from verifiers.eventlog.proven import TPM
 from verifiers.eventlog.replay import replay
@@ -58,7 +58,7 @@ def test_any_order_of_events(told: list[Step]) -> None:
     """Whatever a log tells: Secure Boot is on only where that event is the only one, before the first separator."""
     found = lab.claims(told)
     states = [step for step in told if step == lab.secure_boot()]
-    assert (found.secure_boot is None) is not states
+    assert (found.secure_boot is None) is (not states)
     if found.secure_boot is SecureBoot.ENABLED:
         firmware = [step for step in told if step.index == 1]
         assert len(states) == 1
@@ -108,6 +108,36 @@ def test_a_tpms_registers() -> None:
     assert found.kernel_cmdline.origin.register is Register.PCR8
     assert len(found.images) == 2
     assert found.doubts == ()
+
+
+def test_events_with_what_their_digests_cover() -> None:
+    history = [*lab.direct_boot(), lab.aael()]
+    found = lab.claims(history).events
+    told = {one.digest: one for one in found}
+    assert len(found) == len(history)
+    assert [one.origin.register for one in found] == sorted(one.origin.register for one in found)
+    assert told[lab.aael().digest].data == lab.aael().data
+    assert told[lab.initrd().digest].data is None
+    assert told[lab.initrd().digest].origin.rule is Rule.LABEL
+    assert {one.name for one in found} == {None}
+
+
+def test_names_of_events_that_their_digests_cover() -> None:
+    boot = lab.direct_boot()
+    runtime = eventlog_lab.Runtime("app-id", b"a" * 20)
+    named = eventlog_lab.boot_event(3, event="acpi-loader")
+    ima_line = eventlog_lab.ima_line("/bin/sh")
+    logs = [
+        lab.log_of(boot),
+        dstack.parse(eventlog_lab.log_text(runtime.json(), named)),
+        ima.parse(ima_line, Register.RTMR2, Algorithm.SHA384),
+    ]
+    values = lab.runtime_registers(boot, runtime.preimage, b"boot")
+    digest = logs[2].events[0].digests[Algorithm.SHA384]
+    values[Register.RTMR2] = eventlog_lab.sha384(values[Register.RTMR2] + digest)
+    found = lab.of_logs(logs, values)
+    names = [(one.origin.register, one.name) for one in found.events if one.name]
+    assert names == [(Register.RTMR2, "/bin/sh"), (Register.RTMR3, "app-id")]
 
 
 def calls(told: list[Step]) -> int:

@@ -13,9 +13,10 @@ import pytest
 from tests import eventlog_vectors
 from tests.tdx_vectors import NOTICE, ROOT
 from verifiers.eventlog import bound, tcg2
-from verifiers.eventlog.boot import boot_claims, load_options_digest
+from verifiers.eventlog.boot import boot_claims
 from verifiers.eventlog.claims import BootClaims, Kind, Rule, SecureBoot, TextState
 from verifiers.eventlog.events import PCRS, Algorithm, LogFormat
+from verifiers.eventlog.launch import load_options_digest
 from verifiers.eventlog.proven import TPM
 from verifiers.eventlog.replay import ReplayState, replay
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog import applications, firmware, loader
-from verifiers.eventlog.bound import digest_of
 from verifiers.eventlog.claims import (
     AaelClaim,
     BootClaims,
@@ -81,14 +80,6 @@ def boot_claims(
         confidential_space=application if isinstance(application, ConfidentialSpace) else None,
         doubts=(*singles, *doubts, *application_doubts),
     )
-
-
-def load_options_digest(text: str, algorithm: Algorithm = Algorithm.SHA384) -> bytes:
-    """What Linux' EFI stub measures of a command line that it was started with: the hash of its UTF-16LE with NUL.
-
-    QEMU and boot loaders may add to the text that they were given, e.g. ` initrd=initrd`.
-    """
-    return digest_of((text + "\0").encode("utf-16-le"), algorithm)
 
 
 def _kernel(

@@ -255,7 +255,7 @@ class BootClaims:
         images: everything in the register of boot applications that may be an EFI image, whatever its label.
         kernel_cmdline: GRUB's text; None for kernels that were started in another way, see `cmdline_digest`.
         cmdline_digest: of the kernel's load options (UTF-16LE with NUL), where they are the first thing in their
-            register, or of the section .cmdline of a unified kernel image; compare with `boot.load_options_digest` or
+            register, or of the section .cmdline of a unified kernel image; compare with `launch.load_options_digest` or
             the plain hash of the section.
         initrd_digest: likewise.
         sections: of a unified kernel image, in their order.

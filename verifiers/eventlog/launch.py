@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields that a host fills in when it launches a guest and that the CPU's report signs: what they are compared with.
+"""What a host hands to a guest at launch, and how reports and logs show it: init data, identities, a command line.
 
 MRCONFIGID, MROWNER and MROWNERCONFIG of a TD (48 bytes each) and HOST_DATA of an SEV-SNP guest (32 bytes) mean what
 host and guest agreed on; the CPU gives them no meaning. Two agreements are known here:
@@ -8,14 +8,20 @@ host and guest agreed on; the CPU gives them no meaning. Two agreements are know
   field, the guest extends PCR 8 with it.
 - dstack's configuration, version 1: 01, the compose-hash, 15 zero bytes, in MRCONFIGID.
 
-Sources: confidential-containers/guest-components, attester; Dstack-TEE/dstack.
+A kernel that is started by firmware or a boot loader through EFI gets its command line as load options, which its EFI
+stub measures.
+
+Sources: confidential-containers/guest-components, attester; Dstack-TEE/dstack; Linux' EFI stub.
 """
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from hashlib import sha256, sha384
 from typing import Final
+
+from verifiers.eventlog.events import Algorithm
 
 _DSTACK_V1: Final = b"\x01"
 _COMPOSE_HASH: Final = 32
@@ -54,3 +60,14 @@ def dstack_compose_hash(mr_config_id: bytes) -> bytes | None:
     if head != _DSTACK_V1 or len(mr_config_id) != LaunchField.MR_CONFIG_ID.size or any(tail):
         return None
     return mr_config_id[1 : 1 + _COMPOSE_HASH]
+
+
+def load_options_digest(text: str, algorithm: Algorithm = Algorithm.SHA384) -> bytes:
+    """What Linux' EFI stub measures of its command line: the hash of the text in UTF-16LE with NUL.
+
+    QEMU and boot loaders may add to the text that they were given, e.g. ` initrd=initrd`.
+
+    Raises:
+        ValueError: an algorithm that the library cannot compute; a text with half of a surrogate pair.
+    """
+    return hashlib.new(algorithm, (text + "\0").encode("utf-16-le")).digest()

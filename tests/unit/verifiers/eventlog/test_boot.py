@@ -15,7 +15,7 @@ from tests import boot_lab as lab
 from tests import eventlog_lab
 from verifiers.claims import to_json
 from verifiers.eventlog import bound, dstack, ima, tcg2
-from verifiers.eventlog.boot import boot_claims, load_options_digest
+from verifiers.eventlog.boot import boot_claims
 from verifiers.eventlog.claims import BootClaims, Rule, SecureBoot, Subject, TextState
 from verifiers.eventlog.events import PCRS, Algorithm, LogFormat, Register
 from verifiers.eventlog.proven import TPM
@@ -31,14 +31,6 @@ PIECES = sorted({step for boot in BOOTS for step in boot}, key=repr)
 def test_no_logs_prove_nothing() -> None:
     found = boot_claims([], {})
     assert {getattr(found, field.name) for field in fields(BootClaims)} == {None, ()}
-
-
-def test_load_options_digest() -> None:
-    text = "console=hvc0 ü"
-    expected = (text + "\0").encode("utf-16-le")
-    assert load_options_digest(text) == hashlib.sha384(expected).digest()
-    assert load_options_digest(text, Algorithm.SHA256) == hashlib.sha256(expected).digest()
-    assert load_options_digest("console=hvc0") == lab.options("console=hvc0").digest
 
 
 @pytest.mark.parametrize("boot", BOOTS)

@@ -7,12 +7,15 @@ import hashlib
 
 import pytest
 
+from tests import boot_lab as lab
 from tests import eventlog_vectors
+from verifiers.eventlog.events import Algorithm
 from verifiers.eventlog.launch import (
     LaunchField,
     dstack_compose_hash,
     init_data_digest,
     init_data_pcr8,
+    load_options_digest,
 )
 from verifiers.tdx.quote import parse_quote
 
@@ -48,3 +51,13 @@ def test_compose_hash_of_real_quotes(name: str) -> None:
     found = dstack_compose_hash(parse_quote(case.quote).td.mr_config_id)
     assert found is not None
     assert found.hex() == events["compose-hash"]
+
+
+def test_load_options_digest() -> None:
+    text = "console=hvc0 ü"
+    expected = (text + "\0").encode("utf-16-le")
+    assert load_options_digest(text) == hashlib.sha384(expected).digest()
+    assert load_options_digest(text, Algorithm.SHA256) == hashlib.sha256(expected).digest()
+    assert load_options_digest("console=hvc0") == lab.options("console=hvc0").digest
+    with pytest.raises(ValueError, match="surrogate"):
+        load_options_digest("\ud800")

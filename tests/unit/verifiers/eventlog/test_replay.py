@@ -214,6 +214,13 @@ def test_starts_that_no_tpm_makes(localities: tuple[bytes, ...]) -> None:
     assert caught.value.reason is Reason.MALFORMED
 
 
+def test_only_what_extends_nothing_tells_of_the_start() -> None:
+    text = b"StartupLocality\0\3"
+    log = parse(tcg2(action(0, text, (0x0B,)), algorithms=(0x0B,)), LogFormat.TCG2)
+    pcr = value(text, start=bytes(32), algorithm="sha256")
+    assert replay([log], {PCRS[0]: pcr}, Algorithm.SHA256)[PCRS[0]].explained
+
+
 def test_a_td_has_no_startup_locality() -> None:
     hint = event2(1, NO_ACTION, [], b"StartupLocality\0\3")
     log = ccel.parse(tcg2(hint, action(1, b"a")))

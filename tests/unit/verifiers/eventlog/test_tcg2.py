@@ -158,6 +158,8 @@ def test_events_that_are_refused(event: bytes) -> None:
 def test_a_digest_that_stands_twice() -> None:
     twice = event2(1, ACTION, digests(b"x") * 2, b"x")
     assert refusal(tcg2(twice, algorithms=(0x0B, 0x0C))) is Reason.MALFORMED
+    passive = event2(1, NO_ACTION, digests(b"x") * 2, b"x")
+    assert refusal(tcg2(passive, algorithms=(0x0B, 0x0C))) is Reason.MALFORMED
 
 
 def test_an_event_without_one_of_the_banks() -> None:

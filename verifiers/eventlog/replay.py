@@ -90,7 +90,8 @@ def replay(
     """Replay logs against registers.
 
     Args:
-        logs: the one of the firmware first, those of the running system behind it in the order of their writing.
+        logs: the one of the firmware first, those of the running system behind it in the order of their writing. A
+            register that needs several must not have the same event in two of them.
         registers: the values in the quote.
         algorithm: of the registers: SHA-384 for a TD, the bank for a TPM.
 

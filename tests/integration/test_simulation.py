@@ -351,7 +351,8 @@ async def test_pages_come_and_go(app: App, monkeypatch: pytest.MonkeyPatch) -> N
         await in_force(app),
     )
     setting, now = setting_of(app), app.clock()
-    answers, steps, extents = [], [], list[object]()
+    answers, extents = list[list[str]](), list[tuple[int, int]]()
+    steps: list[int] = []
     for ahead in (1, 4):
 
         async def judge(page: Sequence[Subject]) -> Judged:

@@ -186,8 +186,17 @@ def test_database_that_is_none() -> None:
 def test_authority_that_its_digest_does_not_cover_or_that_is_no_variable() -> None:
     forged = Step(1, lab.AUTHORITY, b"other", lab.variable_data("db", b"good", lab.SECURITY))
     junk = lab.whole(1, lab.AUTHORITY, b"junk")
-    found = claims([*grub_boot(), forged, junk])
+    boot = grub_boot()
+    found = claims([*boot[:8], forged, junk, *boot[8:]])
     assert [one.value for one in found.authorities] == [b"entry"]
+
+
+def test_one_database_needs_no_other() -> None:
+    alone = lab.variable("db", lab.signature_list(lab.X509, b"c"), lab.SECURITY)
+    found = claims([lab.secure_boot(), alone, lab.separator(1)])
+    assert (found.pk, found.kek, found.dbx) == (None, None, None)
+    assert found.db is not None
+    assert found.doubts == ()
 
 
 # Images
@@ -435,6 +444,18 @@ def test_load_options_whose_text_is_in_the_log_are_no_load_options() -> None:
     assert claims(told).cmdline_digest is None
 
 
+@pytest.mark.parametrize(("kind", "believed"), [(lab.TAG, True), (lab.IPL, False)])
+def test_dstacks_short_log_has_no_labels_but_types(kind: int, *, believed: bool) -> None:
+    history = [lab.image(b"MZ kernel"), lab.options()]
+    told = [
+        eventlog_lab.boot_event(imr, event_type=one, digest=step.digest.hex())
+        for imr, one, step in zip((1, 2), (lab.APPLICATION, kind), history, strict=True)
+    ]
+    log = dstack.parse(eventlog_lab.log_text(*told))
+    found = lab.of_logs([log], lab.registers(history)).cmdline_digest
+    assert (found is not None) is believed
+
+
 def test_sections_end_where_another_event_stands_or_a_name_comes_again() -> None:
     boot = lab.uki_boot()
     end = boot.index(EXIT)
@@ -443,8 +464,9 @@ def test_sections_end_where_another_event_stands_or_a_name_comes_again() -> None
     assert [one.label for one in again.sections] == [".linux", ".cmdline", ".initrd"]
     assert again.cmdline_digest is not None
     assert again.cmdline_digest.digest == lab.section(".cmdline", b"console=hvc0")[1].digest
-    late = claims([*boot, lab.file(b"x"), *good])
-    assert len(late.sections) == 3
+    for files in (1, 2):
+        late = claims([*boot, *[lab.file(b"x")] * files, *lab.section(".late", b"late")])
+        assert [one.label for one in late.sections] == [".linux", ".cmdline", ".initrd"]
     assert claims([*grub_boot(), *good]).sections == ()
 
 

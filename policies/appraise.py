@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from policies import (
+    boot_rules,
     nvidia_rules,
     nvidia_version_rules,
     snp_guest_rules,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from policies.loader import LoadedPolicy
     from policies.minimums import Minimums
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
 
 
 def check_match(case: Case) -> Iterator[Finding]:
@@ -119,6 +121,7 @@ SNP_CHECKS = (
     snp_platform_rules.check_revocation,
     snp_platform_rules.check_chip,
 )
+BOOT_CHECKS = (boot_rules.check_replay,)
 NVIDIA_CHECKS = (
     nvidia_rules.check_collateral,
     nvidia_rules.check_count,
@@ -145,7 +148,7 @@ def matches(document: PolicyDocument, claims: Claims) -> bool:
     return (wanted.tee, provider) == (claims.tee, claims.provider)
 
 
-def appraise(
+def appraise(  # noqa: PLR0913  what a verdict depends on
     claims: Claims,
     policy: LoadedPolicy,
     now: datetime,
@@ -153,6 +156,7 @@ def appraise(
     *,
     devices: Devices = None,
     minimums: Minimums | None = None,
+    boot: Boot | None = None,
 ) -> AttestationResult:
     """Judge verified claims by one policy at `now` (timezone-aware UTC).
 
@@ -164,14 +168,16 @@ def appraise(
         devices: those beside the CPU, verified; how many were sent where nobody has looked at them, which denies; None
             if none were sent.
         minimums: where the section `nvidia` names advisories, likewise.
+        boot: event logs of the same evidence after replay; None if none were sent.
     """
     document = policy.document
-    case = Case(claims, document, now)
+    case = Case(claims, document, now, boot)
     measured = measure(case)
     consulted = _consulted(document, floors)
     findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
     findings += _of_its_technology(case, consulted)
+    findings += [finding for check in BOOT_CHECKS for finding in check(case)]
     softened = tuple(_soften(finding, document, now) for finding in findings)
     softened += appraise_devices(devices, document, now, minimums)
     ends = [finding.until for finding in softened if finding.until is not None]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
     from verifiers.nvidia.claims import NvidiaClaims
     from verifiers.snp.claims import SnpClaims
     from verifiers.tdx.claims import TdxClaims
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One appraisal, for rules over every technology. `now` is timezone-aware UTC."""
+    """One appraisal, for rules over every technology. `now` is timezone-aware UTC. `boot`: None where no log came."""
 
     claims: Claims
     document: PolicyDocument
     now: datetime
+    boot: Boot | None = None
 
 
 @dataclass(frozen=True, slots=True)

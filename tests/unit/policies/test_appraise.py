@@ -14,7 +14,7 @@ from policies.appraise import appraise
 from policies.loader import load_default
 from policies.registers import MUST_PIN
 from policies.result import Decision, Finding, RuleResult
-from policies.rules import DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
+from policies.rules import BOOT_RULES, DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
 from tests.unit.policies.claims_factory import (
     COLLATERAL,
     GOOD,
@@ -108,7 +108,7 @@ def test_all_rules_run_and_each_denies() -> None:
     """Claims with everything wrong: no rule hides another."""
     assert {finding.rule for finding in appraise(WORST, STRICT, NOW).denying} == RULES[
         Tee.TDX
-    ] - DEVICE_RULES - {
+    ] - BOOT_RULES - DEVICE_RULES - {
         RuleId.NO_POLICY,
         RuleId.SEVERAL_POLICIES,
         RuleId.MATCH,

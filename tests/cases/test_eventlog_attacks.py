@@ -110,6 +110,29 @@ def test_secure_boot_of_a_value_that_there_is_not() -> None:
     undetermined([odd if one == ENABLED else one for one in grub_boot()])
 
 
+def in_json(payload: bytes) -> BootClaims:
+    """Secure Boot off in a log of dstack's, with that payload."""
+    history = [DISABLED, lab.separator(1)]
+    payloads = (payload, b"")
+    told = [
+        eventlog_lab.boot_event(
+            0, event_type=step.kind, digest=step.digest.hex(), event_payload=data.hex()
+        )
+        for step, data in zip(history, payloads, strict=True)
+    ]
+    return lab.of_logs([dstack.parse(eventlog_lab.log_text(*told))], lab.registers(history))
+
+
+def test_secure_boot_in_dstacks_log_with_and_without_data() -> None:
+    """The digest is one of three: a short log need not repeat the data, but no log may give others."""
+    assert in_json(DISABLED.data).secure_boot is SecureBoot.DISABLED
+    assert in_json(b"").secure_boot is SecureBoot.DISABLED
+    assert in_json(b"").opaque == ()  # a separator needs no data either
+    assert in_json(ENABLED.data).secure_boot is SecureBoot.UNDETERMINED
+    told = [replace(one, data=b"") if one == ENABLED else one for one in grub_boot()]
+    undetermined(told)
+
+
 def test_secure_boot_without_any_separator() -> None:
     undetermined([one for one in grub_boot() if one.data != bytes(4)])
 

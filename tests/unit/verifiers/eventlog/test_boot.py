@@ -112,6 +112,8 @@ def test_events_with_what_their_digests_cover() -> None:
     assert told[lab.initrd().digest].data is None
     assert told[lab.initrd().digest].origin.rule is Rule.LABEL
     assert {one.name for one in found} == {None}
+    unexplained = [one.digest for one in found if one.data is None]
+    assert [one.digest for one in lab.claims(history).opaque] == unexplained
 
 
 def test_names_of_events_that_their_digests_cover() -> None:

@@ -122,6 +122,7 @@ def test_aael_alone_of_the_tags() -> None:
     assert bound.tag(event(6, b"", b"LEAA")) is None
     assert bound.tag(event(5, b"", lab.aael().data)) is None
     assert bound.tag(event(6, b"", lab.aael().data)) == lab.AAEL
+    assert bound.tag(event(6, b"", b"LEAA\0\0\0\0")) == lab.AAEL
 
 
 def test_td_shim() -> None:

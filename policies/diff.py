@@ -22,6 +22,7 @@ from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
+from policies import boot_diff
 from policies.difference import (
     OPPOSITE,
     Comparison,
@@ -93,6 +94,7 @@ def _meaning(document: PolicyDocument) -> dict[str, Any]:
         rules["platforms"] |= (
             {} if document.tdx.lists_chips else {"platform_instance_id": None, "ppid": None}
         )
+    said["boot"] = boot_diff.meaning(document.boot, _plain)
     return said
 
 
@@ -315,6 +317,21 @@ COMPARISONS: Final[Mapping[str, Comparison]] = {
     "nvidia.coverage": _minimum,
     "nvidia.devices": _allows,
     "nvidia.tolerate_stale.*": ordered(_LOOSER, timedelta()),
+    **boot_diff.COMPARISONS,
+    "boot.kernel_cmdline": _section("boot.kernel_cmdline", _STRICTER),
+    "boot.events": _keyed("boot.events", _STRICTER),
+    "boot.events.*.register": _other,
+    "boot.events.*.at": _other,
+    "boot.events.*.type": _other,
+    "boot.events.*.name": _other,
+    "boot.events.*.at_least": _minimum,
+    "boot.reference_logs": _nothing,  # they explain
+    "boot.dstack": _section("boot.dstack", _STRICTER),
+    "boot.dstack.events": _keyed("boot.dstack.events", _STRICTER),
+    "boot.coco": _section("boot.coco", _STRICTER),
+    "boot.confidential_space": _section("boot.confidential_space", _STRICTER),
+    "boot.ima": _section("boot.ima", _STRICTER),
+    "boot.ima.allow": _keyed("boot.ima.allow", _LOOSER),
     "relax": _keyed("relax", _exception),
     "relax.*": _nothing,
     "warn": _keyed("warn", _exception),

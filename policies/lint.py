@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from policies import nvidia_lint
+from policies import boot_lint, nvidia_lint
 from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
@@ -107,6 +107,8 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
             )
     if document.nvidia is not None:
         yield from nvidia_lint.errors(document.nvidia)
+    if document.boot is not None:
+        yield from boot_lint.errors(document, document.boot)
     yield from _names(document)
 
 
@@ -160,11 +162,9 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         yield from _snp_warnings(document.snp)
     if document.nvidia is not None:
         yield from nvidia_lint.warnings(document.nvidia)
-    for rule in document.relax:
-        yield ("relax", rule.value), f"the rule {rule} is off"
-    for rule, until in document.warn.items():
-        state = "has ended" if until <= now else "only warns"
-        yield ("warn", rule.value), f"the rule {rule} {state}"
+    if document.boot is not None:
+        yield from boot_lint.warnings(document, document.boot)
+    yield from _softened(document, now)
     if document.issue.lifetime > LONG_LIFETIME:
         yield (
             ("issue", "lifetime"),
@@ -175,6 +175,14 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
             ("issue", "withhold_chip_handle"),
             "a revoked chip gets no certificate, but keeps those that it has to their end",
         )
+
+
+def _softened(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
+    for rule in document.relax:
+        yield ("relax", rule.value), f"the rule {rule} is off"
+    for rule, until in document.warn.items():
+        state = "has ended" if until <= now else "only warns"
+        yield ("warn", rule.value), f"the rule {rule} {state}"
 
 
 def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:

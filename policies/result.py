@@ -104,6 +104,14 @@ class MinimumsRef:
 
 
 @dataclass(frozen=True, slots=True)
+class BootRef:
+    """Which event logs were looked at: their formats, and by name of each register what replay says of it."""
+
+    logs: tuple[str, ...]
+    registers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MatchedEntry:
     """The reference entry that matched in one set.
 
@@ -131,6 +139,7 @@ class AttestationResult:
         evidence_sha256: 32 bytes.
         appraised_at: the `now` of the appraisal.
         floors, minimums: None where the policy asks none; then the JSON has no such key either.
+        boot: None where no event log came; likewise.
     """
 
     policy: PolicyRef | None
@@ -143,6 +152,7 @@ class AttestationResult:
     appraised_at: datetime
     floors: FloorsRef | None = None
     minimums: MinimumsRef | None = None
+    boot: BootRef | None = None
 
     @property
     def decision(self) -> Decision:
@@ -187,6 +197,7 @@ class AttestationResult:
             "appraised_at": instant_text(self.appraised_at),
             **_asked_json("floors", self.floors),
             **_asked_json("minimums", self.minimums),
+            **_boot_json(self.boot),
         }
 
     def to_json(self) -> str:
@@ -211,6 +222,12 @@ def _asked_json(name: str, asked: FloorsRef | MinimumsRef | None) -> dict[str, o
     if asked is None:
         return {}
     return {name: {"version": asked.version, "sha256": asked.sha256.hex()}}
+
+
+def _boot_json(boot: BootRef | None) -> dict[str, object]:
+    if boot is None:
+        return {}
+    return {"boot": {"logs": list(boot.logs), "registers": dict(boot.registers)}}
 
 
 def _policy_json(policy: PolicyRef | None) -> dict[str, object] | None:

@@ -276,7 +276,7 @@ def test_statuses_that_can_be_tolerated() -> None:
 
 def test_the_examples_have_every_key_and_are_accepted() -> None:
     tdx, snp, gpus = (load_policy(example.encode()) for example in _policies("name: "))
-    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia"]
+    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia", "boot"]
     assert list(_unsaid(snp.document.rules, "snp.")) == ["snp.tcb.no_floor"]
     assert gpus.document.nvidia is not None
     unsaid = list(_unsaid(gpus.document.nvidia, "nvidia."))

@@ -84,10 +84,11 @@ class CommandLine:
 
     Attributes:
         text, origin: None where `undetermined`.
-        unexplained: digests of its register that no data explain: files that GRUB read, by their labels. GRUB hashes
-            a file as it hashes a text, and the booted system can extend the register too; so the text here may be a
-            file's content or have been added later, and one of these may be the command line that was really used. A
-            rule over the text is sound where every one of these is a digest that is known, or where there are none.
+        unexplained: digests of its register that no data explain: files that GRUB read, by their labels; and those of
+            other texts that begin as a command line does. GRUB hashes a file as it hashes a text, and the booted
+            system can extend the register too; so the text here may be a file's content or have been added later, and
+            one of these may be the command line that was really used. A rule over the text is sound where every one
+            of these is a digest that is known, or where there are none.
     """
 
     state: TextState

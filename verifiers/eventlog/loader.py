@@ -127,8 +127,19 @@ def _believed(logs: Logs, one: Proven) -> CommandLine | str:
         text = one.bound.data.decode("utf-8")
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    hidden = tuple(other.digest for other in logs.of(one.origin.register) if other.bound is None)
+    others = (other for other in logs.of(one.origin.register) if other is not one)
+    hidden = tuple(other.digest for other in others if _may_be_a_command_line(other))
     return CommandLine(TextState.PROVEN, text, one.origin, hidden)
+
+
+def _may_be_a_command_line(one: Proven) -> bool:
+    """Whether what was hashed is unknown, or begins as a command line does: with a path, absolute or on a device.
+
+    So the real command line hides neither as a file nor as a command or another text that its digest covers.
+    """
+    return one.bound is None or (
+        one.bound.hashed.startswith((b"/", b"(")) and b"\0" not in one.bound.hashed
+    )
 
 
 def _is_tag(one: Proven, wanted: int) -> bool:

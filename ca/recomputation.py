@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.protocol import HandleKind, attachment, binding, gpu_nonce, tpm_extra
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from policies.result import AttestationResult, Finding
     from verifiers.anchors import Anchors
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
     from verifiers.nvidia.claims import NvidiaSetClaims
     from verifiers.nvidia.endorsements import NvidiaEndorsements
 
@@ -130,7 +132,7 @@ class Recalled:
         self._fault: Verdict | None = None
         try:
             self._expected = bound(decision, setting.ca_id)
-            self._basis, self._claims = self._verified()
+            self._basis, self._claims, self._boot = self._verified()
         except _UnknownError as error:
             self._fault = Verdict(Word.UNKNOWN, (error.cause,))
         except VerificationError as error:
@@ -154,8 +156,8 @@ class Recalled:
             return _judged(result)
         return self._issued(chosen, result)
 
-    def _verified(self) -> tuple[Basis, Claims]:
-        """Step 4 and 6. Raises VerificationError, _UnknownError."""
+    def _verified(self) -> tuple[Basis, Claims, Boot | None]:
+        """Step 4 and 6, with the logs. Raises VerificationError, _UnknownError."""
         decision, setting = self._decision, self._setting
         if decision.anchors_sha256 != setting.anchors.sha256:
             raise _UnknownError("other-anchors", "decided under other trust anchors")
@@ -166,20 +168,21 @@ class Recalled:
         claims = registry.verify(
             basis.parsed, basis.endorsements, setting.anchors, self._expected, decision.decided_at
         )
-        return basis, claims
+        return basis, claims, registry.boot(claims, basis.logs)
 
     def _appraised(self, policy: LoadedPolicy) -> AttestationResult:
         """Step 7: the CPU first, then the devices. Raises VerificationError, _UnknownError."""
         basis, now = self._basis, self._decision.decided_at
         floors = basis.floors or self._setting.floors
         minimums = basis.minimums or self._setting.minimums
+        judged = partial(
+            *(appraise, self._claims, policy, now, floors), minimums=minimums, boot=self._boot
+        )
         count, rules = len(basis.devices) + len(basis.attachments), policy.document.nvidia
-        unseen = UnverifiedDevices(count) if count else None
-        result = appraise(self._claims, policy, now, floors, devices=unseen, minimums=minimums)
+        result = judged(devices=UnverifiedDevices(count) if count else None)
         if not count or rules is None or denies_cpu(result):
             return result
-        seen = self._devices(rules.appraisal)
-        return appraise(self._claims, policy, now, floors, devices=seen, minimums=minimums)
+        return judged(devices=self._devices(rules.appraisal))
 
     def _devices(self, by: AppraisedBy) -> NvidiaSetClaims:
         """Claims of the devices. Raises VerificationError, _UnknownError."""

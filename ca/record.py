@@ -47,6 +47,7 @@ class Basis:
         devices: as they were sent, if anybody looked at them.
         attachments: where nobody did, what stands for each in the binding (32 bytes); their evidence is not kept, for
             nothing says that it is a device's.
+        logs: event logs that were read, as they were sent.
         of_devices: what was known of the devices; None where nobody asked.
         floors, minimums: those that the policy asked.
     """
@@ -55,18 +56,20 @@ class Basis:
     endorsements: registry.Endorsements
     devices: tuple[NvidiaEvidence, ...] = ()
     attachments: tuple[bytes, ...] = ()
+    logs: tuple[Evidence, ...] = ()
     of_devices: NvidiaEndorsements | None = None
     floors: Floors | None = field(default=None, repr=False)
     minimums: Minimums | None = field(default=None, repr=False)
 
 
 def evidence(basis: Basis) -> tuple[tuple[str, Blob], ...]:
-    """The evidence as a decision has it: the CPU's own piece first, the devices, or what stands for them, last.
+    """The evidence as a decision has it: the CPU's own piece first; logs; the devices, or what stands for them, last.
 
     A quote is without trailing zero bytes, so that its digest is the one in the certificate.
     """
     pieces = [
         *registry.pieces_of(basis.parsed),
+        *basis.logs,
         *(Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in basis.devices),
     ]
     kept = [(one.kind.value, _blob(one.data)) for one in pieces]
@@ -103,7 +106,7 @@ def restored(decision: Decision) -> Basis:
         if kind != ATTACHMENT
     ]
     attachments = tuple(blob.data for kind, blob in decision.evidence if kind == ATTACHMENT)
-    of_cpu, devices = registry.split(pieces)
+    of_cpu, devices, logs = registry.split(pieces)
     parsed = registry.parse(of_cpu)
     first, *behind = decision.collateral
     kinds, bundle = _index(first.data)
@@ -119,6 +122,7 @@ def restored(decision: Decision) -> Basis:
         endorsements=registry.parse_bundle(parsed, bundle),
         devices=devices,
         attachments=attachments,
+        logs=logs,
         of_devices=from_documents(of_devices) if of_devices else None,
         floors=floors[0] if floors else None,
         minimums=minimums[0] if minimums else None,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps 4 to 7 of an enrollment that look at evidence: the CPU's, then that of the devices it speaks for.
+"""Steps 4 to 7 of an enrollment that look at evidence: the CPU's, its event logs, then the devices it speaks for.
 
 What a fault means is decided here. Evidence that is not authentic, of the CPU or of a device, is refused and not on
-record. A platform, or authentic devices, that the vendor's rules refuse are. Where what we fetched is at fault nobody
-is refused: it is asked for anew, and the attester may come again.
+record, and so is a log that cannot be read. A platform, or authentic devices, that the vendor's rules refuse are. Where
+what we fetched is at fault nobody is refused: it is asked for anew, and the attester may come again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from policies.minimums import Minimums
     from policies.result import AttestationResult
     from verifiers.claims import Claims
-    from verifiers.evidence import Binding
+    from verifiers.eventlog.judged import Boot
+    from verifiers.evidence import Binding, Evidence
     from verifiers.nvidia.claims import NvidiaSetClaims
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -171,6 +172,20 @@ async def verified_cpu(case: Case) -> Claims:
         if _lies_in_collateral(error, basis):
             raise _unusable(error) from error
         raise
+
+
+async def replayed_logs(
+    case: Case, claims: Claims, logs: tuple[Evidence, ...]
+) -> tuple[Case, Boot | None]:
+    """What the event logs come to, and the case with them; they are first read now, of a genuine machine.
+
+    Raises:
+        VerificationError: a log that cannot be read, or of another kind of machine; not on record.
+    """
+    if not logs:
+        return case, None
+    boot = await asyncio.to_thread(registry.boot, claims, logs)
+    return replace(case, basis=replace(case.basis, logs=logs)), boot
 
 
 async def verified_devices(

@@ -69,6 +69,16 @@ def parse_table(data: bytes) -> CcelTable:
 _KNOWN: Final = frozenset(CcType)
 
 
+def demand_tdx(table: bytes) -> None:
+    """Demand that an ACPI table is of a TD.
+
+    Raises:
+        VerificationError: `unsupported-tee`; as `parse_table` does.
+    """
+    if parse_table(table).cc_type is not CcType.TDX:
+        raise VerificationError(Reason.UNSUPPORTED_TEE, "ACPI table CCEL: not of a TD")
+
+
 def parse(data: bytes, table: bytes | None = None) -> EventLog:
     """Parse the log area of a TD, at most 1 MiB, and beside it the ACPI table where one was sent.
 
@@ -76,6 +86,6 @@ def parse(data: bytes, table: bytes | None = None) -> EventLog:
         VerificationError: as `tcg2.parse` and `parse_table` do; `unsupported-tee` where the table is of another
             technology.
     """
-    if table is not None and parse_table(table).cc_type is not CcType.TDX:
-        raise VerificationError(Reason.UNSUPPORTED_TEE, "ACPI table CCEL: not of a TD")
+    if table is not None:
+        demand_tdx(table)
     return parse_tcg2(data, LogFormat.CCEL)

@@ -34,7 +34,8 @@ def check_events(case: BootCase) -> Iterator[Finding]:
         path = f"boot.events.{rule.id}"
         state = case.boot.replayed.get(rule.register_)
         if state is None or not state.explained:
-            yield _finding(path, RuleResult.MISSING, rule, "", f"no log explains {rule.register_}")
+            hint = f"no log explains {rule.register_}"
+            yield _finding(path, RuleResult.MISSING, rule, "no proven event", hint)
             continue
         events = case.of(rule.register_)
         result, actual, hint = (

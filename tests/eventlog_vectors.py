@@ -35,6 +35,16 @@ class EventLogCase:
     quote: bytes | None
 
     @property
+    def expected_cmdline(self) -> str:
+        """The text of the kernel's command line, as the case or the one that it derives from has it."""
+        case = self
+        while "kernel_cmdline" not in case.expected:
+            case = load(case.expected["derived_from"])
+        found = case.expected["kernel_cmdline"]
+        text: str = found["value"]
+        return text
+
+    @property
     def expect(self) -> dict[str, Any]:
         found: dict[str, Any] = self.expected["expect"]
         return found

@@ -195,12 +195,18 @@ def boot(claims: Claims, logs: Sequence[Evidence]) -> Boot | None:
     """
     if not logs:
         return None
-    registers, algorithm, layout = _registers(claims)
+    registers, algorithm, layout = registers_of(claims)
     return judge(logs, registers, algorithm, layout)
 
 
-def _registers(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
-    """PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them."""
+def registers_of(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
+    """What event logs are replayed against: values, their algorithm, and what each register is for.
+
+    PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them.
+
+    Raises:
+        VerificationError: `evidence` where the claims report no such register.
+    """
     if claims.tpm is not None and claims.tpm.pcrs:
         return _pcrs(claims.tpm)
     if isinstance(claims, SnpClaims) or claims.provider is Provider.AZURE:

@@ -21,7 +21,7 @@ from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
-from verifiers.evidence import EvidenceKind, Tee
+from verifiers.evidence import LOG_KINDS, EvidenceKind, Tee
 from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _FILES: Final = typer.Argument(
     metavar="FILE…",
     help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the TPM's"
-    " quote) with its certificates and AMD's revocation list, in any order. NVIDIA devices, beside it or alone: reports"
+    " quote) with its certificates and AMD's revocation list, in any order. Event logs of its boot (CCEL, TPM, dstack,"
+    " canonical, IMA). NVIDIA devices, beside it or alone: reports"
     " with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
 )
 FilesArgument = Annotated[list[str], _FILES]
@@ -101,7 +102,7 @@ def identify(data: Sequence[bytes]) -> Identified:
 def parse(identified: Identified) -> ParsedEvidence:
     """Parse what files hold. Raises VerificationError; BadParameter for files that make no one machine's evidence."""
     try:
-        return registry.parse(identified.evidence)
+        return registry.parse([one for one in identified.evidence if one.kind not in LOG_KINDS])
     except VerificationError as error:
         if error.reason is Reason.EVIDENCE:
             raise typer.BadParameter(error.detail) from error

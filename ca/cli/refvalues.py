@@ -17,7 +17,7 @@ from ca.cli.exits import VERDICT_EXITS, Exit
 from ca.cli.inputs import parse_instant, read_input
 from verifiers import registry
 from verifiers.errors import Verdict, VerificationError
-from verifiers.evidence import CPU_KINDS
+from verifiers.evidence import CPU_KINDS, LOG_KINDS
 from verifiers.snp.claims import GuestPolicyBit, SnpClaims
 from verifiers.tdx.claims import TdAttribute, TdxClaims
 
@@ -102,7 +102,8 @@ def _is_of_cpu(data: bytes) -> bool:
         pieces = registry.identify([data]).evidence
     except VerificationError:
         return False  # verification says what is wrong with it
-    return {piece.kind for piece in pieces} <= CPU_KINDS and bool(pieces)
+    kinds = {piece.kind for piece in pieces}
+    return bool(kinds & CPU_KINDS) and kinds <= CPU_KINDS | LOG_KINDS
 
 
 def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:

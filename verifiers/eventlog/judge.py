@@ -53,6 +53,16 @@ def judge(
         VerificationError: `evidence` for a log that is not of such a machine; `no-sha384-bank`; `incomplete` where a
             log lacks another algorithm; what the parsers raise.
     """
+    logs = parse_logs(pieces, algorithm, layout)
+    replayed = replay(logs, registers, algorithm)
+    claims = boot_claims(logs, replayed, algorithm, layout)
+    return Boot(tuple(log.format for log in logs), algorithm, replayed, claims)
+
+
+def parse_logs(
+    pieces: Sequence[Evidence], algorithm: Algorithm, layout: Layout = TD
+) -> tuple[EventLog, ...]:
+    """The logs in the order in which they are replayed. Arguments and errors as of `judge`."""
     order = _OF_A_TD if layout is TD else _OF_A_TPM
     sent = {piece.kind: piece.data for piece in pieces}
     foreign = sorted(sent.keys() - set(order))
@@ -60,10 +70,7 @@ def judge(
         raise VerificationError(
             Reason.EVIDENCE, f"{', '.join(foreign)}: not a log of the registers of this evidence"
         )
-    logs = [_parse(kind, sent[kind], algorithm, layout) for kind in order if kind in sent]
-    replayed = replay(logs, registers, algorithm)
-    claims = boot_claims(logs, replayed, algorithm, layout)
-    return Boot(tuple(log.format for log in logs), algorithm, replayed, claims)
+    return tuple(_parse(kind, sent[kind], algorithm, layout) for kind in order if kind in sent)
 
 
 def _parse(kind: EvidenceKind, data: bytes, algorithm: Algorithm, layout: Layout) -> EventLog:

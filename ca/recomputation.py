@@ -176,7 +176,7 @@ class Recalled:
         floors = basis.floors or self._setting.floors
         minimums = basis.minimums or self._setting.minimums
         judged = partial(
-            *(appraise, self._claims, policy, now, floors), minimums=minimums, boot=self._boot
+            appraise, self._claims, policy, now, floors, minimums=minimums, boot=self._boot
         )
         count, rules = len(basis.devices) + len(basis.attachments), policy.document.nvidia
         result = judged(devices=UnverifiedDevices(count) if count else None)

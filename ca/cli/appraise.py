@@ -119,7 +119,7 @@ def _judge(found: Verified, policy: LoadedPolicy, who: Judges, now: datetime) ->
         alone = found.devices and found.devices.claims
         return judges.judge_devices(alone, policy, who, now) if alone else None
     devices = _beside(found, policy)
-    logs = found.boot and found.boot.boot
+    logs = None if found.boot is None else found.boot.boot
     unread = found.boot is not None and logs is None
     if found.cpu.claims is None or (found.devices is not None and devices is None) or unread:
         return None

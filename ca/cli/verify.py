@@ -151,7 +151,8 @@ def inspect_machine(
         bundle = None if collateral is None else read_input(collateral)
         cpu = inspect.verify_bytes(files.cpu, bundle, now)
     if boot.sent(files.cpu):
-        logs = boot.inspect_logs(files.cpu, cpu and cpu.claims, evidence, stated or {})
+        claims = None if cpu is None else cpu.claims
+        logs = boot.inspect_logs(files.cpu, claims, evidence, stated or {})
     elif stated:
         raise typer.BadParameter("--register is for event logs")
     if files.devices:

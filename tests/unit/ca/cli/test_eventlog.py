@@ -127,7 +127,7 @@ def test_a_log_of_the_machine(cli: Cli, evidence: Evidence, tmp_path: Path) -> N
 def replayed(cli: Cli, evidence: Evidence, folder: Path, command: str = "verify") -> Done:
     case = lab.tcg2(lab.action(1, b"one"), lab.action(2, b"two"))
     (folder / "ccel").write_bytes(case)
-    values = {
+    values: dict[str, Any] = {
         "rtmr0": lab.sha384(bytes(48) + lab.sha384(b"one")),
         "rtmr1": lab.sha384(bytes(48) + lab.sha384(b"two")),
         "rtmr2": bytes(48),

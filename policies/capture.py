@@ -188,14 +188,15 @@ def _own(claims: Sequence[Claims]) -> dict[str, str]:
     first = claims[0]
     match first:
         case TdxClaims():
-            match = (
-                "{tee: tdx}" if first.provider is Provider.DIRECT else "{tee: tdx, provider: azure}"
-            )
-            return {"match": match, "rules": "", "variable": "mr_td_32"}
+            own = {"rules": "", "variable": "mr_td_32"}
+            if first.provider is Provider.DIRECT:
+                return {"match": "{tee: tdx}", "relax": "", **own}
+            return {"match": "{tee: tdx, provider: azure}", "relax": _SEPT_VE, **own}
         case SnpClaims():
             return {
                 "match": f"{{tee: snp, provider: {first.provider}}}",
                 "rules": _snp_tcb(claims),
+                "relax": "",
                 "variable": "measurement_32",
             }
         case _:
@@ -227,6 +228,12 @@ def _lowest(seen: Sequence[TcbVersion]) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
+_SEPT_VE = """\
+
+relax:
+  sept-ve-disable-clear: the paravisor of Azure starts its TDs so, and handles what the host takes away
+"""
+
 _POLICY = """\
 # Made from captured evidence: it accepts exactly what those machines ran. All that it does not say is strict; the
 # commented default policy tells what can be said.
@@ -240,7 +247,7 @@ reference_sets:
 {entries}
 {tee}:
   measurements: [release]
-{rules}
+{rules}{relax}
 issue:
   profile: default
   lifetime: 24h

@@ -36,9 +36,6 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     """All of them, each with the path to point at."""
     if document.not_before and document.not_after and document.not_before >= document.not_after:
         yield ("not_after",), "not after not_before"
-    match = document.match
-    if match.provider is not None and (match.tee, match.provider) not in MUST_PIN:
-        yield ("match", "provider"), f"evidence of {match.tee} does not come from {match.provider}"
     yield from _entries(document)
     yield from _references(document)
     yield from _softened(document)

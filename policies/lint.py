@@ -17,10 +17,10 @@ from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
 from policies.names import INSTANCE_VARIABLES, variables_of
-from policies.registers import INSTANCE, MAY_BE_ZERO, MUST_PIN, SIGNERS, Register
+from policies.registers import INSTANCE, MAY_BE_ZERO, MUST_PIN, PARAVISOR, SIGNERS, Register
 from policies.rules import RuleId
 from policies.tree import locate, show
-from verifiers.evidence import Product, Provider
+from verifiers.evidence import Product, Provider, Tee
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +40,16 @@ _FIXED_NAME = (
 )
 
 _NO_PARAVISOR = (
-    "nothing names the paravisor, and the virtual TPM and its PCRs are its word alone: anyone's SEV-SNP guest could "
-    "vouch for a TPM of its own. Pin measurement, or who signed it ({}, not all zero), in every entry of a used set, "
-    "or say match.provider: direct"
+    "nothing names the paravisor, and the virtual TPM and its PCRs are its word alone: anyone's {} guest could "
+    "vouch for a TPM of its own. Pin {} in every entry of a used set, or say match.provider: direct"
 )
+_PARAVISOR_BY = {
+    Tee.TDX: ("TDX", "mr_td"),
+    Tee.SNP: (
+        "SEV-SNP",
+        f"measurement, or who signed it ({' or '.join(SIGNERS)}, not all zero),",
+    ),
+}
 
 _MILAN = (
     "Milan is allowed: whoever runs such a machine can forge its reports, whatever its TCB (arXiv 2605.12990); deny "
@@ -97,8 +103,10 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
                 (section, "measurements"),
                 f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
             )
-    if Register.MEASUREMENT in rules.unpinned and _believes_anyones_tpm(document):
-        yield (section, "unpinned", "measurement"), _NO_PARAVISOR.format(" or ".join(SIGNERS))
+    paravisor = PARAVISOR[document.match.tee]
+    if paravisor in rules.unpinned and _believes_anyones_tpm(document):
+        text = _NO_PARAVISOR.format(*_PARAVISOR_BY[document.match.tee])
+        yield (section, "unpinned", paravisor.value), text
     for index, name in enumerate(rules.measurements):
         if not any(in_force(entry, now) for entry in document.reference_sets[name]):
             yield (
@@ -139,7 +147,7 @@ def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
 
 
 def _instance(document: PolicyDocument) -> str:
-    return " or ".join(sorted(one for one in INSTANCE if one.tee is document.match.tee))
+    return " or ".join(sorted(one for one in INSTANCE if one.is_of(document.match.tee)))
 
 
 def _pins_instance(document: PolicyDocument) -> bool:

@@ -89,7 +89,7 @@ def _variables(tee: Tee, own: Mapping[str, _Reader]) -> dict[str, _Reader]:
         "provider": lambda _, claims: claims.provider.value,
         **own,
     }
-    for register in (one for one in Register if one.tee is tee):
+    for register in (one for one in Register if one.is_of(tee)):
         table[register.value] = _register(register, 2 * register.length)
         table |= {f"{register}_{digits}": _register(register, digits) for digits in _SHORT}
     return table

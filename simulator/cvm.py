@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m simulator.cvm`: a confidential VM that is none. Enrolls through attestca-client with simulated evidence.
 
-Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` one under a
-paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
+Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` either under
+a paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
 flips a bit of genuine evidence on its way. `--gpus N` puts H100s beside the CPU, `--gpu-evidence` says whose
 evidence is sent for theirs.
 """
@@ -27,7 +27,7 @@ from simulator.world import GPUS, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.azure import AzureCvm
+    from simulator.azure import AzureCvm, AzureTd
     from simulator.machine import Platform
     from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
@@ -89,10 +89,10 @@ class SimulatedAzure:
     """A source of evidence under a paravisor: the HCL report, and a vTPM quote that carries the binding.
 
     Attributes:
-        fields, tamper: as above.
+        fields, tamper: as above; the bit is one of the paravisor's measurement.
     """
 
-    cvm: AzureCvm
+    cvm: AzureCvm | AzureTd
     fields: Mapping[str, bytes] = field(default_factory=dict)
     tamper: bool = False
 
@@ -103,7 +103,12 @@ class SimulatedAzure:
             self.cvm.tpm.pcrs[int(name.removeprefix(PCR))] = fields.pop(name)
         pieces = [Evidence(*piece) for piece in self.cvm.evidence(tpm_extra(report_data), **fields)]
         if self.tamper:
-            at = HCL_REPORT_AT + places(SNP_REPORT)["measurement"].start
+            of_a_td = pieces[0].kind == "tdx-quote"
+            at = (
+                offsets(4, 2)["mr_td"].start
+                if of_a_td
+                else HCL_REPORT_AT + places(SNP_REPORT)["measurement"].start
+            )
             pieces[0] = Evidence(pieces[0].kind, _flipped(pieces[0].data, at))
         return pieces
 
@@ -153,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulator.cvm", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="file made by simulator.vendor")
     parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
-    parser.add_argument("--azure", action="store_true", help="with --tee snp: under a paravisor")
+    parser.add_argument("--azure", action="store_true", help="under a paravisor")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=HEX")
     parser.add_argument("--tamper", action="store_true")
     parser.add_argument("--gpus", type=int, choices=range(GPUS + 1), default=0)
@@ -161,8 +166,6 @@ def main(argv: Sequence[str]) -> int:
         "--gpu-evidence", type=GpuEvidence, choices=list(GpuEvidence), default=GpuEvidence.HONEST
     )
     ours, rest = parser.parse_known_args(argv)
-    if ours.azure and ours.tee != "snp":
-        parser.error("--azure goes with --tee snp")
     world = World.load(ours.world)
     devices = gpus_of(world, ours.gpus, ours.gpu_evidence) if ours.gpus else None
     return client.run(["enroll", *rest], _source(ours, world), devices)
@@ -172,10 +175,11 @@ def _source(ours: argparse.Namespace, world: World) -> Callable[[bytes], Sequenc
     """Where the evidence of the CPU comes from."""
     pairs = (item.partition("=") for item in ours.field)
     fields = {name: bytes.fromhex(value) for name, _, value in pairs}
+    if ours.azure:
+        cvm = world.azure_td() if ours.tee == "tdx" else world.azure()
+        return SimulatedAzure(cvm, fields, ours.tamper)
     if ours.tee == "tdx":
         return SimulatedQuotes(world.machine, fields, ours.tamper)
-    if ours.azure:
-        return SimulatedAzure(world.azure(), fields, ours.tamper)
     return SimulatedReports(world.snp, fields, ours.tamper)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from simulator.amd import FakeAmd
 from simulator.amd_keys import RsaKeys
-from simulator.azure import AzureCvm
+from simulator.azure import AzureCvm, AzureTd
 from simulator.intel import FakeIntel
 from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
@@ -80,6 +80,10 @@ class World:
     def azure(self) -> AzureCvm:
         """A confidential VM of Azure on the SEV-SNP machine; its virtual TPM is new in each process."""
         return AzureCvm(self.snp)
+
+    def azure_td(self) -> AzureTd:
+        """One on the TDX machine, likewise."""
+        return AzureTd(self.machine)
 
 
 def root_path(path: Path) -> Path:

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     OCSP_INVALID = "ocsp-invalid"
     # the vendor's signed statements about the platform
     INCOMPLETE = "incomplete"
+    AK_NOT_BOUND = "ak-not-bound"  # a TPM's quote by a key that nothing ties to a platform
     COLLATERAL_MALFORMED = "collateral-malformed"
     COLLATERAL_SIGNATURE = "collateral-signature"
     COLLATERAL_NOT_YET_VALID = "collateral-not-yet-valid"
@@ -84,8 +85,9 @@ class Reason(StrEnum):
 
     @property
     def verdict(self) -> Verdict:
-        """`undetermined` where collateral is missing, `rejected` for every other reason."""
-        return Verdict.UNDETERMINED if self is Reason.INCOMPLETE else Verdict.REJECTED
+        """`undetermined` where collateral or what binds a key is missing, `rejected` for every other reason."""
+        undetermined = self in {Reason.INCOMPLETE, Reason.AK_NOT_BOUND}
+        return Verdict.UNDETERMINED if undetermined else Verdict.REJECTED
 
 
 class VerificationError(Exception):

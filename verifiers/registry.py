@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from verifiers.eventlog.judged import Boot
     from verifiers.eventlog.proven import Layout
     from verifiers.evidence import Binding
-    from verifiers.vtpm.claims import TpmClaims
 
 ParsedEvidence: TypeAlias = TdxQuote | AzureTd | SnpEvidence
 Endorsements: TypeAlias = TdxEndorsements | SnpEndorsements
@@ -207,21 +206,33 @@ def registers_of(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, L
     Raises:
         VerificationError: `evidence` where the claims report no such register.
     """
-    if claims.tpm is not None and claims.tpm.pcrs:
-        return _pcrs(claims.tpm)
+    if claims.tpm is not None:
+        return pcrs_of(claims.tpm.pcrs)
     if isinstance(claims, SnpClaims) or claims.provider is Provider.AZURE:
-        raise VerificationError(
-            Reason.EVIDENCE, "event logs: this evidence has no register that a log speaks of"
-        )
+        raise _no_registers()
     return {one: getattr(claims.td, one) for one in RTMRS}, Algorithm.SHA384, TD
 
 
-def _pcrs(tpm: TpmClaims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
-    """Of the one bank that policies speak of, where the quote has it; else of the first that it has."""
-    banks = [bank for bank, _, _ in tpm.pcrs]
+def pcrs_of(
+    pcrs: Sequence[tuple[PcrBank, int, bytes]],
+) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
+    """The same of a TPM's quote: of the one bank that policies speak of, else of the first that it has.
+
+    Raises:
+        VerificationError: `evidence` for a quote of no PCR.
+    """
+    if not pcrs:
+        raise _no_registers()
+    banks = [bank for bank, _, _ in pcrs]
     bank = PcrBank.SHA256 if PcrBank.SHA256 in banks else banks[0]
-    values = {PCRS[index]: value for one, index, value in tpm.pcrs if one is bank}
+    values = {PCRS[index]: value for one, index, value in pcrs if one is bank}
     return values, Algorithm(bank.value), TPM
+
+
+def _no_registers() -> VerificationError:
+    return VerificationError(
+        Reason.EVIDENCE, "event logs: this evidence has no register that a log speaks of"
+    )
 
 
 def tee_of(parsed: ParsedEvidence) -> Tee:

@@ -26,6 +26,7 @@ from verifiers.eventlog.proven import TD, TPM, Layout
 from verifiers.eventlog.replay import demand, replay
 from verifiers.evidence import LOG_KINDS, Evidence, EvidenceKind
 from verifiers.tdx.quote import TdxQuote
+from verifiers.vtpm.attest import cut_values, parse_attest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,7 @@ def registers_of(
     if claims is not None:
         return Registers(Source.VERIFIED, *registry.registers_of(claims))
     if evidence:
-        return Registers(Source.UNVERIFIED, _unverified(evidence))
+        return _unverified(evidence)
     if reports:
         return Registers(Source.TD_REPORT, reports[0])
     if stated:
@@ -171,16 +172,21 @@ def _stated(values: Mapping[Register, bytes]) -> Registers:
     return Registers(Source.STATED, values, known[0], TPM if tpm else TD)
 
 
-def _unverified(evidence: Sequence[bytes]) -> Mapping[Register, bytes]:
-    """RTMRs as a quote says them; nothing where it cannot be read, or is none of TDX."""
+def _unverified(evidence: Sequence[bytes]) -> Registers:
+    """PCRs as a TPM's quote numbers them, else RTMRs as a TD's says; nothing where neither can be read."""
     try:
         pieces = registry.identify(evidence).evidence
+        parts = {piece.kind: piece.data for piece in pieces}
+        if EvidenceKind.TPM_ATTEST in parts:
+            selection = parse_attest(parts[EvidenceKind.TPM_ATTEST]).selection
+            pcrs = cut_values(parts.get(EvidenceKind.TPM_PCRS, b""), selection)
+            return Registers(Source.UNVERIFIED, *registry.pcrs_of(pcrs))
         parsed = registry.parse([piece for piece in pieces if piece.kind not in LOG_KINDS])
     except VerificationError:
-        return {}
+        return Registers(Source.UNVERIFIED, {})
     if not isinstance(parsed, TdxQuote):
-        return {}
-    return {one: getattr(parsed.td, one) for one in RTMRS}
+        return Registers(Source.UNVERIFIED, {})
+    return Registers(Source.UNVERIFIED, {one: getattr(parsed.td, one) for one in RTMRS})
 
 
 def inspect_logs(

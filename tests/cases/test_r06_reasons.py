@@ -23,7 +23,7 @@ from verifiers.tdx.endorsements import PcsSource, gather
 from verifiers.tdx.quote import parse_quote
 
 # Not a verifier's: what `attestca verify` says, which asks no policy, where the claims show expired collateral.
-OF_THE_COMMAND_LINE = {Reason.COLLATERAL_EXPIRED}
+OF_THE_COMMAND_LINE = {Reason.COLLATERAL_EXPIRED, Reason.AK_NOT_BOUND}
 
 
 def of_gather() -> Reason:
@@ -70,8 +70,8 @@ def test_every_acceptable_status_is_produced() -> None:
     assert produced == set(TcbStatus) - {TcbStatus.REVOKED, TcbStatus.UNKNOWN}
 
 
-def test_only_missing_collateral_is_undetermined() -> None:
-    assert {reason for reason in Reason if reason.verdict is not Verdict.REJECTED} == {
-        Reason.INCOMPLETE
-    }
-    assert Reason.INCOMPLETE.verdict is Verdict.UNDETERMINED
+def test_only_what_is_missing_is_undetermined() -> None:
+    """Collateral; or whatever would tie a TPM's key to a platform."""
+    undetermined = {Reason.INCOMPLETE, Reason.AK_NOT_BOUND}
+    assert {one for one in Reason if one.verdict is not Verdict.REJECTED} == undetermined
+    assert {one.verdict for one in undetermined} == {Verdict.UNDETERMINED}

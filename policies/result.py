@@ -76,6 +76,18 @@ class Finding:
 _NAMES_A_MACHINE = frozenset(
     {RuleId.CHIP_LIST, RuleId.DEVICE_LIST}
 )  # rules whose `actual` is a hardware id
+_QUOTES_A_GUEST = frozenset(  # rules whose `actual` and `hint` have texts that a guest measured
+    {
+        RuleId.MEASUREMENT,  # where it explains a difference by events
+        RuleId.KERNEL_CMDLINE,
+        RuleId.BOOT_EVENT,
+        RuleId.IMA,
+        RuleId.DSTACK,
+        RuleId.AAEL,
+        RuleId.CONFIDENTIAL_SPACE,
+    }
+)
+_OF_ENTRIES = "reference_sets"  # paths of findings about registers alone, which are digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +218,19 @@ class AttestationResult:
 
 
 def log_text(record: str) -> str:
-    """The text of `to_json`, in a record, as a log may have it: what passed and hardware ids are in the record only.
+    """The text of `to_json`, in a record, as a log may have it.
 
-    Sixteen devices have some two hundred findings that pass, more than a line of a log holds.
+    In the record only are what passed, hardware ids, and texts that a guest measured: command lines and environments
+    may hold secrets of its owner's. Sixteen devices have some two hundred findings that pass, more than a line of a log
+    holds.
     """
     facts = json.loads(record)
     facts["findings"] = [one for one in facts["findings"] if one["result"] != RuleResult.PASS]
     for finding in facts["findings"]:
         if finding["rule"] in _NAMES_A_MACHINE:
             finding["actual"] = "a hardware id, which is in the record only"
+        elif finding["rule"] in _QUOTES_A_GUEST and not finding["path"].startswith(_OF_ENTRIES):
+            finding["actual"] = finding["hint"] = "in the record only"
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

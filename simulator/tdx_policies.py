@@ -6,6 +6,7 @@ from __future__ import annotations
 from simulator.azure import PARAVISOR
 from simulator.machine import register
 from simulator.vtpm import boot_pcrs
+from simulator.world import BOOT
 
 POLICY = """\
 name: demo
@@ -110,6 +111,5 @@ def azure_tdx_policy() -> str:
 
 def _registers() -> dict[str, str]:
     """What the machine's image measures."""
-    names = ("firmware", "configuration", "kernel", "initrd and command line")
-    values = [register(f"simulated {name}").hex() for name in names]
-    return dict(zip(("mr_td", "rtmr0", "rtmr1", "rtmr2"), values, strict=True))
+    measured = {"mr_td": register("simulated firmware"), **BOOT.registers}
+    return {name: value.hex() for name, value in measured.items()}

@@ -82,6 +82,7 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         chosen = select(policies, claims, made.profile, made.decided_at)
         if not isinstance(chosen, LoadedPolicy):
             return chosen.to_json()
+        boot = registry.boot(claims, basis.logs)
         devices = devices_of(basis, chosen, anchors, expected, made.decided_at)
     except VerificationError as error:
         return json.dumps(
@@ -97,6 +98,7 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         basis.floors,
         devices=devices,
         minimums=basis.minimums,
+        boot=boot,
     )
     try:
         render_names(chosen.document, claims)

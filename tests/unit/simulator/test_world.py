@@ -18,7 +18,8 @@ from simulator.cvm import (
     SimulatedReports,
     gpus_of,
 )
-from simulator.world import World, anchor_paths, root_path
+from simulator.eventlog import ccel
+from simulator.world import BOOT, World, anchor_paths, root_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,8 @@ def test_anchors_lie_beside_it(file: Path) -> None:
 def test_evidence_of_each_kind(file: Path) -> None:
     world = World.load(file)
     binding = bytes(range(64))
-    (quote,) = SimulatedQuotes(world.machine)(binding)
+    quote, log = SimulatedQuotes(world.machine)(binding)
+    assert (log.kind, log.data) == ("ccel", ccel(BOOT.events))
     report, table = SimulatedReports(world.snp, certificates=True)(binding)
     hcl, attest, _, pcrs = SimulatedAzure(world.azure(), {"pcr9": b"\x09" * 32})(binding)
     kinds = [piece.kind for piece in (quote, report, table, hcl, attest)]

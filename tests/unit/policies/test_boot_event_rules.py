@@ -12,8 +12,9 @@ from policies.result import RuleResult
 from policies.rules import RuleId
 from tests import boot_lab as lab
 from tests import eventlog_lab
+from tests.eventlog_lab import Runtime
 from tests.unit.policies.boot_facts import judge, of_registers, only
-from verifiers.eventlog import ima
+from verifiers.eventlog import dstack, ima
 from verifiers.eventlog.events import Algorithm, EventLog, Register
 
 PASS, FAIL, MISSING = RuleResult.PASS, RuleResult.FAIL, RuleResult.MISSING
@@ -65,6 +66,24 @@ def test_an_event_at_its_place_by_its_data() -> None:
     both = event("rtmr1", at=2, type=action, patterns=["x"], digests=lab.image().digest.hex())
     assert verdict(both)[0] is PASS
     assert verdict(event("rtmr1", at=2, type=lab.APPLICATION, data=b"MZ shim".hex()))[0] is FAIL
+
+
+def test_an_event_of_dstack_by_its_name() -> None:
+    """The digest covers the name, so that it tells events apart and stands in the finding."""
+    events = (Runtime("system-ready"), Runtime("hotkey", b"5F"))
+    claims = of_registers(lab.runtime_registers(BOOT, *(one.preimage for one in events)))
+    log = dstack.parse(eventlog_lab.log_text(*(one.json() for one in events)))
+
+    def at(place: int, name: str) -> tuple[RuleResult, str]:
+        section = event("rtmr3", at=place, name=name, patterns=["5[A-Z]"])
+        found = only(judge(section, BOOT, None, log, claims=claims), RuleId.BOOT_EVENT)
+        return found.result, found.actual
+
+    assert at(1, "hotkey")[0] is PASS
+    assert at(1, "coldkey")[0] is FAIL
+    result, actual = at(0, "hotkey")
+    assert result is FAIL
+    assert actual.startswith("DSTACK_RUNTIME_EVENT system-ready ")
 
 
 # all digests of a register

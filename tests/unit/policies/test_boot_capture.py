@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,10 @@ from verifiers.eventlog import events
 
 BOOT = lab.grub_boot()
 OTHER = [lab.file(b"evil") if one.hashed == b"kernel" else one for one in BOOT]
+
+
+def read(text: str) -> Any:  # noqa: ANN401  YAML values
+    return parse(text.encode()).value
 
 
 def test_a_whole_policy_with_the_log() -> None:
@@ -54,20 +59,20 @@ def test_each_distinct_machine_has_its_log_under_the_id_of_its_entry() -> None:
     machines = [logged(BOOT), logged(BOOT), logged(OTHER)]
     claims = [one for one, _ in machines]
     boots = [boot for _, boot in machines]
-    entries = parse(f"x:\n{capture_entries(claims, entry_id='r', added=NOW)}".encode()).value["x"]
-    logs = parse(capture_logs(claims, boots, entry_id="r").encode()).value["reference_logs"]
+    entries = read(f"x:\n{capture_entries(claims, entry_id='r', added=NOW)}")["x"]
+    logs = read(capture_logs(claims, boots, entry_id="r"))["reference_logs"]
     assert list(logs) == [one["id"] for one in entries] == ["r", "r-2"]
     assert logs["r"] != logs["r-2"]
-    some = parse(capture_logs(claims, [None, *boots[1:]], entry_id="r").encode()).value
+    some = read(capture_logs(claims, [None, *boots[1:]], entry_id="r"))
     assert list(some["reference_logs"]) == ["r-2"]
 
 
 def test_only_registers_that_logs_explain() -> None:
     claims, boot = logged(BOOT, [*BOOT, lab.separator(2)])
-    logs = parse(capture_logs([claims], [boot], entry_id="r").encode()).value["reference_logs"]
+    logs = read(capture_logs([claims], [boot], entry_id="r"))["reference_logs"]
     assert set(logs["r"]) == {"rtmr0", "rtmr2"}
     one = capture_logs([claims], [boot], entry_id="r", registers=[Register.MR_TD, Register.RTMR0])
-    assert set(parse(one.encode()).value["reference_logs"]["r"]) == {"rtmr0"}
+    assert set(read(one)["reference_logs"]["r"]) == {"rtmr0"}
 
 
 def test_nothing_to_capture() -> None:
@@ -86,7 +91,7 @@ def test_labels_of_a_guest_are_quoted_and_short() -> None:
     evil = lab.file(b"x", '/a"\n  b: c' + "x" * 500)
     claims, boot = logged([*BOOT, evil])
     text = capture_logs([claims], [boot], entry_id="r")
-    label = parse(text.encode()).value["reference_logs"]["r"]["rtmr2"][-1]["label"]
+    label = read(text)["reference_logs"]["r"]["rtmr2"][-1]["label"]
     assert label.startswith('EV_IPL /a".  b: cxxx')
     assert len(label) <= 200
 

@@ -266,7 +266,8 @@ def test_a_section_that_says_nothing_is_none() -> None:
 
 
 def test_replay() -> None:
-    default, none = {}, {"require_replay": []}
+    default: dict[str, Any] = {}
+    none: dict[str, Any] = {"require_replay": []}
     some = {"require_replay": ["rtmr1", "rtmr0"]}
     path = "boot.require_replay"
     assert found(default, none) == [(path, "looser", "the default", "none")]

@@ -23,7 +23,8 @@ GOOD = lab.grub_boot()
 def reference(history: list[lab.Step], name: str = "good") -> dict[str, Any]:
     claims, boot = logged(history)
     text = capture_logs([claims], [boot], entry_id=name)
-    found: dict[str, Any] = parse(text.encode()).value["reference_logs"]
+    value: Any = parse(text.encode()).value
+    found: dict[str, Any] = value["reference_logs"]
     return found
 
 

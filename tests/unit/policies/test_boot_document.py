@@ -82,7 +82,7 @@ def rules(section: dict[str, Any]) -> BootRules:
 
 def test_every_key_is_read() -> None:
     read = rules(EVERYTHING)
-    assert read.require_replay == {Register.RTMR0, Register.RTMR3}
+    assert read.require_replay == frozenset({Register.RTMR0, Register.RTMR3})
     assert read.secure_boot == frozenset({SecureBoot.ENABLED, SecureBoot.ABSENT})
     assert read.db_certificates == read.db_hashes == frozenset({bytes.fromhex(D32)})
     assert (

@@ -119,8 +119,8 @@ def check_aael(case: BootCase) -> Iterator[Finding]:
         "boot.aael",
         passed(not bad),
         expected=f"entries of {len(rules)} kinds",
-        actual=several(map(_entry, bad or entries)),
-        hint=f"{len(bad)} entries are not allowed: {several(map(_entry, bad))}" if bad else "",
+        actual=several(bad or entries, _entry),
+        hint=f"{len(bad)} entries are not allowed: {several(bad, _entry)}" if bad else "",
     )
     for rule in rules:
         if rule.required and not any(_fits(rule, one) for one in entries):
@@ -178,14 +178,14 @@ def _one_text(name: str, text: Text | None, *, good: bool) -> Finding:
 
 
 def _every_text(name: str, texts: Sequence[Text], patterns: Sequence[str]) -> Finding:
-    bad = [shown(one.text) for one in texts if not matches(patterns, one.text)]
+    bad = [one.text for one in texts if not matches(patterns, one.text)]
     return Finding(
         RuleId.CONFIDENTIAL_SPACE,
         f"boot.confidential_space.{name}",
         passed(not bad),
         expected=f"each by one of {len(patterns)} patterns" if patterns else "none",
-        actual=f"{len(texts)}; not allowed: {several(bad) or 'none'}",
-        hint=f"{len(bad)} of {name} are not allowed: {several(bad)}" if bad else "",
+        actual=f"{len(texts)}; not allowed: {several(bad, shown) or 'none'}",
+        hint=f"{len(bad)} of {name} are not allowed: {several(bad, shown)}" if bad else "",
     )
 
 

@@ -8,6 +8,7 @@ covers. A type tells apart only what is counted.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from policies.boot_text import named, several, shown
@@ -68,17 +69,16 @@ def _at(
 def _of_a_register(
     case: BootCase, rule: EventRule, events: Sequence[EventClaim]
 ) -> tuple[RuleResult, str, str]:
-    others = [
-        _shown(case, one) for one in events if _opaque(one) and one.digest not in rule.digests
-    ]
+    text = partial(_shown, case)
+    others = [one for one in events if _opaque(one) and one.digest not in rule.digests]
     if rule.digests and others:
-        hint = f"{len(others)} digests in {rule.register_} are not allowed: {several(others)}"
-        return RuleResult.FAIL, several(others), hint
-    found = [_shown(case, one) for one in events if _has_data(rule, one)]
+        hint = f"{len(others)} digests in {rule.register_} are not allowed: {several(others, text)}"
+        return RuleResult.FAIL, several(others, text), hint
+    found = [one for one in events if _has_data(rule, one)]
     if rule.looks_at_data and len(found) < rule.at_least:
         hint = f"{rule.register_} has {len(found)} such events, {rule.at_least} are wanted"
-        return RuleResult.MISSING, several(found) or "none", hint
-    return RuleResult.PASS, several(found) or f"{len(events)} events", ""
+        return RuleResult.MISSING, several(found, text) or "none", hint
+    return RuleResult.PASS, several(found, text) or f"{len(events)} events", ""
 
 
 def _opaque(event: EventClaim) -> bool:
@@ -118,11 +118,15 @@ def check_ima(case: BootCase) -> Iterator[Finding]:
         )
         return
     allowed = _Allowed(rules)
-    bad = [_file(one) for one in files if not allowed.has(one)]
-    hidden = [_shown(case, one) for one in _beside(case, files[0], rules)]
-    hints = [f"{len(bad)} of {len(files)} files are not allowed: {several(bad)}"] if bad else []
+    bad = [one for one in files if not allowed.has(one)]
+    hidden = list(_beside(case, files[0], rules))
+    hints = (
+        [f"{len(bad)} of {len(files)} files are not allowed: {several(bad, _file)}"] if bad else []
+    )
     hints += (
-        [f"{len(hidden)} digests beside the list could be files: {several(hidden)}"]
+        [
+            f"{len(hidden)} digests beside the list could be files: {several(hidden, partial(_shown, case))}"
+        ]
         if hidden
         else []
     )
@@ -131,7 +135,7 @@ def check_ima(case: BootCase) -> Iterator[Finding]:
         "boot.ima",
         RuleResult.FAIL if hints else RuleResult.PASS,
         expected=f"files of {len(rules.allow)} lines; beside them {len(rules.files)} listed digests only",
-        actual=f"{len(files)} files; not allowed: {several(bad) or 'none'}",
+        actual=f"{len(files)} files; not allowed: {several(bad, _file) or 'none'}",
         hint="; ".join(hints),
     )
 

@@ -8,6 +8,7 @@ what it says in a way that must not be believed.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from policies.boot_text import doubt, named, several, shown
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from policies.case import BootCase, Case
-    from verifiers.eventlog.claims import CommandLine, Digest
+    from verifiers.eventlog.claims import CommandLine, Digest, EventClaim
     from verifiers.eventlog.judged import Boot
 
 # Those that are written before the system runs, so that the log of the firmware and boot loaders is complete.
@@ -140,8 +141,8 @@ def check_db_certificates(case: BootCase) -> Iterator[Finding]:
         "boot.db",
         passed(not others),
         expected=f"nothing but {len(accepted)} listed certificates and {len(case.rules.db_hashes)} hashes",
-        actual=f"{every} entries; not listed: {several(others) or 'none'}",
-        hint=f"db allows more than the policy: {several(others)}" if others else "",
+        actual=f"{every} entries; not listed: {several(others, str) or 'none'}",
+        hint=f"db allows more than the policy: {several(others, str)}" if others else "",
     )
 
 
@@ -161,8 +162,8 @@ def check_images(case: BootCase) -> Iterator[Finding]:
         "boot.images",
         passed(not bad),
         expected=f"each one of {len(accepted)} listed digests",
-        actual=several(_image(one) for one in bad or images),
-        hint=f"{len(bad)} of {len(images)} images are not allowed: {several(map(_image, bad))}"
+        actual=several(bad or images, _image),
+        hint=f"{len(bad)} of {len(images)} images are not allowed: {several(bad, _image)}"
         if bad
         else "",
     )
@@ -197,15 +198,11 @@ def _text_of(case: BootCase, line: CommandLine | None) -> Finding:
         why = doubt(case.claims, Subject.KERNEL_CMDLINE) or "no log has GRUB's text of it"
         return _missing(rule, path, "GRUB's text of the command line", f"not proven: {why}")
     good = matches(wanted.patterns, line.text)
-    unknown = [digest for digest in line.unexplained if digest not in wanted.files]
+    unknown = frozenset(line.unexplained) - wanted.files
     hints = [] if good else ["the command line is not allowed"]
-    hints += (
-        [
-            f"{len(unknown)} digests beside it could be another: {several(_places(case, line, unknown))}"
-        ]
-        if unknown
-        else []
-    )
+    if unknown:
+        places = several(_placed_at(case, line, unknown), partial(_place, case))
+        hints.append(f"{len(unknown)} digests beside it could be another: {places}")
     return Finding(
         rule,
         path,
@@ -216,12 +213,14 @@ def _text_of(case: BootCase, line: CommandLine | None) -> Finding:
     )
 
 
-def _places(case: BootCase, line: CommandLine, digests: list[bytes]) -> Iterator[str]:
+def _placed_at(case: BootCase, line: CommandLine, digests: frozenset[bytes]) -> list[EventClaim]:
     """Events of the text's register with one of these digests."""
     assert line.origin is not None  # noqa: S101  of a text that is proven
-    for event in case.of(line.origin.register):
-        if event.digest in digests:
-            yield f"event {event.origin.ordinal} ({named(event, case.labels)}) {event.digest.hex()}"
+    return [event for event in case.of(line.origin.register) if event.digest in digests]
+
+
+def _place(case: BootCase, event: EventClaim) -> str:
+    return f"event {event.origin.ordinal} ({named(event, case.labels)}) {event.digest.hex()}"
 
 
 def _placed(

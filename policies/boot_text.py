@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from policies.event_types import type_name
 from verifiers.eventlog.claims import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from verifiers.eventlog.claims import BootClaims, EventClaim, Subject
+
+T = TypeVar("T")
 
 MAX_SHOWN: Final = 300  # characters
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
@@ -24,11 +26,10 @@ def shown(text: str, limit: int = MAX_SHOWN) -> str:
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}~"
 
 
-def several(texts: Iterable[str], limit: int = 5) -> str:
-    """A few of them, and how many more there are."""
-    every = list(texts)
-    more = f" and {len(every) - limit} more" if len(every) > limit else ""
-    return "; ".join(every[:limit]) + more
+def several(things: Sequence[T], text: Callable[[T], str], limit: int = 5) -> str:
+    """A few of them as text, and how many more there are. A log has thousands: the others are not looked at."""
+    more = f" and {len(things) - limit} more" if len(things) > limit else ""
+    return "; ".join(map(text, things[:limit])) + more
 
 
 def doubt(claims: BootClaims, subject: Subject) -> str:

@@ -45,6 +45,7 @@ from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
 from verifiers.tdx.quote import TdxQuote, names_tdx, parse_quote
 from verifiers.tdx.verify import verify as verify_tdx
 from verifiers.vtpm.claims import PcrBank
+from verifiers.vtpm.evidence import TPM_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,9 +132,14 @@ def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
     """Parse one attester's evidence: one piece of the CPU's own, or of a TD of Azure two, and what belongs to it.
 
     Raises:
-        VerificationError: `evidence` for a set that is none; what the parsers raise.
+        VerificationError: `evidence` for a set that is none, `ak-not-bound` for a TPM's quote alone; what the parsers
+            raise.
     """
     kinds = [piece.kind for piece in pieces]
+    if sorted(kinds) == sorted(TPM_KINDS):
+        raise VerificationError(
+            Reason.AK_NOT_BOUND, "a TPM's quote alone: nothing ties its key to a platform"
+        )
     cpu = {kind for kind in kinds if kind in CPU_KINDS}
     azure_td = cpu == {EvidenceKind.TDX_QUOTE, EvidenceKind.HCL_REPORT}
     if (len(cpu) != 1 and not azure_td) or len(kinds) != len(set(kinds)):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.azure_td_lab import TPM, TdLab
 from tests.cases.nvidia.index import CORPUS as NVIDIA_CORPUS
 from tests.cases.snp.index import CORPUS as SNP_CORPUS
 from tests.cases.tdx.index import CORPUS
 from tests.eventlog_lab import action, tcg2
 from tests.tdx_lab import Lab
+from verifiers import registry
 from verifiers.endorsements import Response
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.eventlog import ccel
@@ -23,7 +25,7 @@ from verifiers.tdx.endorsements import PcsSource, gather
 from verifiers.tdx.quote import parse_quote
 
 # Not a verifier's: what `attestca verify` says, which asks no policy, where the claims show expired collateral.
-OF_THE_COMMAND_LINE = {Reason.COLLATERAL_EXPIRED, Reason.AK_NOT_BOUND}
+OF_THE_COMMAND_LINE = {Reason.COLLATERAL_EXPIRED}
 
 
 def of_gather() -> Reason:
@@ -42,7 +44,7 @@ def test_every_reason_is_produced() -> None:
     expected: list[object] = [case.expect for corpus in corpora for case in corpus]
     produced = {expect for expect in expected if isinstance(expect, Reason)}
     missing = set(Reason) - produced - OF_THE_COMMAND_LINE - {of_gather(), _unknown_status()}
-    assert missing == set(_of_event_logs())
+    assert missing == {*_of_event_logs(), _of_a_tpm_alone()}
     assert not produced & OF_THE_COMMAND_LINE
 
 
@@ -55,6 +57,13 @@ def _of_event_logs() -> list[Reason]:
             demand(replay([ccel.parse(data)], registers, Algorithm.SHA384), registers)
         found.append(caught.value.reason)
     return found
+
+
+def _of_a_tpm_alone() -> Reason:
+    quote = [piece for piece in TdLab().pieces if piece.kind in TPM]
+    with pytest.raises(VerificationError) as caught:
+        registry.parse(quote)
+    return caught.value.reason
 
 
 def _unknown_status() -> Reason:

@@ -22,7 +22,12 @@ from verifiers.evidence import Provider, Tee
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from policies.boot_document import AaelRule, ConfidentialSpaceRules, DstackRules, KeyProvider
+    from policies.boot_application_document import (
+        AaelRule,
+        ConfidentialSpaceRules,
+        DstackRules,
+        KeyProvider,
+    )
     from policies.case import BootCase, Case
     from verifiers.eventlog.claims import (
         AaelClaim,

@@ -14,7 +14,7 @@ from policies.difference import Comparison, Difference, Effect, Found, members, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from policies.boot_document import AaelRule, ImaRule, KeyProvider
+    from policies.boot_application_document import AaelRule, ImaRule, KeyProvider
 
 _ANY: Final = "any"  # content of a file; what is not said stands for no line at all
 _allows = members(Effect.LOOSER)

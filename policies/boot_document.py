@@ -11,69 +11,40 @@ whoever writes a log can add a good digest behind a bad one, and call either wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from policies.boot_application_document import (
+    CocoRules,
+    ConfidentialSpaceRules,
+    DstackRules,
+    ImaRules,
+)
+from policies.boot_values import (
+    Data,
+    Digest,
+    Digests,
+    Extended,
+    Patterns,
+    SomeDigests,
+    one_or_several,
+)
 from policies.event_types import EventType
 from policies.model import Model
 from policies.patterns import Pattern
-from policies.scalars import Hex32, Identifier, Reason, Text, hex_of
+from policies.scalars import Hex32, Identifier, Text
 from verifiers.eventlog import events
 from verifiers.eventlog.claims import SecureBoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_DATA = 4096  # bytes of an event's data that a policy can name
-_DIGEST_SIZES = (32, 48)  # of a TPM's register, and of a TD's
-
-
-def _digest(said: object) -> bytes:
-    """Of SHA-256 or SHA-384; which one the register has is for `policies.consistency` to ask."""
-    for size in _DIGEST_SIZES:
-        if isinstance(said, str) and len(said) == 2 * size:
-            return hex_of(size)(said)
-    raise ValueError("wants 64 or 96 hexadecimal digits in quotes, no 0x, no spaces")
-
-
-def _data(said: object) -> bytes:
-    if isinstance(said, str) and not len(said) % 2 and len(said) <= 2 * MAX_DATA:
-        return hex_of(len(said) // 2)(said)
-    raise ValueError(f"wants at most {MAX_DATA} bytes as hexadecimal digits in quotes")
-
-
-def _one_or_several(said: object) -> object:
-    """A single value stands for a list of one."""
-    return [said] if isinstance(said, str) else said
-
-
-def _extended(register: events.Register) -> events.Register:
-    if register is events.Register.MRTD:
-        raise ValueError("no event extends it: pin mr_td")
-    return register
-
 
 def _known(state: SecureBoot) -> SecureBoot:
     if state is SecureBoot.UNDETERMINED:
         raise ValueError("what a log must not be believed about is never accepted")
     return state
-
-
-Digest: TypeAlias = Annotated[bytes, PlainValidator(_digest)]
-Digests: TypeAlias = Annotated[
-    frozenset[Digest], Field(strict=False), BeforeValidator(_one_or_several)
-]
-SomeDigests: TypeAlias = Annotated[Digests, Field(min_length=1)]
-Hex20: TypeAlias = Annotated[bytes, PlainValidator(hex_of(20))]
-Data: TypeAlias = Annotated[bytes, PlainValidator(_data)]
-Extended: TypeAlias = Annotated[events.Register, Field(strict=False), AfterValidator(_extended)]
-_Words: TypeAlias = Annotated[
-    frozenset[Annotated[str, Field(min_length=1, max_length=500)]],
-    Field(strict=False, min_length=1),
-    BeforeValidator(_one_or_several),
-]
-_Patterns: TypeAlias = Annotated[tuple[Pattern, ...], Field(strict=False, min_length=1)]
 
 
 class CommandLineRules(Model):
@@ -85,7 +56,7 @@ class CommandLineRules(Model):
             another name, so one that is not here refuses the machine.
     """
 
-    patterns: _Patterns
+    patterns: Patterns
     files: Digests = frozenset()
 
 
@@ -108,7 +79,7 @@ class EventRule(Model):
     digests: Digests = frozenset()
     type: EventType | None = None
     name: Annotated[str, Field(min_length=1, max_length=500)] | None = None
-    data: Annotated[frozenset[Data], Field(strict=False), BeforeValidator(_one_or_several)] = (
+    data: Annotated[frozenset[Data], Field(strict=False), BeforeValidator(one_or_several)] = (
         frozenset()
     )
     patterns: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
@@ -142,124 +113,6 @@ class LoggedEvent(Model):
     label: Annotated[Text, Field(max_length=200)] = ""
 
 
-class KeyProvider(Model):
-    """Who gives a dstack application its keys. `id`: as measured, text; any if not said."""
-
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    id: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-
-
-class DstackRules(Model):
-    """The application in a dstack guest, as measured before `system-ready`.
-
-    Attributes:
-        events: further events by name, each with the payloads that it may have.
-    """
-
-    app_id: Annotated[frozenset[Hex20], Field(min_length=1)] | None = None
-    compose_hash: Annotated[frozenset[Hex32], Field(min_length=1)] | None = None
-    instance_id: Annotated[frozenset[Hex20], Field(min_length=1)] | None = None
-    os_image_hash: Annotated[frozenset[Hex32], Field(min_length=1)] | None = None
-    key_provider: Annotated[tuple[KeyProvider, ...], Field(strict=False, min_length=1)] | None = (
-        None
-    )
-    events: dict[
-        Annotated[str, Field(min_length=1, max_length=200)],
-        Annotated[frozenset[Data], Field(min_length=1)],
-    ] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _asks_something(self) -> DstackRules:
-        _demand_any(self)
-        return self
-
-
-class AaelRule(Model):
-    """Entries of the attestation agent that may be there; with `required`, one of them must be.
-
-    `contents`: patterns; any content if not said.
-    """
-
-    domain: Annotated[str, Field(min_length=1, max_length=500)]
-    operation: Annotated[str, Field(min_length=1, max_length=500)]
-    contents: Annotated[tuple[Pattern, ...], Field(strict=False, min_length=1)] | None = None
-    required: bool = False
-
-
-class CocoRules(Model):
-    """Confidential Containers.
-
-    Attributes:
-        init_data: hashes of accepted init data, as the report has them: SHA-384 in MRCONFIGID of a TD, SHA-256 in
-            HOST_DATA of an SEV-SNP guest and in PCR 8 in Azure. They need no log.
-        aael: what may stand in the agent's log: every entry has to fit one of these.
-    """
-
-    init_data: SomeDigests | None = None
-    aael: Annotated[tuple[AaelRule, ...], Field(strict=False, min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _asks_something(self) -> CocoRules:
-        _demand_any(self)
-        return self
-
-
-class ConfidentialSpaceRules(Model):
-    """The one container of Google's Confidential Space. What the launch overrode is refused unless a pattern allows it.
-
-    Attributes:
-        image_digest, image_id: e.g. `sha256:` and 64 digits. args, env: each one of them; an env is `NAME=value`.
-    """
-
-    image_digest: _Words | None = None
-    image_id: _Words | None = None
-    image_reference: _Patterns | None = None
-    restart_policy: _Words | None = None
-    gpu_cc_mode: _Words | None = None
-    args: _Patterns | None = None
-    env: _Patterns | None = None
-    override_args: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
-    override_env: Annotated[tuple[Pattern, ...], Field(strict=False)] = ()
-
-    @model_validator(mode="after")
-    def _names_the_image(self) -> ConfidentialSpaceRules:
-        if self.image_digest is None and self.image_id is None and self.image_reference is None:
-            raise ValueError("wants image_digest, image_id or image_reference")
-        return self
-
-
-def _file_digest(said: object) -> bytes:
-    for size in (32, 48, 64):
-        if isinstance(said, str) and len(said) == 2 * size:
-            return hex_of(size)(said)
-    raise ValueError("wants 64, 96 or 128 hexadecimal digits in quotes, no 0x, no spaces")
-
-
-class ImaRule(Model):
-    """Files whose path a pattern matches, with the digests that they may have, or why any will do."""
-
-    path: Pattern
-    digests: Annotated[
-        frozenset[Annotated[bytes, PlainValidator(_file_digest)]],
-        Field(strict=False),
-        BeforeValidator(_one_or_several),
-    ] = frozenset()
-    any_content: Reason | None = None
-
-    @model_validator(mode="after")
-    def _digests_or_a_reason(self) -> ImaRule:
-        if bool(self.digests) == (self.any_content is not None):
-            raise ValueError("wants digests, or the reason why any content will do as any_content")
-        return self
-
-
-class ImaRules(Model):
-    """Files that Linux' IMA measured: each has to fit one of `allow`. `files`: as in `CommandLineRules`."""
-
-    allow: Annotated[tuple[ImaRule, ...], Field(strict=False, min_length=1)]
-    files: Digests = frozenset()
-
-
 class BootRules(Model):
     """The section `boot`.
 
@@ -279,7 +132,7 @@ class BootRules(Model):
         Annotated[
             frozenset[Annotated[SecureBoot, Field(strict=False), AfterValidator(_known)]],
             Field(strict=False, min_length=1),
-            BeforeValidator(_one_or_several),
+            BeforeValidator(one_or_several),
         ]
         | None
     ) = None
@@ -338,8 +191,3 @@ _FACTS = (
     "confidential_space",
     "ima",
 )
-
-
-def _demand_any(rules: Model) -> None:
-    if all(value in (None, {}) for _, value in rules):
-        raise ValueError("asks for nothing: leave it out, or say what is accepted")

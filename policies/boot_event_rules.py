@@ -21,7 +21,8 @@ from verifiers.eventlog.events import LogFormat
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from policies.boot_document import EventRule, ImaRules
+    from policies.boot_application_document import ImaRules
+    from policies.boot_document import EventRule
     from policies.case import BootCase
     from verifiers.eventlog.claims import EventClaim
 

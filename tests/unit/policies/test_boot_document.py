@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import event_types, patterns
-from policies.boot_document import MAX_DATA, BootRules
+from policies.boot_document import BootRules
+from policies.boot_values import MAX_DATA
 from policies.document import PolicyDocument
 from policies.loader import load
 from policies.rules import BOOT_RULES, RELAXABLE, WARNABLE, RuleId

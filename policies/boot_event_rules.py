@@ -40,9 +40,10 @@ def check_events(case: BootCase) -> Iterator[Finding]:
             yield _finding(path, RuleResult.MISSING, rule, "no proven event", hint)
             continue
         events = case.of(rule.register_)
-        result, actual, hint = (
-            _of_a_register(case, rule, events) if rule.at is None else _at(case, rule, events)
-        )
+        if rule.at is None:
+            result, actual, hint = _of_a_register(case, rule, events)
+        else:
+            result, actual, hint = _at(case, rule, rule.at, events)
         yield _finding(path, result, rule, actual, hint)
 
 
@@ -55,9 +56,8 @@ def _finding(path: str, result: RuleResult, rule: EventRule, actual: str, hint: 
 
 
 def _at(
-    case: BootCase, rule: EventRule, events: Sequence[EventClaim]
+    case: BootCase, rule: EventRule, place: int, events: Sequence[EventClaim]
 ) -> tuple[RuleResult, str, str]:
-    place = rule.at or 0
     if place >= len(events):
         return RuleResult.MISSING, f"{len(events)} events", f"{rule.register_} has no event {place}"
     event = events[place]

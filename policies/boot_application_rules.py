@@ -130,8 +130,8 @@ def check_aael(case: BootCase) -> Iterator[Finding]:
     for rule in rules:
         if rule.required and not any(_fits(rule, one) for one in entries):
             what = f"{rule.domain} {rule.operation}"
-            hint = f"no entry {what} with a content that is allowed"
-            yield Finding(RuleId.AAEL, "boot.aael", RuleResult.MISSING, what, "none", shown(hint))
+            hint = "an entry that the policy requires is not there"
+            yield Finding(RuleId.AAEL, "boot.aael", RuleResult.MISSING, what, "none", hint)
 
 
 def _fits(rule: AaelRule, entry: AaelClaim) -> bool:

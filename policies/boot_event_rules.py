@@ -50,7 +50,8 @@ def check_events(case: BootCase) -> Iterator[Finding]:
 def _finding(path: str, result: RuleResult, rule: EventRule, actual: str, hint: str) -> Finding:
     where = f"event {rule.at} of" if rule.at is not None else "the events of"
     said = f"{len(rule.digests)} listed digests" if rule.digests else ""
-    data = f"{len(rule.data) + len(rule.patterns)} data or patterns" if rule.looks_at_data else ""
+    kinds = len(rule.data) + len(rule.patterns)
+    data = f"at least {rule.at_least} of {kinds} data or patterns" if rule.looks_at_data else ""
     expected = f"{where} {rule.register_}: {' and '.join(filter(None, (said, data)))}"
     return Finding(RuleId.BOOT_EVENT, path, result, expected, actual, hint)
 
@@ -77,7 +78,7 @@ def _of_a_register(
         return RuleResult.FAIL, several(others, text), hint
     found = [one for one in events if _has_data(rule, one)]
     if rule.looks_at_data and len(found) < rule.at_least:
-        hint = f"{rule.register_} has {len(found)} such events, {rule.at_least} are wanted"
+        hint = f"{rule.register_} has {len(found)} such events, which are too few"
         return RuleResult.MISSING, several(found, text) or "none", hint
     return RuleResult.PASS, several(found, text) or f"{len(events)} events", ""
 
@@ -88,7 +89,7 @@ def _opaque(event: EventClaim) -> bool:
 
 
 def _has_data(rule: EventRule, event: EventClaim) -> bool:
-    if event.data is None or not rule.looks_at_data:
+    if event.data is None:
         return False
     if rule.type not in (None, event.type) or rule.name not in (None, event.name):
         return False

@@ -334,3 +334,11 @@ def test_what_a_guest_wrote_stands_in_a_finding_as_printable_text() -> None:
     assert "\x1b" not in finding.hint
     assert len(finding.hint) < 400
     assert json.loads(json.dumps(finding.as_public_json()))["rule"] == "aael"
+
+
+def test_what_the_policy_requires_stands_in_no_hint() -> None:
+    required = {"domain": "secret.example.org", "operation": "Run", "required": True}
+    (_, finding) = of_agent([IMAGES, required], GOOD_ENTRY)
+    assert finding.result is MISSING
+    assert finding.expected == "secret.example.org Run"
+    assert "secret" not in str(finding.as_public_json())

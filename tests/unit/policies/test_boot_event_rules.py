@@ -118,7 +118,7 @@ def test_events_with_such_data_are_counted() -> None:
     separators = {"type": "EV_SEPARATOR", "data": "00000000"}
     assert verdict(event("rtmr1", **separators))[0] is PASS
     result, hint = verdict(event("rtmr1", **separators, at_least=2))
-    assert (result, hint) == (MISSING, "rtmr1 has 1 such events, 2 are wanted")
+    assert (result, hint) == (MISSING, "rtmr1 has 1 such events, which are too few")
     twice = [*BOOT, lab.separator(2)]
     assert verdict(event("rtmr1", **separators, at_least=2), twice)[0] is PASS
 
@@ -227,6 +227,16 @@ def test_a_violation_is_not_allowed() -> None:
     """A line of zeros: nothing covers what it says."""
     zero = b"10 " + b"0" * 96 + b" ima-ng sha256:" + b"0" * 64 + b" /usr/bin/sh\n"
     _, hint = of_ima([{"path": ".*", "any_content": "everything"}], LINES[0], zero)
+    assert hint == "1 of 2 files are not allowed: a violation, or a path that is no text"
+
+
+def test_a_path_that_is_no_text_is_not_allowed() -> None:
+    path, digest = b"/usr/\xff", bytes(32)
+    parts = (b"sha256:\0" + digest, path + b"\0")
+    template = b"".join(len(one).to_bytes(4, "little") + one for one in parts)
+    shown = hashlib.sha384(template).hexdigest().encode()
+    line = b"10 " + shown + b" ima-ng sha256:" + digest.hex().encode() + b" " + path + b"\n"
+    _, hint = of_ima([{"path": "(?s).*", "any_content": "everything"}], LINES[0], line)
     assert hint == "1 of 2 files are not allowed: a violation, or a path that is no text"
 
 

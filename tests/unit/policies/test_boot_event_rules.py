@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from policies.appraise import appraise
 from policies.result import RuleResult
 from policies.rules import RuleId
 from tests import boot_lab as lab
 from tests import eventlog_lab
 from tests.eventlog_lab import Runtime
-from tests.unit.policies.boot_facts import judge, of_registers, only
+from tests.unit.policies.boot_facts import accepting, judge, logged, of_registers, only
+from tests.unit.policies.claims_factory import NOW
 from verifiers.eventlog import dstack, ima
 from verifiers.eventlog.events import Algorithm, EventLog, Register
 
@@ -155,9 +158,14 @@ def test_a_register_that_does_not_replay_is_missing() -> None:
     assert (result, hint) == (MISSING, "no log explains rtmr3")
 
 
-def test_a_register_of_another_machine_is_missing() -> None:
-    result = judge({"events": [{"id": "x", "register": "rtmr3", "at": 0, "digests": OTHER}]}, BOOT)
-    assert only(result, RuleId.BOOT_EVENT).result is MISSING
+def test_a_register_without_events_or_that_nobody_looked_at_is_missing() -> None:
+    section = event("rtmr3", at=0, digests=OTHER)
+    assert verdict(section) == (MISSING, "rtmr3 has no event 0")
+    claims, boot = logged(BOOT)
+    states = {one: state for one, state in boot.replayed.items() if one != "rtmr3"}
+    unseen = replace(boot, replayed=states)
+    result = appraise(claims, accepting(claims, section), NOW, boot=unseen)
+    assert only(result, RuleId.BOOT_EVENT).hint == "no log explains rtmr3"
 
 
 # IMA

@@ -150,6 +150,8 @@ def inspect_machine(
     if evidence:
         bundle = None if collateral is None else read_input(collateral)
         cpu = inspect.verify_bytes(files.cpu, bundle, now)
+    elif collateral is not None:
+        raise typer.BadParameter("--collateral is for CPUs: event logs have none")
     if boot.sent(files.cpu):
         claims = None if cpu is None else cpu.claims
         logs = boot.inspect_logs(files.cpu, claims, evidence, stated or {})
@@ -170,18 +172,16 @@ def check_options(files: machine.MachineFiles, collateral: str | None, named: gi
 
 def verified_json(found: Verified) -> dict[str, JsonValue]:
     """The object that `--json` prints: that of the CPU or of the devices, or both objects in one; logs as `boot`."""
-    match found.cpu, found.devices:
-        case cpu, None if cpu is not None:
-            return {**inspect.inspection_json(cpu), **_boot_json(found)}
-        case None, others if others is not None and found.boot is None:
-            return devices.inspection_json(others)
-        case None, None:
-            return {**_boot_json(found), "checked_at": to_json(found.checked_at)}
+    if found.devices is None:
+        cpu = {} if found.cpu is None else inspect.inspection_json(found.cpu)
+        return {**cpu, **_boot_json(found), "checked_at": to_json(found.checked_at)}
+    if found.cpu is None and found.boot is None:
+        return devices.inspection_json(found.devices)
     return {
         "verdict": str(found.verdict),
         "binding": machine.NOT_COMPARED,
         "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
-        "devices": None if found.devices is None else devices.inspection_json(found.devices),
+        "devices": devices.inspection_json(found.devices),
         **_boot_json(found),
         "checked_at": to_json(found.checked_at),
     }

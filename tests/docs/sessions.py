@@ -7,6 +7,7 @@
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
     snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
                  for an image
+    tdx direct boot  offline, with a kernel and an initrd
     nvidia evidence  offline, with report, chain, manifests and OCSP answers of a real GPU likewise
     nvidia tokens  offline, with tokens of NVIDIA's service about real GPUs, and its keys, likewise
     new          offline, in an empty folder
@@ -33,6 +34,7 @@ import pytest
 
 from tests.docs.documents import TOP
 from tests.tdx_vectors import NOTICE, ROOT
+from tests.unit.ca.cli.bzimage import bzimage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.documents import Block
 
-OFFLINE = ("evidence", "snp evidence", "nvidia evidence", "nvidia tokens", "new")
+OFFLINE = ("evidence", "snp evidence", "tdx direct boot", "nvidia evidence", "nvidia tokens", "new")
 REAL = {  # folder of each situation with real evidence, and the files from it
     "evidence": ("tdx/tdx4-b0c06f-uptodate", ("quote.bin", "collateral.json")),
     "snp evidence": ("snp/milan-v2-author-key-crl", ("report.bin", "vcek.der", "crl.der")),
@@ -128,6 +130,9 @@ def offline(situation: str, folder: Path) -> Session:
             (folder / name).touch()
     else:
         environment["DOCS_AT"] = "2026-01-01T00:00:00Z"
+    if situation == "tdx direct boot":
+        (folder / "vmlinuz").write_bytes(bzimage())
+        (folder / "initrd.img").write_bytes(b"initrd")
     return Session(folder, environment, _folders(folder, folder / "authority"))
 
 

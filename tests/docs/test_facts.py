@@ -198,7 +198,7 @@ def test_kinds_of_evidence() -> None:
 
 def _bytes(text: str) -> int:
     number, unit = text.split()
-    return int(number) * {"bytes": 1, "KiB": KIB}[unit]
+    return int(number) * {"bytes": 1, "KiB": KIB, "MiB": KIB * KIB}[unit]
 
 
 def _text() -> str:

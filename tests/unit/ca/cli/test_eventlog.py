@@ -186,6 +186,11 @@ def test_registers_are_for_logs_alone(cli: Cli, evidence: Evidence, tmp_path: Pa
     assert cli("verify", evidence.quote(), value).code == 64
 
 
+def test_logs_alone_have_no_collateral(cli: Cli, evidence: Evidence, tmp_path: Path) -> None:
+    (tmp_path / "ccel").write_bytes(LOG)
+    assert cli("verify", tmp_path / "ccel", *evidence.judged).code == 64
+
+
 def test_a_table_of_another_technology(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "ccel").write_bytes(LOG)
     (tmp_path / "table").write_bytes(lab.acpi_table(cc_type=1))

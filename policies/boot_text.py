@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from policies.event_types import type_name
@@ -17,12 +16,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_SHOWN: Final = 300  # characters
-_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
 def shown(text: str, limit: int = MAX_SHOWN) -> str:
     """Text with a dot for whatever is not printable ASCII, cut where it is too long."""
-    clean = _UNPRINTABLE.sub(".", text[: limit + 1])
+    clean = "".join(one if " " <= one <= "~" else "." for one in text[: limit + 1])
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}~"
 
 

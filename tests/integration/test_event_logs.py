@@ -13,11 +13,15 @@ from ca.ports import CertificateQuery
 from ca.recomputation import Recalled, Setting, Word
 from policies.loader import load_policy
 from simulator import eventlog
+from simulator.azure import AzureCvm
 from simulator.machine import register
+from simulator.tpm_eventlog import KIND, of_tpm
 from simulator.world import BOOT
 from tests.app_lab import problem_of
 from tests.integration.test_recomputed import both_ways
 from tests.service_lab import leaf_of
+from tests.snp_app import open_snp_app
+from tests.snp_app import policy as azure_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.app_lab import App
     from tests.service_lab import Reply
+    from tests.vendor_lab import Clock
 
 POLICY = """\
 name: {name}
@@ -195,6 +200,37 @@ async def test_a_draft_is_judged_over_the_logs_on_record(app: App) -> None:
         (False, "disabled"): (Word.DENIED, verdicts[False, "enabled"][1]),
     }
     assert "boot-log" in verdicts[False, "enabled"][1]
+
+
+async def test_the_log_of_a_virtual_tpm(
+    app_clock: Clock, database_url: str, tmp_path: Path
+) -> None:
+    """Under a paravisor: PCRs, and the TPM's own log."""
+    made, other = of_tpm(GRUB), of_tpm(eventlog.grub_boot(cmdline="/vmlinuz init=/bin/sh"))
+    async with open_snp_app(tmp_path, database_url, app_clock) as snp:
+        cvm = AzureCvm(snp.amd.machine("Milan"))
+        cvm.tpm.pcrs = made.pcrs
+        values = {f"pcr{number}": made.pcrs[number].hex() for number in (4, 8, 9, 11, 12)}
+        text = azure_document(provider="azure", name="azure", **values)
+        await snp.app.accept_image(f"{text}{SECURE}\n")
+        log = [(KIND, made.log)]
+        assert (await snp.enroll(cvm, logs=log)).status == 201
+        assert ("boot-log", "boot", "missing") in refusing(await snp.enroll(cvm))
+        denied = refusing(await snp.enroll(cvm, logs=[(KIND, other.log)]))
+        assert denied == {("boot-replay", "boot.replayed.pcr8", "fail")}
+        problem_of(await snp.enroll(cvm, logs=GRUB.logs()), 422, "evidence")
+        direct = snp.amd.machine("Milan")
+        problem_of(await snp.enroll(direct, logs=log), 422, "evidence")
+        store, authority = snp.app.service.store, snp.app.service.authority
+        app_clock.advance(days=900)
+        decisions = [
+            *(one.decision for one in await store.refusals(100, None)),
+            *(one.decision for one in await store.certificates(CertificateQuery())),
+        ]
+        assert len(decisions) == 3
+        for decision in decisions:
+            again = await both_ways(decision, store, authority.anchors, authority.ca_id)
+            assert again == decision.result_json
 
 
 SECRET = "luks.key=0f1e2d3c4b5a"  # noqa: S105 - what must not be repeated

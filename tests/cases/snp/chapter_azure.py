@@ -373,7 +373,7 @@ LENGTHS = (
             ("request_type", 1),
         )
     ),
-    Case(55, "HCL: a report of TDX", Reason.UNSUPPORTED_TEE, hcl(report_type=4)),
+    Case(55, "HCL: a report of TDX without its quote", Reason.INCOMPLETE, hcl(report_type=4)),
     *(
         Case(
             55,

@@ -10,10 +10,12 @@ import pytest
 
 from attestca_client.azure import AZURE_TAG, TpmTools, on_azure
 from attestca_client.errors import EvidenceError
+from attestca_client.eventlog import CCEL, EventLogSource
 from attestca_client.machine import MachineQuoteSource
 from attestca_client.runtime import Runtime
 from attestca_client.tsm import TsmQuoteSource
 from attestca_client.wire import Evidence
+from tests.eventlog_lab import action, tcg2
 from tests.unit.client.fake_configfs import FakeConfigfs
 from tests.unit.client.fake_tpm_tools import DATA
 
@@ -30,8 +32,9 @@ def machine(bench: Bench, tag: bytes | None) -> tuple[MachineQuoteSource, FakeCo
     file = bench.root / "chassis_asset_tag"
     if tag is not None:
         file.write_bytes(tag)
+    log = EventLogSource(bench.runtime, bench.root / "CCEL")
     return MachineQuoteSource(
-        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, file
+        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, log, file
     ), kernel
 
 
@@ -42,6 +45,15 @@ TAG = f"{AZURE_TAG}\n".encode()
 def test_the_kernels_provider_comes_first(bench: Bench, tag: bytes | None) -> None:
     source, _ = machine(bench, tag)
     assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
+
+
+def test_the_log_goes_with_a_td(bench: Bench) -> None:
+    source, kernel = machine(bench, None)
+    log = tcg2(action(1, b"one"))
+    (bench.root / "CCEL").write_bytes(log + b"\xff" * 100)
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA), Evidence("ccel", log)]
+    kernel.provider = "sev_guest"
+    assert [piece.kind for piece in source(DATA)] == ["snp-report"]
 
 
 def test_azure_where_the_kernel_has_no_provider(bench: Bench) -> None:
@@ -74,6 +86,7 @@ def test_this_machines_own_sources() -> None:
     source = MachineQuoteSource.of(Runtime())
     assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
     assert source.azure.tools == TpmTools()
+    assert source.event_log.path == CCEL
     assert str(source.asset_tag) == "/sys/class/dmi/id/chassis_asset_tag"
 
 

@@ -117,6 +117,9 @@ def test_db_that_is_not_proven_is_missing() -> None:
     silent = [lab.separator(1), lab.separator(2), lab.grub("x")]
     finding = only(judge({"db_certificates": [OTHER]}, silent), RuleId.DB_CERTIFICATES)
     assert (finding.result, finding.hint) == (MISSING, "not proven: no log speaks of it")
+    twice = [lab.variable("db", b"", lab.SECURITY), *with_db(b"")]
+    doubted = only(judge({"db_certificates": [OTHER]}, twice), RuleId.DB_CERTIFICATES)
+    assert (doubted.result, doubted.hint) == (MISSING, "not proven: 2 events speak of it")
 
 
 # images

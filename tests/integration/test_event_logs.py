@@ -7,6 +7,7 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
 
 from ca.ports import CertificateQuery
@@ -92,6 +93,11 @@ async def test_a_machine_with_its_log(app: App) -> None:
     assert record is not None
     kept = [(kind, blob.data) for kind, blob in record.decision.evidence]
     assert kept[1:] == GRUB.logs()
+    token = (await app.get(f"/v1/certificates/{issued.serial_number:x}/ear")).body.decode()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    said = claims["submods"]["cpu"]["ear_verifier_claims"]
+    assert said["event_logs"] == ["ccel"]
+    assert said["replayed"] == {f"rtmr{number}": "replayed" for number in range(4)}
     results = {
         (one["rule"], one["path"]): one["result"]
         for one in json.loads(record.decision.result_json)["findings"]

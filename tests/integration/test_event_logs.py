@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
@@ -216,7 +216,9 @@ async def test_the_log_of_a_virtual_tpm(
     async with open_snp_app(tmp_path, database_url, app_clock) as snp:
         cvm = AzureCvm(snp.amd.machine("Milan"))
         cvm.tpm.pcrs = made.pcrs
-        values = {f"pcr{number}": made.pcrs[number].hex() for number in (4, 8, 9, 11, 12)}
+        values: dict[str, Any] = {
+            f"pcr{number}": made.pcrs[number].hex() for number in (4, 8, 9, 11, 12)
+        }
         text = azure_document(provider="azure", name="azure", **values)
         await snp.app.accept_image(f"{text}{SECURE}\n")
         log = [(KIND, made.log)]

@@ -74,8 +74,9 @@ def test_secure_boot_may_warn_but_what_is_missing_denies() -> None:
 
 
 def with_db(content: bytes) -> list[lab.Step]:
-    variables = [lab.secure_boot(), lab.variable("db", content, lab.SECURITY), lab.separator(1)]
-    return [*variables, lab.separator(2), lab.grub("x")]
+    empty = [lab.variable("PK", b""), lab.variable("KEK", b"")]
+    db = lab.variable("db", content, lab.SECURITY)
+    return [lab.secure_boot(), *empty, db, lab.separator(1), lab.separator(2), lab.grub("x")]
 
 
 HASHED = lab.signature_list(lab.SHA256_HASHES, b"h" * 32)

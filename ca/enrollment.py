@@ -345,6 +345,8 @@ def _leaf_request(
             *(f"{one.rule.value}:{one.path}" for one in result.tolerated),
             *(f"unpinned:{register.value}" for register, _ in result.unpinned),
         ),
+        event_logs=result.boot.logs if result.boot else (),
+        replayed=result.boot.registers if result.boot else (),
     )
 
 

@@ -117,7 +117,7 @@ RESTRICTED = 0x50072  # fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth
 def rsa_area(key: rsa.RSAPublicKey | None = None, **changes: Any) -> bytes:  # noqa: ANN401 - a field of any type
     """TPMT_PUBLIC."""
     n = (key or rsa_key().public_key()).public_numbers().n
-    said = {
+    said: dict[str, Any] = {
         "kind": 0x0001,
         "name": 0x000B,
         "attributes": RESTRICTED,
@@ -131,12 +131,13 @@ def rsa_area(key: rsa.RSAPublicKey | None = None, **changes: Any) -> bytes:  # n
     } | changes
     head = pack(">HHI", said["kind"], said["name"], said["attributes"]) + sized(said["policy"])
     parameters = said["cipher"] + said["scheme"] + pack(">HI", said["bits"], said["exponent"])
-    return head + parameters + sized(said["n"]) + bytes(said["trailing"])
+    area: bytes = head + parameters + sized(said["n"]) + said["trailing"]
+    return area
 
 
 def ecc_area(key: ec.EllipticCurvePublicKey, curve: int, **changes: Any) -> bytes:  # noqa: ANN401 - as above
     numbers, size = key.public_numbers(), (key.curve.key_size + 7) // 8
-    said = {
+    said: dict[str, Any] = {
         "scheme": pack(">HH", 0x0018, 0x000B),
         "kdf": pack(">H", 0x0010),
         "x": numbers.x.to_bytes(size, "big"),
@@ -145,7 +146,8 @@ def ecc_area(key: ec.EllipticCurvePublicKey, curve: int, **changes: Any) -> byte
     } | changes
     head = pack(">HHIHH", 0x0023, 0x000B, said["attributes"], 0, 0x0010)
     middle = said["scheme"] + pack(">H", curve) + said["kdf"]
-    return head + middle + sized(said["x"]) + sized(said["y"])
+    area: bytes = head + middle + sized(said["x"]) + sized(said["y"])
+    return area
 
 
 def base64url(number: int) -> str:

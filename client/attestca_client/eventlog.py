@@ -2,13 +2,14 @@
 """The event log of this machine's firmware: what was measured at boot, for the authority to replay.
 
 Linux shows the log of a TD below the ACPI table CCEL that names it, as the whole area of memory that firmware kept for
-it, padding and all; no more than the events is sent. The log proves nothing by itself, and an authority whose policy
-asks nothing about the boot does well without it. So it fails no enrollment: where there is none, nothing is sent; where
-it cannot be read, or is none, that is said and nothing is sent.
+it, padding and all; no more than the events is sent. That of a virtual TPM (Azure) it shows as it is, to root. A log
+proves nothing by itself, and an authority whose policy asks nothing about the boot does well without it. So it fails no
+enrollment: where there is none, nothing is sent; where it cannot be read, or is none, that is said and nothing is sent.
 
-Source: Linux, drivers/acpi/sysfs.c (data of ACPI tables); TCG PC Client Platform Firmware Profile 1.06, 10.2.
+Source: Linux, drivers/acpi/sysfs.c (data of ACPI tables), drivers/char/tpm/eventlog/common.c; TCG PC Client Platform
+Firmware Profile 1.06, 10.2.
 
-Tested with logs of real machines in files. Not run on TDX hardware yet.
+Tested with logs of real machines in files. Not run on TDX hardware, or on Azure, yet.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from attestca_client.runtime import Runtime
 
 CCEL = Path("/sys/firmware/acpi/tables/data/CCEL")
+TPM_LOG = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
 MAX_LOG = 1024 * 1024  # the authority's limit
 MAX_AREA = 16 * 1024 * 1024  # what is read of a file whose size the kernel does not say
 _PADDING = (b"\xff" * 8, bytes(8))  # what stands behind the last event
@@ -33,11 +35,20 @@ _SPEC_ID = b"Spec ID Event03\0"
 
 @dataclass(frozen=True, slots=True)
 class EventLogSource:
-    """Callable: the log as evidence, one piece or none. Raises nothing."""
+    """Callable: the log as evidence, one piece or none. Raises nothing.
+
+    `kind`: of evidence that the log at `path` is.
+    """
 
     runtime: Runtime
     path: Path = CCEL
     files: KernelFiles = field(default_factory=KernelFiles)
+    kind: str = "ccel"
+
+    @classmethod
+    def of_a_tpm(cls, runtime: Runtime, path: Path = TPM_LOG) -> EventLogSource:
+        """That of this machine's TPM."""
+        return cls(runtime, path, kind="tpm-event-log")
 
     def __call__(self) -> list[Evidence]:
         """The log without its padding."""
@@ -52,7 +63,7 @@ class EventLogSource:
             return self._left_out("is not in the format of event logs")
         if end > MAX_LOG:
             return self._left_out(f"has more than {MAX_LOG} bytes")
-        return [Evidence("ccel", area[:end])]
+        return [Evidence(self.kind, area[:end])]
 
     def _left_out(self, why: str) -> list[Evidence]:
         self.runtime.say(f"the event log {self.path} {why}; going on without it")

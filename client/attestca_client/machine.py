@@ -31,12 +31,18 @@ class MachineQuoteSource:
     tsm: TsmQuoteSource
     azure: AzureQuoteSource
     event_log: EventLogSource
+    tpm_log: EventLogSource
     asset_tag: Path = ASSET_TAG
 
     @classmethod
     def of(cls, runtime: Runtime) -> MachineQuoteSource:
         """This machine's."""
-        return cls(TsmQuoteSource(runtime), AzureQuoteSource(runtime), EventLogSource(runtime))
+        return cls(
+            TsmQuoteSource(runtime),
+            AzureQuoteSource(runtime),
+            EventLogSource(runtime),
+            EventLogSource.of_a_tpm(runtime),
+        )
 
     def __call__(self, report_data: bytes) -> list[Evidence]:
         """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
@@ -45,6 +51,6 @@ class MachineQuoteSource:
         except TsmMissing:
             if not on_azure(self.asset_tag):
                 raise
-            return self.azure(report_data)
+            return [*self.azure(report_data), *self.tpm_log()]
         of_a_td = any(piece.kind == "tdx-quote" for piece in pieces)
         return [*pieces, *self.event_log()] if of_a_td else pieces

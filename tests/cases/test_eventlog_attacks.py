@@ -215,9 +215,35 @@ def test_authority_that_its_digest_does_not_cover_or_that_is_no_variable() -> No
     assert [one.value for one in found.authorities] == [b"entry"]
 
 
+def test_good_database_as_the_value_of_a_boot_variable() -> None:
+    """Firmware measures the value of Boot0007, which the host wrote, and the log calls it db and the real db a table."""
+    boot = grub_boot()
+    good = next(one for one in boot if one.data[32:36] == "db".encode("utf-16-le"))
+    evil = lab.variable("db", lab.signature_list(lab.X509, b"evil"), lab.SECURITY)
+    option = Step(1, lab.VARIABLE_BOOT, good.data, lab.variable_data("Boot0007", good.data))
+    end = boot.index(lab.separator(1))
+    before = [evil if one == good else one for one in boot[:end]]
+    history = [*before, option, *boot[end:]]
+    hidden = [one.told(lab.FLAGS, b"ACPI DATA") if one == evil else one for one in before]
+    found = claims([*hidden, good, *boot[end:]], history)
+    assert found.secure_boot is SecureBoot.ENABLED
+    assert found.db is None
+    assert doubted(found) == {Subject.DB}
+
+
+def test_databases_behind_no_state_of_secure_boot() -> None:
+    found = claims([one for one in grub_boot() if one != ENABLED])
+    assert (found.pk, found.kek, found.db, found.dbx) == (None, None, None, None)
+    assert doubted(found) == {Subject.PK, Subject.KEK, Subject.DB, Subject.DBX}
+
+
 def test_one_database_needs_no_other() -> None:
-    alone = lab.variable("db", lab.signature_list(lab.X509, b"c"), lab.SECURITY)
-    found = claims([lab.secure_boot(), alone, lab.separator(1)])
+    """Another may be one that its digest does not cover, or that no label names."""
+    boot = grub_boot()
+    others = ("PK", "KEK", "dbx")
+    named = tuple(lab.variable_data(one, b"")[32:] for one in others)
+    told = [one.told(lab.FLAGS, b"x") if one.data[32:].startswith(named) else one for one in boot]
+    found = claims(told, boot)
     assert (found.pk, found.kek, found.dbx) == (None, None, None)
     assert found.db is not None
     assert found.doubts == ()

@@ -100,3 +100,20 @@ def test_pcrs_of_tdx_come_from_a_virtual_tpm_alone() -> None:
         "reference_sets.release[0].values.pcr4": "evidence of tdx from direct has no pcr4"
     }
     assert load(text(match=MATCH, reference_sets=sets)).match.provider is Provider.AZURE
+
+
+@pytest.mark.parametrize("match", [MATCH, {"tee": "tdx"}])
+def test_no_reason_leaves_a_paravisor_open(match: dict[str, str]) -> None:
+    """A TD of anybody's that poses as one chooses the key that signs the PCRs, and so the PCRs."""
+    pcrs = {name: value for name, value in VALUES.items() if name != "mr_td"}
+    rest = {} if match == MATCH else dict.fromkeys(("rtmr0", "rtmr1", "rtmr2"), "zero in Azure")
+    loaded = td_policy(
+        {"unpinned": {"mr_td": "the cloud changes it"} | rest},
+        match=match,
+        reference_sets={"release": [{"id": "r1", "values": pcrs}]},
+    )
+    (error,) = (one.problem for one in lint(loaded, NOW) if one.is_error)
+    assert error.path == "tdx.unpinned.mr_td"
+    assert "anyone's TDX guest" in error.message
+    (denying,) = appraise(AZURE_TD, loaded, NOW).denying
+    assert (denying.rule, denying.path) == (RuleId.MEASUREMENT, "td.mr_td")

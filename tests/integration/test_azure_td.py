@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from simulator.azure import PARAVISOR, AzureTd, report_data_of, td_report, write
 from simulator.cvm import SimulatedAzure
 from simulator.tdx_policies import AZURE_POLICY, azure_tdx_policy
 from tests.authority_lab import make_csr
+from tests.eventlog_lab import action, tcg2
 from tests.service_lab import body_of, leaf_of
 from tests.tpm_lab import jwk, runtime
 from tests.unit.client import software_tpm
@@ -48,8 +50,14 @@ BOOTED = (4, 8, 9, 11, 12)
 # The service in this process
 
 
-async def send(app: App, vm: AzureTd, without: str = "", **fields: Any) -> Reply:  # noqa: ANN401 - of the TD's quote
-    """A whole enrollment; `without`: a kind of evidence that is left out."""
+async def send(
+    app: App,
+    vm: AzureTd,
+    without: str = "",
+    log: bytes = b"",
+    **fields: Any,  # noqa: ANN401 - of the TD's quote
+) -> Reply:
+    """A whole enrollment; `without`: a kind of evidence that is left out. `log`: of the vTPM, sent beside."""
     nonce = await app.nonce()
     request = make_csr(ec.generate_private_key(ec.SECP256R1()))
     bound = binding(
@@ -59,6 +67,7 @@ async def send(app: App, vm: AzureTd, without: str = "", **fields: Any) -> Reply
         spki_der=csr.parse(request).spki_der,
     )
     pieces = [one for one in vm.evidence(tpm_extra(bound), **fields) if one[0] != without]
+    pieces += [("tpm-event-log", log)] if log else []
     return await app.post(body_of(nonce, request, pieces, profile=PROFILE))
 
 
@@ -121,6 +130,46 @@ async def again(app: App, made: Decision, setting: Setting) -> None:
     assert (verdict.word is Word.ACCEPTED) is (
         json.loads(made.result_json)["decision"] == "accepted"
     )
+
+
+# With the vTPM's event log
+
+
+def told(*events: tuple[int, bytes]) -> bytes:
+    algorithms = (0x0B,)
+    return tcg2(*(action(one, text, algorithms) for one, text in events), algorithms=algorithms)
+
+
+BOOT = tuple((number, f"measured into PCR {number}".encode()) for number in BOOTED)
+
+
+async def test_the_log_of_its_virtual_tpm(app_on_both: App) -> None:
+    """A log that explains the PCRs is on record beside them; one that contradicts them denies, whatever they are."""
+    app, vm = app_on_both, AzureTd(app_on_both.machine)
+    for number, text in BOOT:
+        digest = hashlib.sha256(text).digest()
+        vm.tpm.pcrs[number] = hashlib.sha256(bytes(32) + digest).digest()
+    pinned = {f"pcr{number}": vm.tpm.pcrs[number].hex() for number in BOOTED}
+    await app.accept_image(AZURE_POLICY.format(mr_td=PARAVISOR.hex(), **pinned))
+    for log, status in (
+        (b"", 201),
+        (told(*BOOT), 201),
+        (told((4, b"another boot loader"), *BOOT[1:]), 403),
+        (told(*BOOT[1:]), 201),  # it does not speak of PCR 4, whose value is pinned all the same
+        (told(*BOOT)[:-1], 400),
+    ):
+        reply = await send(app, vm, log=log)
+        assert reply.status == status, (log, reply.body)
+    store = app.service.store
+    issued = [one.decision for one in await store.certificates(CertificateQuery())]
+    refused = [one.decision for one in await store.refusals(100, None)]
+    assert sorted("tpm-event-log" in dict(made.evidence) for made in issued) == [False, True, True]
+    assert ["tpm-event-log" in dict(made.evidence) for made in refused] == [True]
+    setting = Setting(
+        Anchors(Anchor.from_der(app.intel.root_der)), app.service.authority.ca_id, frozenset()
+    )
+    for made in (*issued, *refused):
+        await again(app, made, setting)
 
 
 # `attestca serve`, and the client's own code

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jwt
 import pytest
 
 from ca.ports import CertificateQuery
@@ -92,6 +93,11 @@ async def test_a_machine_with_its_log(app: App) -> None:
     assert record is not None
     kept = [(kind, blob.data) for kind, blob in record.decision.evidence]
     assert kept[1:] == GRUB.logs()
+    token = (await app.get(f"/v1/certificates/{issued.serial_number:x}/ear")).body.decode()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    said = claims["submods"]["cpu"]["ear_verifier_claims"]
+    assert said["event_logs"] == ["ccel"]
+    assert said["replayed"] == {f"rtmr{number}": "replayed" for number in range(4)}
     results = {
         (one["rule"], one["path"]): one["result"]
         for one in json.loads(record.decision.result_json)["findings"]
@@ -210,7 +216,9 @@ async def test_the_log_of_a_virtual_tpm(
     async with open_snp_app(tmp_path, database_url, app_clock) as snp:
         cvm = AzureCvm(snp.amd.machine("Milan"))
         cvm.tpm.pcrs = made.pcrs
-        values = {f"pcr{number}": made.pcrs[number].hex() for number in (4, 8, 9, 11, 12)}
+        values: dict[str, Any] = {
+            f"pcr{number}": made.pcrs[number].hex() for number in (4, 8, 9, 11, 12)
+        }
         text = azure_document(provider="azure", name="azure", **values)
         await snp.app.accept_image(f"{text}{SECURE}\n")
         log = [(KIND, made.log)]

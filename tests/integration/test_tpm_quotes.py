@@ -181,8 +181,10 @@ def quoted(tpm: SoftwareTpm, name: str, selection: str, scheme: str = "") -> Tpm
     words = ("-m", "message", "-s", "signature", "-o", "pcrs", "-F", "values")
     tpm.tool("quote", "-c", name, "-l", selection, "-q", NONCE.hex(), *words, *hash_)
     tpm.tool("flushcontext", "-t")
-    parts = [(tpm.folder / part).read_bytes() for part in ("message", "signature", "pcrs")]
-    return vtpm_vectors.TpmVector(name, *parts, b"", b"", b"", {})
+    attest, signature, pcrs = (
+        (tpm.folder / part).read_bytes() for part in ("message", "signature", "pcrs")
+    )
+    return vtpm_vectors.TpmVector(name, attest, signature, pcrs, b"", b"", b"", {})
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -52,7 +52,7 @@ def boot_claims(
     """
     view = gather(logs, replayed, algorithm, layout)
     secure_boot, origin, doubt = firmware.secure_boot(view)
-    databases, doubts = firmware.databases(view)
+    databases, doubts = firmware.databases(view, origin)
     images = firmware.images(view)
     cmdline, cmdline_doubt = loader.command_line(view)
     sections = loader.sections(view)

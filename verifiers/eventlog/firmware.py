@@ -6,6 +6,10 @@ firmware variables before its first separator, once in all logs, and its digest 
 that there can be. Everything else that speaks of it makes the state undetermined. Separators are known by their digest:
 a type can be rewritten, so that a later separator would seem to be the first.
 
+Databases: PK, KEK, db and dbx follow SecureBoot at once and in this order, empty ones too (the same section). Only
+there is one believed: a TD's register has boot variables as well, of which firmware measures the value alone, before
+the separator; a host can make such a value be the whole of a good database, and call the real one something else.
+
 Images: what their register holds beside data that are known and no PE image. So no image can hide behind another type,
 or behind data: an image's Authenticode hash is over bytes that begin with its header, and such data count as an image.
 """
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from verifiers.eventlog.events import Algorithm, Event
     from verifiers.eventlog.proven import Logs
 
-DATABASES: Final = {
+DATABASES: Final = {  # in the order in which they are measured
     Subject.PK: (efi.GLOBAL_VARIABLE, "PK"),
     Subject.KEK: (efi.GLOBAL_VARIABLE, "KEK"),
     Subject.DB: (efi.IMAGE_SECURITY_DATABASE, "db"),
@@ -81,17 +85,23 @@ def secure_boot(logs: Logs) -> tuple[SecureBoot | None, Origin | None, Doubt | N
     return SecureBoot.UNDETERMINED, None, Doubt(Subject.SECURE_BOOT, why)
 
 
-def databases(logs: Logs) -> tuple[Mapping[Subject, SignatureDatabase], tuple[Doubt, ...]]:
-    """The databases of Secure Boot that stand once, before the first separator; and why others are not believed."""
+def databases(
+    logs: Logs, state: Origin | None
+) -> tuple[Mapping[Subject, SignatureDatabase], tuple[Doubt, ...]]:
+    """The databases that stand once and in their place behind SecureBoot; and why others are not believed.
+
+    `state`: the event that `secure_boot` believed.
+    """
     found: dict[Subject, SignatureDatabase] = {}
     doubts: list[Doubt] = []
     variables = [event for event in logs.told if event.type == EV_EFI_VARIABLE_DRIVER_CONFIG]
-    for subject, (vendor, name) in DATABASES.items():
+    for behind, (subject, (vendor, name)) in enumerate(DATABASES.items(), 1):
         head = efi.variable_data(vendor, name, b"")
         speaking = [event for event in variables if _names(event.data, head)]
         if not speaking:
             continue
-        result = _misplaced(logs, speaking) or _database(logs, speaking[0])
+        place = state.ordinal + behind if state is not None else None
+        result = _misplaced(logs, speaking) or _database(logs, speaking[0], place)
         if isinstance(result, str):
             doubts.append(Doubt(subject, result))
         else:
@@ -155,10 +165,12 @@ def _names(data: bytes, head: bytes) -> bool:
     return data.startswith(head[:24]) and data[32 : len(head)] == head[32:]
 
 
-def _database(logs: Logs, event: Event) -> SignatureDatabase | str:
+def _database(logs: Logs, event: Event, place: int | None) -> SignatureDatabase | str:
     one = logs.find(event)
     if one is None or one.bound is None:
         return "the digest is not that of the variable in the log"
+    if one.ordinal != place:
+        return "it does not stand in its place behind SecureBoot"
     try:
         signatures = efi.parse_signatures(efi.parse_variable(one.bound.data).value)
     except VerificationError as error:

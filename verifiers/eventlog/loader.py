@@ -73,19 +73,15 @@ def command_line(logs: Logs) -> tuple[CommandLine | None, Doubt | None]:
 
 
 def commands(logs: Logs) -> tuple[Text, ...]:
-    """GRUB's commands before the end of boot services, in the order of each register."""
-    found: list[Text] = []
-    for register in sorted(logs.layout.loader):
-        for one in logs.of(register):
-            if (
-                one.bound is not None
-                and one.bound.rule in _GRUB_RULES
-                and one.event.data.startswith(_COMMANDS)
-                and logs.before_exit(one)
-            ):
-                text = one.bound.data.decode("utf-8", "replace")
-                found.append(Text(text, one.origin))
-    return tuple(found)
+    """GRUB's commands before the end of boot services, in their order."""
+    return tuple(
+        Text(one.bound.data.decode("utf-8", "replace"), one.origin)
+        for one in logs.of(logs.layout.loader)
+        if one.bound is not None
+        and one.bound.rule in _GRUB_RULES
+        and one.event.data.startswith(_COMMANDS)
+        and logs.before_exit(one)
+    )
 
 
 def stub(logs: Logs, images: tuple[Digest, ...]) -> tuple[Digest | None, Digest | None]:
@@ -114,7 +110,7 @@ def sections(logs: Logs) -> tuple[Digest, ...]:
 
 
 def _believed(logs: Logs, one: Proven) -> CommandLine | str:
-    if one.event.type != EV_IPL or one.origin.register not in logs.layout.loader:
+    if one.event.type != EV_IPL or one.origin.register != logs.layout.loader:
         return "its event has another type or register"
     if one.bound is None:
         return "the digest is not that of the text in the log"

@@ -42,14 +42,14 @@ class Layout:
 
     Attributes:
         firmware: variables of Secure Boot. images: EFI applications. exit: the end of boot services.
-        loader: texts and files of boot loaders. stub: what Linux' EFI stub measures. sections: of a unified kernel
-            image. application: what is measured after boot.
+        loader: texts of boot loaders; of a TD their files too. stub: what Linux' EFI stub measures. sections: of a
+            unified kernel image. application: what is measured after boot.
     """
 
     firmware: Register
     images: Register
     exit: Register
-    loader: frozenset[Register]
+    loader: Register
     stub: Register
     sections: Register
     application: Register
@@ -59,7 +59,7 @@ TD: Final = Layout(
     firmware=Register.RTMR0,
     images=Register.RTMR1,
     exit=Register.RTMR1,
-    loader=frozenset({Register.RTMR2}),
+    loader=Register.RTMR2,
     stub=Register.RTMR2,
     sections=Register.RTMR2,
     application=RTMRS[3],
@@ -68,7 +68,7 @@ TPM: Final = Layout(
     firmware=Register.PCR7,
     images=Register.PCR4,
     exit=Register.PCR5,
-    loader=frozenset({Register.PCR8, Register.PCR9}),
+    loader=Register.PCR8,  # what is called a text in PCR 9 is a file with that content
     stub=Register.PCR9,
     sections=Register.PCR11,
     application=Register.PCR13,

@@ -335,7 +335,7 @@ QUOTES = (
     Case(
         53,
         "a quote without any report",
-        Reason.EVIDENCE,
+        Reason.AK_NOT_BOUND,
         sent(EvidenceKind.HCL_REPORT, None),
     ),
     Case(54, "extraData of 31 bytes", UNBOUND, on_azure(extra_data=EXTRA[:31])),

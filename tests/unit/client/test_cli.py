@@ -203,6 +203,7 @@ def test_a_machine_without_evidence(
         tsm.TsmQuoteSource(reports=nowhere),
         azure.AzureQuoteSource(),
         eventlog.EventLogSource(Runtime(), nowhere / "CCEL"),
+        eventlog.EventLogSource.of_a_tpm(Runtime(), nowhere / "measurements"),
         nowhere / "tag",
     )
     monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: source)

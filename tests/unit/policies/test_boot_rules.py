@@ -74,8 +74,9 @@ def test_secure_boot_may_warn_but_what_is_missing_denies() -> None:
 
 
 def with_db(content: bytes) -> list[lab.Step]:
-    variables = [lab.secure_boot(), lab.variable("db", content, lab.SECURITY), lab.separator(1)]
-    return [*variables, lab.separator(2), lab.grub("x")]
+    empty = [lab.variable("PK", b""), lab.variable("KEK", b"")]
+    db = lab.variable("db", content, lab.SECURITY)
+    return [lab.secure_boot(), *empty, db, lab.separator(1), lab.separator(2), lab.grub("x")]
 
 
 HASHED = lab.signature_list(lab.SHA256_HASHES, b"h" * 32)
@@ -117,6 +118,9 @@ def test_db_that_is_not_proven_is_missing() -> None:
     silent = [lab.separator(1), lab.separator(2), lab.grub("x")]
     finding = only(judge({"db_certificates": [OTHER]}, silent), RuleId.DB_CERTIFICATES)
     assert (finding.result, finding.hint) == (MISSING, "not proven: no log speaks of it")
+    twice = [lab.variable("db", b"", lab.SECURITY), *with_db(b"")]
+    doubted = only(judge({"db_certificates": [OTHER]}, twice), RuleId.DB_CERTIFICATES)
+    assert (doubted.result, doubted.hint) == (MISSING, "not proven: 2 events speak of it")
 
 
 # images

@@ -141,3 +141,20 @@ def test_it_is_shown_for_people(cli: Cli, tmp_path: Path) -> None:
     shown = cli("verify", *quote_files(tmp_path / "plain", "plain-tpm-quote")).out
     assert "ak-not-bound" in shown
     assert "Quoted PCRs" in shown
+
+
+def test_a_log_beside_what_does_not_verify(cli: Cli, tmp_path: Path) -> None:
+    """The log of another machine, whose registers are not those that the unverified quote tells of."""
+    log = tdx_vectors.ROOT / "vtpm" / LOGS[0] / "event_log.bin"
+    files = quote_files(tmp_path, "azure-tdx-v1")  # without Intel's word for its platform
+    said = cli("verify", *files, log, "--json").json()
+    assert (said["verdict"], said["reason"]["code"]) == ("rejected", "incomplete")
+    boot = said["boot"]
+    assert (boot["compared_with"], boot["reason"]["code"]) == (
+        "evidence that did not verify",
+        "register-mismatch",
+    )
+    states = {name: one["state"] for name, one in boot["registers"].items()}
+    assert states["pcr4"] == "mismatch"
+    assert states["pcr2"] == "replayed"  # a separator, and nothing else, in both
+    assert not {name for name in states if name.startswith("rtmr")}

@@ -79,10 +79,8 @@ def test_any_log_gives_claims(raw: list[tuple[int, int, bytes, bool]]) -> None:
     assert isinstance(to_json(found), dict)
 
 
-def test_a_tpms_registers() -> None:
-    """The same boot in PCRs, SHA-256: firmware in 7, images in 4, texts in 8."""
-    places = {1: 7, 2: 4, 3: 8, 4: 13}
-    boot = lab.grub_boot()
+def in_pcrs(boot: list[lab.Step], places: dict[int, int]) -> BootClaims:
+    """Claims of a boot in PCRs, SHA-256. `places`: the PCR of each index of a TD's log."""
     values = dict.fromkeys(PCRS, bytes(32))
     events = []
     for step in boot:
@@ -92,14 +90,28 @@ def test_a_tpms_registers() -> None:
         events.append(eventlog_lab.event2(index, step.kind, [(0x0B, digest)], step.data))
     log = tcg2.parse(eventlog_lab.tcg2(*events, algorithms=(0x0B,)), LogFormat.TCG2)
     replayed = replay([log], values, Algorithm.SHA256)
-    found = boot_claims([log], replayed, Algorithm.SHA256, TPM)
+    return boot_claims([log], replayed, Algorithm.SHA256, TPM)
+
+
+def test_a_tpms_registers() -> None:
+    """The same boot in PCRs: firmware in 7, images in 4, texts in 8."""
+    found = in_pcrs(lab.grub_boot(), {1: 7, 2: 4, 3: 8})
     assert found.secure_boot is SecureBoot.ENABLED
     assert found.kernel_cmdline is not None
     assert found.kernel_cmdline.text == lab.CMDLINE
     assert found.kernel_cmdline.origin is not None
     assert found.kernel_cmdline.origin.register is Register.PCR8
     assert len(found.images) == 2
+    assert len(found.grub) == 2
     assert found.doubts == ()
+
+
+def test_a_file_that_is_called_a_text_in_the_tpms_register_of_files() -> None:
+    """GRUB measures texts into PCR 8 alone, so what really was the command line would not be looked at."""
+    found = in_pcrs(lab.grub_boot(), {1: 7, 2: 4, 3: 9})
+    assert found.kernel_cmdline is not None
+    assert found.kernel_cmdline.state is TextState.UNDETERMINED
+    assert found.grub == ()
 
 
 def test_events_with_what_their_digests_cover() -> None:

@@ -136,8 +136,8 @@ class Deployed:
         """The admin signs, and somebody else sends."""
         self.account(THIEF)
         async with connected([self.chain.url], CHAIN_ID) as nodes:
-            nonce = (await namespace(nodes, self.registry)).nonce
-            said = change(self.registry, name, fields, nonce)
+            found = await namespace(nodes, self.registry)
+            said = change(self.registry, name, fields, found)
             call = said.call(sign_typed(account_of(ADMIN, "admin"), said.typed))
             desk = Desk(nodes, account_of(THIEF, "anybody"), CHAIN_ID, 100 * GWEI)
             sent = await desk.send(call)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`attestca chain key|deploy|register|status|anchor|…`: the place on a chain where the log is anchored.
 
-What only the admin may do stands in `ca.cli.chain_admin`. Everything here is paid by the account of
-`chain.gas_keystore`, which can do nothing else.
+What only the admin may do stands in `ca.cli.chain_admin`; what a new admin has to sign too, and what the guardian says,
+in `ca.cli.chain_others`. Everything here is paid by the account of `chain.gas_keystore`, which can do nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ca.cli import chain_admin, inputs, options, output
+from ca.cli import chain_admin, chain_others, inputs, options, output
 from ca.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ app.command("set-log-key")(chain_admin.set_log_key_command)
 app.command("set-guardian")(chain_admin.set_guardian_command)
 app.command("set-caps")(chain_admin.set_caps_command)
 app.command("allow")(chain_admin.allow_command)
+app.command("hand-over")(chain_others.hand_over_command)
+app.command("revoke")(chain_others.revoke_command)
 
 MakeOption = Annotated[bool, typer.Option("--make", help="Make a new key that signs anchors.")]
 NoWaitOption = Annotated[
@@ -87,7 +89,7 @@ def deploy_command(
     settings = options.load_config(config)
 
     async def run() -> bytes:
-        async with chain_admin.desk_of(settings) as desk:
+        async with chain_admin.desk_of(settings.chain) as desk:
             made = await chain_admin.carry(desk, deployment(), settings.chain)
             assert made is not None  # noqa: S101 - a receipt of a deployment has an address
             await check_deployed(desk.nodes, made)
@@ -128,7 +130,7 @@ async def _status(
     from ca.ledger.desk import balance, check_deployed, namespace
     from ca.store.sql import SqlStore
 
-    async with chain_admin.nodes_of(settings) as nodes:
+    async with chain_admin.nodes_of(settings.chain) as nodes:
         registry = registry_of(settings.chain, chain_admin.ca_id_of(settings))
         await check_deployed(nodes, registry.address)
         found = await namespace(nodes, registry)

@@ -6,43 +6,33 @@ The admin's key is kept elsewhere, so each of these goes in one of three ways:
     (nothing)                      prints what is to be signed: EIP-712 typed data, as wallets take it
     --signature HEX                sends what was signed; anybody may, and the account of chain.gas_keystore pays
     --admin-keystore FILE          signs here and sends, for an admin whose key is a keystore file on this machine
+
+The admin is the one that the registry names, who after `attestca chain hand-over` is not the one that registered.
+`chain.admin` stays: the namespace hangs on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ca.cli import inputs, options, output
+from ca.cli import chain_sign, inputs, options, output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ca.config import Chain, Config
+    from ca.ledger.accounts import LocalAccount
     from ca.ledger.contract import Registry
     from ca.ledger.desk import Decision, Desk
     from ca.ledger.rpc import Nodes
     from ca.ledger.transactions import Call
     from ca.ports import OperatorAction
 
-SignatureOption = Annotated[
-    str | None,
-    typer.Option("--signature", metavar="HEX", help="The admin's signature of what was printed."),
-]
-KeystoreOption = Annotated[
-    Path | None,
-    typer.Option("--admin-keystore", metavar="FILE", help="Sign here, with the key in this file."),
-]
-KeystorePassphraseOption = Annotated[
-    Path | None,
-    typer.Option("--admin-passphrase-file", metavar="FILE", help="Its passphrase is in it."),
-]
 GuardianOption = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Who else may revoke, and nothing more. Default: nobody."),
@@ -77,138 +67,110 @@ def register_command(
     guardian: GuardianOption = None,
     log_key_per_day: LogKeyCapOption = 1000,
     guardian_per_day: GuardianCapOption = 100,
-    signature: SignatureOption = None,
-    admin_keystore: KeystoreOption = None,
-    admin_passphrase_file: KeystorePassphraseOption = None,
+    signature: chain_sign.SignatureOption = None,
+    admin_keystore: chain_sign.KeystoreOption = None,
+    admin_passphrase_file: chain_sign.KeystorePassphraseOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Make this authority's namespace in the registry, with the newest key of `attestca chain key`."""
     from ca.ledger.desk import registration
 
     settings = options.load_config(config)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
-    second = _address(guardian, "--guardian")
+    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    second = address_given(guardian, "--guardian")
     log_key, caps = _newest_key(settings), (log_key_per_day, guardian_per_day)
-    decision = registration(_registry(settings), log_key, second, caps)
-    asyncio.run(signer.decide(decision))
+    decision = registration(registry_of(settings), log_key, second, caps)
+    asyncio.run(_decide(settings, decision, signer))
 
 
 def set_log_key_command(
     address: AddressArgument = None,
-    signature: SignatureOption = None,
-    admin_keystore: KeystoreOption = None,
-    admin_passphrase_file: KeystorePassphraseOption = None,
+    signature: chain_sign.SignatureOption = None,
+    admin_keystore: chain_sign.KeystoreOption = None,
+    admin_passphrase_file: chain_sign.KeystorePassphraseOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Have another key sign anchors, at once: after `attestca chain key --make`. The zero address: nobody."""
     settings = options.load_config(config)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
-    new = _newest_key(settings) if address is None else _address(address, "ADDRESS")
-    asyncio.run(signer.change("SetLogKey", {"logKey": new}))
+    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    new = _newest_key(settings) if address is None else address_given(address, "ADDRESS")
+    asyncio.run(_change(settings, signer, "SetLogKey", {"logKey": new}))
 
 
 def set_guardian_command(
     address: GuardianArgument = None,
-    signature: SignatureOption = None,
-    admin_keystore: KeystoreOption = None,
-    admin_passphrase_file: KeystorePassphraseOption = None,
+    signature: chain_sign.SignatureOption = None,
+    admin_keystore: chain_sign.KeystoreOption = None,
+    admin_passphrase_file: chain_sign.KeystorePassphraseOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Have another guardian, at once."""
     settings = options.load_config(config)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
-    asyncio.run(signer.change("SetGuardian", {"guardian": _address(address, "ADDRESS")}))
+    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    asyncio.run(
+        _change(settings, signer, "SetGuardian", {"guardian": address_given(address, "ADDRESS")})
+    )
 
 
 def set_caps_command(
     log_key_per_day: LogKeyCapOption,
     guardian_per_day: GuardianCapOption,
-    signature: SignatureOption = None,
-    admin_keystore: KeystoreOption = None,
-    admin_passphrase_file: KeystorePassphraseOption = None,
+    signature: chain_sign.SignatureOption = None,
+    admin_keystore: chain_sign.KeystoreOption = None,
+    admin_passphrase_file: chain_sign.KeystorePassphraseOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Set how many tombstones may be written on one day."""
     settings = options.load_config(config)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
-    asyncio.run(signer.change("SetCaps", {"caps": (log_key_per_day, guardian_per_day)}))
+    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    asyncio.run(_change(settings, signer, "SetCaps", {"caps": (log_key_per_day, guardian_per_day)}))
 
 
 def allow_command(
     log_key_per_day: LogKeyCapOption,
     guardian_per_day: GuardianCapOption = 0,
     day: DayOption = None,
-    signature: SignatureOption = None,
-    admin_keystore: KeystoreOption = None,
-    admin_passphrase_file: KeystorePassphraseOption = None,
+    signature: chain_sign.SignatureOption = None,
+    admin_keystore: chain_sign.KeystoreOption = None,
+    admin_passphrase_file: chain_sign.KeystorePassphraseOption = None,
     config: options.ConfigOption = None,
 ) -> None:
     """Allow so many tombstones more on one day. A second time for the same day replaces the first."""
     settings = options.load_config(config)
-    signer = _Signer(settings, signature, admin_keystore, admin_passphrase_file)
+    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
     today = int(inputs.now().timestamp()) // _SECONDS_A_DAY if day is None else day
     extra = (log_key_per_day, guardian_per_day)
-    asyncio.run(signer.change("Allow", {"day": today, "extra": extra}))
+    asyncio.run(_change(settings, signer, "Allow", {"day": today, "extra": extra}))
 
 
-class _Signer:
-    """How the admin says so."""
+async def _change(
+    settings: Config, signer: chain_sign.Signing, name: str, fields: dict[str, Any]
+) -> None:
+    """What changes a namespace that is there; it is good for the namespace's nonce of now."""
+    from ca.ledger.desk import change, namespace
 
-    def __init__(
-        self,
-        settings: Config,
-        signature: str | None,
-        keystore: Path | None,
-        passphrase: Path | None,
-    ) -> None:
-        if signature is not None and keystore is not None:
-            raise typer.BadParameter("only one of --signature and --admin-keystore")
-        if signature is not None and not re.fullmatch("(0x)?([0-9a-fA-F]{2})+", signature):
-            raise typer.BadParameter("--signature: must be hexadecimal digits")
-        if (keystore is None) != (passphrase is None):
-            raise typer.BadParameter("--admin-keystore goes with --admin-passphrase-file")
-        self._settings = settings
-        self._signature = signature
-        self._keystore = keystore
-        self._passphrase = passphrase
+    registry = registry_of(settings)
+    async with nodes_of(settings.chain) as nodes:
+        found = await namespace(nodes, registry)
+    await _decide(settings, change(registry, name, fields, found), signer)
 
-    async def change(self, name: str, fields: dict[str, Any]) -> None:
-        """What changes a namespace that is there; it is good for the namespace's nonce of now."""
-        from ca.ledger.desk import change, namespace
 
-        registry = _registry(self._settings)
-        async with nodes_of(self._settings) as nodes:
-            nonce = (await namespace(nodes, registry)).nonce
-        await self.decide(change(registry, name, fields, nonce))
+async def _decide(settings: Config, decision: Decision, signer: chain_sign.Signing) -> None:
+    """Print what is to be signed, or send it."""
+    signature = signer.sign(decision.typed, decision.signer)
+    if signature is None:
+        output.say("To be signed by the admin, and given back with --signature:")
+        output.print_json(decision.typed)
+        return
+    await send(settings, decision, signature)
 
-    async def decide(self, decision: Decision) -> None:
-        """Print what is to be signed, or send it."""
-        signature = self._signed(decision)
-        if signature is None:
-            output.say("To be signed by the admin, and given back with --signature:")
-            output.print_json(decision.typed)
-            return
-        async with desk_of(self._settings) as desk:
-            await carry(desk, decision.call(signature), self._settings.chain)
-        await _told(self._settings, decision)
-        output.say(f"{decision.name}: done")
 
-    def _signed(self, decision: Decision) -> bytes | None:
-        from ca.config import PassphraseSource, read_from
-        from ca.ledger.accounts import address_of, open_keystore
-        from ca.ledger.desk import sign_typed
-
-        if self._signature is not None:
-            return bytes.fromhex(self._signature.removeprefix("0x"))
-        if self._keystore is None:
-            return None
-        source = PassphraseSource("file", str(self._passphrase))
-        passphrase = read_from(source, "--admin-passphrase-file")
-        data = inputs.read_input(self._keystore)
-        admin = open_keystore(data, passphrase, str(self._keystore))
-        if address_of(admin) != decision.admin:
-            raise typer.BadParameter("--admin-keystore: not the key of chain.admin")
-        return sign_typed(admin, decision.typed)
+async def send(settings: Config, decision: Decision, *signatures: bytes) -> None:
+    """Have the account that pays send it, wait, and tell of it."""
+    async with desk_of(settings.chain) as desk:
+        await carry(desk, decision.call(*signatures), settings.chain)
+    await told(settings, decision)
+    output.say(f"{decision.name}: done")
 
 
 async def carry(desk: Desk, call: Call, settings: Chain) -> bytes | None:
@@ -223,12 +185,11 @@ async def carry(desk: Desk, call: Call, settings: Chain) -> bytes | None:
 
 
 @asynccontextmanager
-async def nodes_of(settings: Config) -> AsyncIterator[Nodes]:
+async def nodes_of(chain: Chain) -> AsyncIterator[Nodes]:
     """The nodes of the configuration."""
     from ca.errors import ConfigurationError
     from ca.ledger.rpc import connected
 
-    chain = settings.chain
     if not chain.urls or chain.chain_id is None:
         raise ConfigurationError("chain: rpc and chain_id must be given")
     async with connected(chain.urls, chain.chain_id) as nodes:
@@ -236,14 +197,13 @@ async def nodes_of(settings: Config) -> AsyncIterator[Nodes]:
 
 
 @asynccontextmanager
-async def desk_of(settings: Config) -> AsyncIterator[Desk]:
-    """Who sends, and pays."""
+async def desk_of(chain: Chain, payer: LocalAccount | None = None) -> AsyncIterator[Desk]:
+    """Who sends, and pays: the account of `chain.gas_keystore`, where nobody else is given."""
     from ca.app.chain import payer_of
     from ca.ledger.desk import Desk
 
-    async with nodes_of(settings) as nodes:
-        payer = payer_of(settings.chain)
-        yield Desk(nodes, payer, settings.chain.chain_id or 0, settings.chain.max_fee)
+    async with nodes_of(chain) as nodes:
+        yield Desk(nodes, payer or payer_of(chain), chain.chain_id or 0, chain.max_fee)
 
 
 def link(settings: Chain, transaction: bytes) -> str:
@@ -281,10 +241,11 @@ def payer_address(settings: Config) -> bytes:
     return parse_address(keystore_address(files.read(keystore)), "chain.gas_keystore")
 
 
-def _registry(settings: Config) -> Registry:
-    from ca.app.chain import registry_of
+def registry_of(settings: Config) -> Registry:
+    """The registry of the configuration, and our namespace in it."""
+    from ca.app import chain
 
-    return registry_of(settings.chain, ca_id_of(settings))
+    return chain.registry_of(settings.chain, ca_id_of(settings))
 
 
 def _newest_key(settings: Config) -> bytes:
@@ -303,7 +264,8 @@ def _newest_key(settings: Config) -> bytes:
     return address_of(account_of(keys[0], "chain-log"))
 
 
-def _address(text: str | None, what: str) -> bytes:
+def address_given(text: str | None, what: str) -> bytes:
+    """20 bytes; zero where none was given. Raises BadParameter."""
     from ca.errors import ConfigurationError
     from ca.ledger.contract import parse_address
 
@@ -315,7 +277,7 @@ def _address(text: str | None, what: str) -> bytes:
         raise typer.BadParameter(error.detail) from error
 
 
-async def _told(settings: Config, decision: Decision) -> None:
+async def told(settings: Config, decision: Decision) -> None:
     """Have the operators' log tell of it."""
     from ca.store.sql import SqlStore
 

@@ -56,6 +56,8 @@ _TYPES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("extra", "Caps"),
         ("nonce", "uint64"),
     ),
+    "HandOver": (("namespace", "bytes32"), ("admin", "address"), ("nonce", "uint64")),
+    "Revoke": (("namespace", "bytes32"), ("handles", "bytes32[]")),
 }
 
 
@@ -164,13 +166,18 @@ def checksum(address: bytes) -> Any:  # noqa: ANN401 - a NewType of a package th
     return Web3.to_checksum_address(address)
 
 
+def address_bytes(text: str) -> bytes:
+    """The 20 bytes of an address that web3 gave."""
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
 def parse_address(text: str, what: str) -> bytes:
     """20 bytes. Where it has capitals they are its checksum (EIP-55). Raises ConfigurationError, which names `what`."""
     digits = text.removeprefix("0x")
     is_mixed = digits not in {digits.lower(), digits.upper()}
     if not Web3.is_address(text) or (is_mixed and not Web3.is_checksum_address(text)):
         raise ConfigurationError(f"{what}: not an address, or one with a typing error")
-    return bytes.fromhex(digits)
+    return address_bytes(text)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from web3.exceptions import ContractLogicError, TransactionNotFound
 from ca.errors import AnchorRefused, ConfigurationError, NotFound, Unavailable
 from ca.ledger import transactions
 from ca.ledger.accounts import address_of
-from ca.ledger.contract import artifact, checksum, read_head
+from ca.ledger.contract import address_bytes, artifact, checksum, read_head
 from ca.ledger.evm import contract_of, height, refusals
 from ca.ledger.transactions import Call, Terms
 from ca.ledger_ports import Fees
@@ -89,29 +89,26 @@ def deployment() -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Something that the admin of a namespace signs, and anybody may send.
+    """Something that one who has a say in a namespace signs, and anybody may send.
 
     Attributes:
-        name: of the signed message. admin: who must sign, 20 bytes.
+        name: of the signed message. signer: who must sign, 20 bytes.
         typed: what is signed, as wallets take it (`eth_signTypedData_v4`).
-        arguments: of the function, which has the message's name, before the signature.
+        function: of the registry. arguments: of the function, before the signature.
     """
 
     name: str
     registry: Registry
+    signer: bytes
     typed: dict[str, Any]
+    function: str
     arguments: tuple[object, ...]
 
-    @property
-    def admin(self) -> bytes:
-        """Who signs: the admin of the configuration, as long as it did not hand over."""
-        return self.registry.admin
-
-    def call(self, signature: bytes) -> Call:
-        """With the admin's signature."""
-        function = self.name[0].lower() + self.name[1:]
+    def call(self, *signatures: bytes) -> Call:
+        """With the signature of who decides; what hands over has that of the new admin besides."""
         return Call(
-            self.registry.address, transactions.encode(function, *self.arguments, signature)
+            self.registry.address,
+            transactions.encode(self.function, *self.arguments, *signatures),
         )
 
 
@@ -131,19 +128,31 @@ def registration(
         "caps": _caps(caps),
     }
     typed = registry.typed("Register", message)
-    return Decision("Register", registry, typed, (registry.ca_id, *who, caps))
+    arguments = (registry.ca_id, *who, caps)
+    return Decision("Register", registry, registry.admin, typed, "register", arguments)
 
 
-def change(registry: Registry, name: str, fields: dict[str, Any], nonce: int) -> Decision:
-    """What changes the namespace: "SetLogKey", "SetGuardian", "SetCaps" or "Allow", with its own fields.
+def change(registry: Registry, name: str, fields: dict[str, Any], found: Namespace) -> Decision:
+    """What changes the namespace: "SetLogKey", "SetGuardian", "SetCaps", "Allow" or "HandOver", with its own fields.
 
-    Addresses are 20 bytes, caps a pair of numbers. `nonce`: of the namespace, as it stands.
+    Addresses are 20 bytes, caps a pair of numbers. `found`: the namespace as it stands. Its admin signs, who need not
+    be the one that registered it.
     """
     plain = {key: checksum(one) if isinstance(one, bytes) else one for key, one in fields.items()}
     said = {key: _caps(one) if isinstance(one, tuple) else one for key, one in plain.items()}
     ns = registry.namespace
-    typed = registry.typed(name, {"namespace": "0x" + ns.hex(), **said, "nonce": nonce})
-    return Decision(name, registry, typed, (ns, *plain.values()))
+    typed = registry.typed(name, {"namespace": "0x" + ns.hex(), **said, "nonce": found.nonce})
+    function = name[0].lower() + name[1:]
+    return Decision(name, registry, found.admin, typed, function, (ns, *plain.values()))
+
+
+def revocation(registry: Registry, handles: tuple[bytes, ...], found: Namespace) -> Decision:
+    """What the guardian says of these handles. It sends it with an empty signature where it pays itself."""
+    ns = registry.namespace
+    message = {"namespace": "0x" + ns.hex(), "handles": ["0x" + one.hex() for one in handles]}
+    typed = registry.typed("Revoke", message)
+    arguments = (ns, list(handles))
+    return Decision("Revoke", registry, found.guardian, typed, "guardianRevoke", arguments)
 
 
 def _caps(caps: tuple[int, int]) -> dict[str, int]:
@@ -203,9 +212,9 @@ async def namespace(nodes: Nodes, registry: Registry) -> Namespace:
             head=read_head(head),
             block=block,
             block_time=time,
-            admin=_bytes(admin),
-            log_key=_bytes(log_key),
-            guardian=_bytes(guardian),
+            admin=address_bytes(admin),
+            log_key=address_bytes(log_key),
+            guardian=address_bytes(guardian),
             nonce=nonce,
             caps=(caps[0], caps[1]),
             left=(left[0], left[1]),
@@ -236,10 +245,8 @@ def _outcome(transaction: bytes) -> Callable[[W3], Awaitable[Done | None]]:
         if receipt["status"] != 1:
             raise ContractLogicError("the transaction failed in its block")
         made = receipt.get("contractAddress")
-        return Done(receipt["blockNumber"], receipt["gasUsed"], _bytes(made) if made else None)
+        return Done(
+            receipt["blockNumber"], receipt["gasUsed"], address_bytes(made) if made else None
+        )
 
     return question
-
-
-def _bytes(address: str) -> bytes:
-    return bytes.fromhex(address.removeprefix("0x"))

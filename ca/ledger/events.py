@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ca.ledger.contract import address_bytes
 from ca.ledger.evm import contract_of, event_head, height
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _piece(
         )
         heads = tuple(event_head(event) for event in anchored if not event.get("removed"))
         tombstones = tuple(
-            (bytes(event["args"]["handle"]), bytes.fromhex(event["args"]["by"][2:]))
+            (bytes(event["args"]["handle"]), address_bytes(event["args"]["by"]))
             for event in revoked
             if not event.get("removed")
         )

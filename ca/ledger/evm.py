@@ -21,7 +21,14 @@ from web3.logs import DISCARD
 from ca.errors import AnchorRefused
 from ca.ledger import transactions
 from ca.ledger.accounts import address_of
-from ca.ledger.contract import artifact, checksum, error_selectors, head_fields, read_head
+from ca.ledger.contract import (
+    address_bytes,
+    artifact,
+    checksum,
+    error_selectors,
+    head_fields,
+    read_head,
+)
 from ca.ledger_ports import Block, Mined, Standing
 
 if TYPE_CHECKING:
@@ -129,7 +136,7 @@ class EvmLedger:
             head, *_ = await asked.status(namespace, []).call(block_identifier=number)
             _, log_key, *_ = await asked.keys(namespace).call(block_identifier=number)
             _, left, _ = await asked.caps(namespace).call(block_identifier=number)
-            return read_head(head), bytes.fromhex(log_key.removeprefix("0x")), int(left)
+            return read_head(head), address_bytes(log_key), int(left)
 
         return question
 

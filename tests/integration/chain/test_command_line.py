@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +15,9 @@ from ca.app.service import clock
 from ca.cli.exits import Exit
 from ca.signers.log import log_key
 from ca.store.sql import SqlStore
-from tests.chain_lab import ADMIN, CHAIN_ID, PAYER, THIEF, keystore
-from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Cli, Place, serving
+from tests.chain_cli import COST, FILE, LINK, as_admin, cheap_cli, deploy, make_place
+from tests.chain_lab import ADMIN, PAYER, THIEF
+from tests.cli_lab import Cli, Place, serving
 from tests.databases import run_to_end
 from tests.log_lab import sequencer
 
@@ -26,54 +26,15 @@ if TYPE_CHECKING:
 
     from tests.chain_lab import Chain
 
-LINK = "https://scan.example/tx/"
-FILE = import_module("ca.signers.file")
-COST = FILE._N  # of passphrases, where another process reads what was sealed
-
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setenv("ATTESTCA_PASSPHRASE", PASSPHRASE)
-    monkeypatch.setattr(FILE, "_N", 2)
-    return Cli(capsys)
+    return cheap_cli(capsys, monkeypatch)
 
 
 @pytest.fixture
 def place(cli: Cli, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return make_place(cli, chain, tmp_path, monkeypatch)
-
-
-def make_place(cli: Cli, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """An authority that has nothing on the chain but an account with coins."""
-    made = Place(tmp_path / "authority")
-    cli.good("init", made.folder, "--public-url", PUBLIC_URL, *LISTEN)
-    payer, passphrase = keystore(tmp_path, "gas", PAYER)
-    chain.call("anvil_setBalance", Account.from_key(PAYER).address, hex(10**20))
-    for key, value in {
-        "RPC": chain.url,
-        "CHAIN_ID": str(CHAIN_ID),
-        "ADMIN": Account.from_key(ADMIN).address,
-        "GAS_KEYSTORE": str(payer),
-        "GAS_PASSPHRASE": f"file:{passphrase}",
-        "EXPLORER": LINK + "{hash}",
-        "POLL_SECONDS": "0.1",
-    }.items():
-        monkeypatch.setenv(f"ATTESTCA_CHAIN__{key}", value)
-    monkeypatch.setenv("ATTESTCA_CONFIG", str(made.path))
-    return made
-
-
-def deploy(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> str:
-    done = cli.good("chain", "deploy", "--json")
-    assert LINK in done.err
-    address: str = done.json()["contract"]
-    monkeypatch.setenv("ATTESTCA_CHAIN__CONTRACT", address)
-    return address
-
-
-def as_admin(folder: Path, key: bytes = ADMIN) -> tuple[str | Path, ...]:
-    secret, passphrase = keystore(folder, "admin", key)
-    return ("--admin-keystore", secret, "--admin-passphrase-file", passphrase)
 
 
 def publish(place: Place) -> None:
@@ -185,7 +146,7 @@ def test_the_key_of_somebody_else_is_no_admin(
     cli.good("chain", "key", "--make")
     deploy(cli, monkeypatch)
     done = cli("chain", "register", *as_admin(tmp_path, THIEF))
-    assert (done.code, "not the key of chain.admin" in done.err) == (Exit.USAGE, True)
+    assert (done.code, "not the key of the admin" in done.err) == (Exit.USAGE, True)
     assert place.path.exists()
 
 

@@ -97,9 +97,9 @@ class Chain:
 
 
 @contextmanager
-def anvil(program: Path, *options: str) -> Iterator[Chain]:
-    """A chain of its own; two blocks below the newest are final in it after a while."""
-    arguments = [str(program), "--port", "0", "--slots-in-an-epoch", "2", *options]
+def anvil(program: Path, *options: str, slots: int = 2) -> Iterator[Chain]:
+    """A chain of its own; the newest final block is `2 * slots` below the newest of all."""
+    arguments = [str(program), "--port", "0", "--slots-in-an-epoch", str(slots), *options]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
         for line in process.stdout:

@@ -306,16 +306,22 @@ def forged(
 
 @dataclass
 class FakeChain:
-    """A node's answers by method; `answers` alters them, `asked` counts."""
+    """A node's answers by method; `answers` alters them, `asked` counts.
+
+    It has the state of its newest `keeps` blocks alone, and says of older ones what such nodes say.
+    """
 
     world: World
     chain_id: int = DEPLOYMENT.chain_id
     finalized: int = 100
-    latest: int = 102
+    latest: int = 400
+    keeps: int = 128
     asked: list[str] = field(default_factory=list)
     answers: dict[str, Callable[[list[Any]], dict[str, Any]]] = field(default_factory=dict)
     block_hash: str = "aa"
+    forked_at: int = 1 << 32  # from there on its blocks are others than those of other nodes
     block_time: int | None = None
+    final_time: int | None = None  # of the final block alone
     raw: bytes | None = None  # in place of any answer
 
     def answer(self, body: bytes) -> bytes:
@@ -331,19 +337,36 @@ class FakeChain:
         return {"result": hex(self.chain_id)}
 
     def eth_getBlockByNumber(self, parameters: list[Any]) -> dict[str, Any]:  # noqa: N802 - likewise
-        which = parameters[0]
-        known = {"finalized": self.finalized, "latest": self.latest}
-        height = known[which] if which in known else int(which, 16)
+        height = self.height(parameters[0])
         time = self.world.time if self.block_time is None else self.block_time
+        if height == self.finalized and self.final_time is not None:
+            time = self.final_time
+        fork = "ff" if height >= self.forked_at else self.block_hash
         return {
             "result": {
                 "number": hex(height),
-                "hash": f"0x{self.block_hash * 31}{height % 256:02x}",
+                "hash": f"0x{fork * 30}{height:04x}",
                 "timestamp": hex(time),
             }
         }
 
+    def height(self, which: str) -> int:
+        known = {"finalized": self.finalized, "latest": self.latest}
+        return known[which] if which in known else int(which, 16)
+
+    def before(self, height: int, world: World) -> None:
+        """Have its state be that of `world` in the blocks before this one."""
+        old = replace(self, world=world)
+
+        def eth_call(parameters: list[Any]) -> dict[str, Any]:
+            chain = old if self.height(parameters[1]) < height else self
+            return FakeChain.eth_call(chain, parameters)
+
+        self.answers["eth_call"] = eth_call
+
     def eth_call(self, parameters: list[Any]) -> dict[str, Any]:
+        if not 0 <= self.latest - self.height(parameters[1]) < self.keeps:
+            return {"error": {"code": -32000, "message": "missing trie node"}}
         data = bytes.fromhex(parameters[0]["data"][2:])
         handles = [data[at : at + 32] for at in range(100, len(data), 32)]
         assert parameters[0]["to"] == f"0x{DEPLOYMENT.contract.hex()}"

@@ -6,7 +6,7 @@ own with `Anchors(...)`, and its certificates say so. Keys are compared, not cer
 production root certificates for one key. Of NVIDIA's two roots the very certificates are demanded. The root above the
 keys of NVIDIA's Remote Attestation Service (NRAS) is not published with them: what is pinned are the intermediates.
 
-Under Intel's root three certificates are known beforehand that all platforms share. They are not pinned: they are
+Under Intel's root three certificates are known beforehand that platforms share. They are not pinned: they are
 believed for the root's signature alone, checked once, when they are loaded; others in their place do as well.
 """
 
@@ -57,8 +57,8 @@ NVIDIA_NRAS_INTERMEDIATES_SHA256 = (  # SubjectPublicKeyInfo of NVIDIA Attestati
 class Anchor:
     """One pinned root. Its key is what counts: another certificate of the same key and name is accepted as root too.
 
-    `issued`: certificates that it has issued and that every platform shows, by their DER; `knowing` has authenticated
-    them. They spare time, change no verdict, and are no part of what an anchor is compared by.
+    `issued`: certificates that it has issued and that platforms share, by their DER; `knowing` has authenticated them.
+    They spare time, change no verdict, and are no part of what an anchor is compared by.
     """
 
     certificate: Certificate

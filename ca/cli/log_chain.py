@@ -7,15 +7,21 @@ alone; that is told, and is for the authority to explain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from ca.cli import inputs, output
+from ca.cli.exits import UnreadableError
+from ca.cli.log_state import Seen
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from cryptography import x509
 
     from attestca_client.protocol.trust import TrustBundle
     from ca.ledger.events import Told
@@ -38,7 +44,18 @@ ChainOption = Annotated[
     ),
 ]
 FromBlockOption = Annotated[
-    int, typer.Option(min=0, metavar="N", help="With --rpc: where the registration is, or before.")
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="With --rpc: where the registration is, or before. Default: as the last time, or 0.",
+    ),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", metavar="FILE", help="The authority's root (PEM): --trust must be a bundle of it."
+    ),
 ]
 _MOST: Final = 20  # handles that are named
 _LATE: Final = 86_400  # seconds; caps are of a day
@@ -46,13 +63,13 @@ _LATE: Final = 86_400  # seconds; caps are of a day
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to look. `contract`: 20 bytes; `namespace`: 32."""
+    """Where to look. `contract`: 20 bytes; `namespace`: 32. `first`: None where nobody said so."""
 
     urls: tuple[str, ...]
     chain_id: int
     contract: bytes
     namespace: bytes
-    first: int
+    first: int | None
 
 
 def bundle_of(path: Path | None) -> TrustBundle | None:
@@ -68,7 +85,7 @@ def bundle_of(path: Path | None) -> TrustBundle | None:
 
 
 def place_of(
-    urls: list[str] | None, chain: str | None, first: int, bundle: TrustBundle | None
+    urls: list[str] | None, chain: str | None, first: int | None, bundle: TrustBundle | None
 ) -> Place | None:
     """None where no node was named. Raises BadParameter."""
     if not urls:
@@ -89,13 +106,60 @@ def place_of(
     return found
 
 
-async def read(place: Place) -> Told:
-    """All that the chain says. Raises Unavailable."""
-    from ca.ledger.events import told
+def check_root(bundle: TrustBundle | None, root: Path | None, known: bytes | None) -> bytes | None:
+    """The ca_id that counts from now on: of the bundle, which must be of `root`, and of the root of the last time.
+
+    Raises BadParameter, UnreadableError.
+    """
+    from attestca_client.protocol.trust import root_id
+
+    if bundle is None:
+        if root is not None:
+            raise typer.BadParameter("--root goes with --trust")
+        return known
+    found = root_id(bundle.root)
+    pinned = None if root is None else root_id(_certificate(root))
+    for wanted, whose in ((pinned, "of --root"), (known, "of the last time, which --state has")):
+        if wanted not in {None, found}:
+            raise typer.BadParameter(f"--trust: a bundle of another root than that {whose}")
+    return found
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(inputs.read_input(path))
+    except ValueError as error:
+        raise UnreadableError(f"{path}: not a certificate (PEM)") from error
+
+
+async def read(place: Place, seen: Seen | None) -> Seen:
+    """All that the chain says; where `seen` is of this place, only what is new is asked for. Raises Unavailable."""
+    from ca.ledger.events import stands, told
     from ca.ledger.rpc import connected
 
+    first = place.first if place.first is not None else seen.first if seen else 0
+    where = (place.chain_id, place.contract, place.namespace)
+    known = None
+    if seen is not None and (seen.chain_id, seen.contract, seen.namespace) == where:
+        known = seen.said if seen.first <= first else None
     async with connected(place.urls, place.chain_id) as nodes:
-        return await told(nodes, place.contract, place.namespace, place.first, _progress)
+        if known is not None and not await stands(nodes, known):
+            output.say(f"block {known.block} is not that of the last time: the chain is read again")
+            known = None
+        with output.progress() as progress:
+            say = partial(_progress, progress)
+            said = await told(nodes, place.contract, place.namespace, first, known, say)
+    return Seen(*where, first if known is None or seen is None else seen.first, said)
+
+
+def shortened(seen: Seen) -> Seen:
+    """What the next time needs: of the heads those of the last day, and the one before them."""
+    said = seen.said
+    newest = said.heads[-1].time if said.heads else 0
+    old = sum(head.time <= newest - _LATE for head in said.heads)
+    return replace(seen, said=replace(said, heads=said.heads[max(0, old - 1) :], new=0))
 
 
 def findings(said: Told, replay: Replay) -> list[str]:
@@ -134,7 +198,7 @@ def facts(said: Told, replay: Replay) -> dict[str, Any]:
     covered = [handle for position, handle, _ in replay.revoked if position < size]
     return {
         "block": said.block,
-        "heads": len(said.heads),
+        "heads": said.count,
         "anchored_size": size,
         "anchored_time": said.heads[-1].time if said.heads else 0,
         "tombstones": len(said.tombstones),
@@ -142,9 +206,8 @@ def facts(said: Told, replay: Replay) -> dict[str, Any]:
     }
 
 
-def _progress(block: int, last: int) -> None:
-    if block < last:
-        output.say(f"block {block} of {last} …")
+def _progress(show: Callable[[str], None], block: int, last: int) -> None:
+    show(f"block {block} of {last} …")
 
 
 def _hex(text: str, length: int) -> bytes:

@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_CLEAR = "\r\x1b[2K"  # to the beginning of the line, and nothing on it
 
 
 def write(text: str) -> None:
@@ -58,6 +60,26 @@ def say(line: str) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(_plain(line) + "\n")
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """What shows how far something is: one line of a terminal, written over each time and gone in the end.
+
+    Nothing is shown where standard error is no terminal.
+    """
+    shown = sys.stderr.isatty()
+
+    def show(line: str) -> None:
+        if shown:
+            with contextlib.suppress(BrokenPipeError):
+                sys.stderr.write(f"{_CLEAR}{_plain(line)}")
+                sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        show("")
 
 
 def say_blank() -> None:

@@ -68,7 +68,7 @@ class EvmLedger:
     async def standing(self) -> Standing:
         """See the port. Raises AnchorRefused where the namespace is not registered."""
         number = await self.nodes.level(height("latest"))
-        block, base_fee = await self.nodes.ask(_block(number))
+        block, base_fee = await self.nodes.ask(block_at(number))
         tip = await self.nodes.level(transactions.tip)
         nonce = await self.nodes.ask(transactions.nonce(address_of(self.payer), number))
         with refusals():
@@ -81,7 +81,7 @@ class EvmLedger:
 
     async def block_hash(self, number: int) -> bytes | None:
         """See the port."""
-        block, _ = await self.nodes.ask(_block(number))
+        block, _ = await self.nodes.ask(block_at(number))
         return block.hash
 
     async def mined(self, transaction: bytes, *, surely: bool = False) -> Mined | None:
@@ -206,8 +206,8 @@ def height(tag: Any) -> Callable[[W3], Awaitable[int]]:  # noqa: ANN401 - web3 h
     return question
 
 
-def _block(number: int) -> Callable[[W3], Awaitable[tuple[Block, int]]]:
-    """The block of this height, and its base fee."""
+def block_at(number: int) -> Callable[[W3], Awaitable[tuple[Block, int]]]:
+    """Question: the block of this height, and its base fee."""
 
     async def question(web3: W3) -> tuple[Block, int]:
         found = await web3.eth.get_block(_at(number))

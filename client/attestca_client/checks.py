@@ -45,8 +45,8 @@ class Name(StrEnum):
     STAPLE_TIME = "staple.time"
     STAPLE_LOG = "staple.log"  # the certificate is in the log
     STAPLE_REVOKED = "staple.revoked"
-    REGISTRY = "registry"  # every node answers, for the right chain, and all agree
-    REGISTRY_BLOCK = "registry.block"  # the age of the last final block
+    REGISTRY = "registry"  # every node answers, for the right chain, and all agree on one block and its state
+    REGISTRY_BLOCK = "registry.block"  # the age of the last final block, on which that one builds
     REGISTRY_HEAD = "registry.head"  # the age of the authority's last anchor
     REGISTRY_REVOKED = "registry.revoked"
     ONE_HISTORY = "one-history"  # staple and chain tell the same

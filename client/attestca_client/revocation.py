@@ -133,7 +133,8 @@ class Asking:
         count = len(self.sources.nodes)
         who = "one node" if count == 1 else f"{count} nodes, which agree"
         self.findings.passed(Name.REGISTRY, f"block {seen.agreed.block.number}, of {who}")
-        self._fresh(Name.REGISTRY_BLOCK, seen.agreed.block.time)
+        # The state is of a newer block, but what is revoked in this one is revoked in that one: see `registry`.
+        self._fresh(Name.REGISTRY_BLOCK, seen.agreed.final.time)
         moved = "; it may have moved: get its newer bundle" if self.trust.moves else ""
         self._fresh(Name.REGISTRY_HEAD, seen.agreed.head.time, moved)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of an Ethereum node: JSON-RPC 2.0 over the standard library, four methods, nothing signed or sent.
+"""What is asked of an Ethereum node: JSON-RPC 2.0 over the standard library, three methods, nothing signed or sent.
 
 A node is believed no more than that it relays: what it answers has limits and forms, and everything else is a
 `SourceError`. A node that lies well cannot be told from a true one; that is why two of different operators are asked.
@@ -8,12 +8,14 @@ A node is believed no more than that it relays: what it answers has limits and f
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.checks import SourceError
 from attestca_client.protocol.jsontext import read_object
+from attestca_client.runtime import SYSTEM
 
 if TYPE_CHECKING:
     from attestca_client.sources import Url
@@ -43,9 +45,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. Every method raises SourceError."""
+    """One node. Every method raises SourceError. `deadline`: of `SYSTEM.monotonic`, for all that is asked."""
 
     url: Url
+    deadline: float = math.inf
 
     @property
     def name(self) -> str:
@@ -79,7 +82,10 @@ class Node:
 
     def _ask(self, method: str, *parameters: object) -> object:
         question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-        answer = _object(self.url.post(json.dumps(question).encode(), MAX_ANSWER))
+        left = self.deadline - SYSTEM.monotonic()
+        if left <= 0:
+            raise SourceError("no answer in time")
+        answer = _object(self.url.post(json.dumps(question).encode(), MAX_ANSWER, left))
         if answer.get("id") != 1 or ("error" in answer) is ("result" in answer):
             raise SourceError("not an answer of JSON-RPC")
         if "error" in answer:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import http.client
 import ipaddress
+import math
 import re
 import ssl
 from dataclasses import dataclass
@@ -113,13 +114,15 @@ class Url:
         """GET. Raises SourceError."""
         return self._exchange("GET", None, limit)
 
-    def post(self, body: bytes, limit: int) -> bytes:
-        """POST of JSON. Raises SourceError."""
-        return self._exchange("POST", body, limit)
+    def post(self, body: bytes, limit: int, seconds: float = math.inf) -> bytes:
+        """POST of JSON. `seconds`: that are left, more than 0. Raises SourceError."""
+        return self._exchange("POST", body, limit, seconds)
 
-    def _exchange(self, method: str, body: bytes | None, limit: int) -> bytes:
-        deadline = self.runtime.monotonic() + EXCHANGE_SECONDS
-        connection = self._connection()
+    def _exchange(
+        self, method: str, body: bytes | None, limit: int, seconds: float = math.inf
+    ) -> bytes:
+        deadline = self.runtime.monotonic() + min(EXCHANGE_SECONDS, seconds)
+        connection = self._connection(min(_STEP_SECONDS, seconds))
         try:
             connection.connect()
             self._check_loopback(connection.sock)
@@ -144,13 +147,11 @@ class Url:
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
         if not self.secure:
-            return http.client.HTTPConnection(self.host, self.port, timeout=_STEP_SECONDS)
+            return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         context = _context(self.roots)
-        return http.client.HTTPSConnection(
-            self.host, self.port, timeout=_STEP_SECONDS, context=context
-        )
+        return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context)
 
     def _check_loopback(self, sock: socket.socket) -> None:
         if not self.secure and not ipaddress.ip_address(sock.getpeername()[0]).is_loopback:

@@ -87,7 +87,7 @@ class Rules:
 
     Attributes:
         demands: of `demands.parse_demands`.
-        max_staleness: how old a checkpoint, a final block and an anchored head may be. Lists have dates of their own.
+        max_staleness: how old a checkpoint, the final block and an anchored head may be. Lists have dates of their own.
         allow_simulated: accept a machine that proves nothing. no_revocation: accept without any source.
     """
 

@@ -153,7 +153,7 @@ class Answering:
     def __init__(self, answers: Sequence[bytes]) -> None:
         self._answers = list(answers)
 
-    def post(self, _body: bytes, _limit: int) -> bytes:
+    def post(self, _body: bytes, _limit: int, _seconds: float) -> bytes:
         return self._answers.pop(0) if self._answers else b""
 
 
@@ -164,7 +164,7 @@ def _truth() -> list[bytes]:
     class Recording:
         name = "a node"
 
-        def post(self, body: bytes, _limit: int) -> bytes:
+        def post(self, body: bytes, _limit: int, _seconds: float) -> bytes:
             answers.append(chain.answer(body))
             return answers[-1]
 
@@ -194,7 +194,7 @@ def test_results_of_any_type(method: str, value: object) -> None:
     class Here:
         name = "a node"
 
-        def post(self, body: bytes, _limit: int) -> bytes:
+        def post(self, body: bytes, _limit: int, _seconds: float) -> bytes:
             return chain.answer(body)
 
     found = view(DEPLOYMENT, [Node(Here())], LEAF.handles)  # type: ignore[arg-type]  # likewise

@@ -15,13 +15,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.protocol.checkpoint import EMPTY_HEAD
+from attestca_client.protocol.trust import TrustBundle, seal_bundle
 from ca import audit
 from ca.cli.exits import Exit
+from ca.issuance.request import Assurance
 from ca.record import committed
 from ca.store import log
 from ca.store.database import Database
 from ca.store.tables import log_checkpoint, log_entries, log_outbox, log_tiles
 from tests import log_lab, records
+from tests.authority_lab import make_lab
 from tests.cli_lab import Cli, Done
 from tests.service_lab import open_service
 from tests.stage_lab import ask, enroll_machine
@@ -32,8 +35,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from attestca_client.protocol.checkpoint import Verifier
     from simulator.stage import Stage
     from tests.app_lab import App
+    from tests.authority_lab import Lab
     from tests.service_lab import Service
 
 CLI_KEY = log_lab.KEY.verifier.text
@@ -341,6 +346,47 @@ async def test_what_the_reader_is_given(cheated: Service, tmp_path: Path, cli: C
     assert (
         await asyncio.to_thread(cli, "log", "audit", "ftp://x", "--key", "x")
     ).code == Exit.USAGE
+
+
+async def test_a_bundle_of_another_root(cheated: Service, tmp_path: Path, cli: Cli) -> None:
+    """The root of the first time counts, and one that the reader names."""
+    await add_keys(cheated, datetime.now(UTC), "one")
+    ours, theirs = cheated.lab, make_lab(Assurance.SIMULATED)
+    bundle, forged = tmp_path / "trust.json", tmp_path / "forged.json"
+    bundle.write_bytes(bundle_of(ours, 1))
+    forged.write_bytes(bundle_of(theirs, 2))
+    roots = [tmp_path / name for name in ("ours.pem", "theirs.pem")]
+    for path, lab in zip(roots, (ours, theirs), strict=True):
+        path.write_bytes(lab.root.public_bytes(Encoding.PEM))
+    state = tmp_path / "state.json"
+    words = ("--state", state)
+    wrong = await audited(cli, cheated, *words, "--trust", bundle, "--root", roots[1])
+    assert (wrong.code, "of another root than that of --root" in wrong.err) == (Exit.USAGE, True)
+    assert not state.exists()
+    first = await audited(cli, cheated, *words, "--trust", bundle, "--root", roots[0])
+    assert (first.code, json.loads(state.read_text())["ca_id"]) == (Exit.OK, cheated.ca_id.hex())
+    for more in ((), ("--root", roots[1])):
+        later = await audited(cli, cheated, *words, "--trust", forged, *more)
+        assert (later.code, "that of the last time" in later.err) == (Exit.USAGE, True)
+    assert (await audited(cli, cheated, *words)).code == Exit.OK, "the key alone is enough"
+    assert json.loads(state.read_text())["ca_id"] == cheated.ca_id.hex()
+    assert (await audited(cli, cheated, *words, "--trust", bundle)).code == Exit.OK
+    alone = await audited(cli, cheated, *words, "--root", roots[0])
+    assert (alone.code, "goes with --trust" in alone.err) == (Exit.USAGE, True)
+    no_root = await audited(cli, cheated, *words, "--trust", bundle, "--root", bundle)
+    assert (no_root.code, "not a certificate" in no_root.err) == (Exit.UNREADABLE, True)
+
+
+async def test_a_bundle_without_a_log(cheated: Service, tmp_path: Path, cli: Cli) -> None:
+    bundle = tmp_path / "trust.json"
+    bundle.write_bytes(bundle_of(cheated.lab, 1, log=()))
+    done = await audited(cli, cheated, "--trust", bundle)
+    assert (done.code, "is needed the first time" in done.err) == (Exit.USAGE, True)
+
+
+def bundle_of(lab: Lab, version: int, log: tuple[Verifier, ...] = (log_lab.KEY.verifier,)) -> bytes:
+    issued = datetime(2026, 1, 1, tzinfo=UTC)
+    return seal_bundle(TrustBundle(version, lab.root, log, None, None, issued), lab.root_key)
 
 
 OTHER = CLI_KEY.replace("ca.example.org", "ca.example.com")

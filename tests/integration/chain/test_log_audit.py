@@ -26,6 +26,7 @@ from tests.service_lab import open_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.chain_lab import Deployed
     from tests.service_lab import Service
@@ -141,6 +142,97 @@ async def test_an_authority_that_anchors_no_more(
     assert "the anchor was signed at" in said
     assert "the checkpoint was signed at" not in said
     assert (await audited(cli, service, place, "--newest-within", "8"))[0] == Exit.OK
+
+
+async def test_the_next_time_reads_what_is_new(
+    anchoring: Anchoring,
+    service: Service,
+    place: Deployed,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = watch(monkeypatch)
+    state = ("--state", str(tmp_path / "state.json"))
+    for expected in (1, 2):
+        await anchoring.revoke(2)
+        await anchoring.publish()
+        await anchoring.turn()
+        place.chain.mine(8)
+        words = ("--from-block", "1") if expected == 1 else ()
+        before = list(asked)
+        code, found, _ = await audited(cli, service, place, *state, *words)
+        assert (code, found["findings"]) == (Exit.OK, [])
+        assert (found["chain"]["heads"], found["chain"]["tombstones"]) == (expected, 2 * expected)
+        assert asked[len(before)][0] == (before[-1][1] + 1 if before else 1)
+        assert asked[-1][1] == found["chain"]["block"]
+    del asked[:]
+    code, found, _ = await audited(cli, service, place, *state)
+    assert (code, found["chain"]["heads"], asked) == (Exit.OK, 2, [])
+    code, found, _ = await audited(cli, service, place, *state, "--from-block", "0")
+    assert (code, found["chain"]["heads"], asked[0][0]) == (Exit.OK, 2, 0), "more than was read"
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The blocks that are read, from now on."""
+    asked: list[tuple[int, int]] = []
+    real = events._piece
+
+    def piece(contract: bytes, namespace: bytes, start: int, end: int) -> Any:  # noqa: ANN401
+        asked.append((start, end))
+        return real(contract, namespace, start, end)
+
+    monkeypatch.setattr(events, "_piece", piece)
+    return asked
+
+
+async def test_a_chain_that_lost_what_was_read_is_read_again(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli, tmp_path: Path
+) -> None:
+    state = ("--state", str(tmp_path / "state.json"))
+    await anchoring.revoke()
+    await anchoring.publish()
+    await anchoring.turn()
+    before = place.chain.height()
+    place.chain.mine(8)
+    code, found, said = await audited(cli, service, place, *state)
+    assert (code, found["chain"]["heads"]) == (Exit.OK, 1)
+    assert "read again" not in said
+    place.chain.reorganise(place.chain.height() - before + 1)
+    place.chain.mine(1)
+    code, found, said = await audited(cli, service, place, *state)
+    assert "is not that of the last time: the chain is read again" in said
+    assert (code, found["findings"]) == (Exit.REFUSED, ["nothing is anchored on the chain"])
+    assert (found["chain"]["heads"], found["chain"]["tombstones"]) == (0, 0)
+
+
+async def test_a_head_that_comes_later_is_looked_at(
+    anchoring: Anchoring, service: Service, place: Deployed, cli: Cli, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.json"
+    words = ("--state", str(state))
+    await anchoring.revoke()
+    await anchoring.publish()
+    await anchoring.turn()
+    place.chain.mine(8)
+    assert (await audited(cli, service, place, *words))[0] == Exit.OK
+    kept = state.read_bytes()
+    head = await anchoring.on_chain()
+    ledger = anchoring.ledger
+    await anchoring.revoke()
+    growth = await anchoring.publish()
+    proof = await anchoring.store.anchors.growth(head.size, growth.size)
+    assert proof is not None
+    forged = replace(growth, revocation_root=b"f" * 32)
+    sent = await ledger.sign(
+        Anchor(forged, proof.proof, ()), await ledger.standing(), Fees(9 * GWEI, GWEI)
+    )
+    await ledger.send(sent.raw)
+    place.chain.mine(8)
+    for _ in range(2):
+        code, _, said = await audited(cli, service, place, *words)
+        assert (code, "do not revoke what a head says" in said) == (Exit.REFUSED, True)
+        assert state.read_bytes() == kept, "the next time looks at it again"
 
 
 @pytest.mark.parametrize(

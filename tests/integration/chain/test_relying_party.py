@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from attestca_client.checks import Name, Outcome
+from attestca_client.checks import Name, Outcome, SourceError
 from attestca_client.protocol import leaf_hash
 from attestca_client.protocol.trust import Deployment
+from attestca_client.registry import encode_status
 from attestca_client.rpc import Node
 from attestca_client.sources import Url
 from ca.ledger.rpc import connected
@@ -151,3 +152,33 @@ async def test_the_guardian_s_revocation_counts_though_no_log_has_it(anchored: A
     chain.call("eth_sendTransaction", {"from": guardian, "to": to, "data": f"0x{data.hex()}"})
     result = await anchored.ask(leaf, staple=True)  # in the newest block, not final yet
     assert outcomes(result) == {Name.REGISTRY_REVOKED: FAILED}
+
+
+async def test_a_node_that_has_forgotten_the_state_of_the_final_block(anvil: Path) -> None:
+    """As ordinary nodes of a chain whose final block is hundreds of blocks behind."""
+    options = ("--timestamp", str(SECONDS), "--prune-history", "128")
+    with chain_lab.anvil(anvil, *options, slots=100) as running:
+        async with chain_lab.deployed(running) as there:
+            anchored = Anchored(there)
+            world, leaf = anchored.world, anchored.world.issue()
+            await anchored.anchor()
+            running.mine(200)
+            world.issue()
+            await anchored.anchor()
+            node = Node(Url.parse(running.url))
+            registry = there.registry
+            call = encode_status(registry.namespace, leaf.handles)
+            final, newest = node.block("finalized"), node.block("latest")
+            assert newest.number - final.number == 200
+            with pytest.raises(SourceError):
+                node.call(registry.address, call, final.number)
+            result = await anchored.ask(leaf, staple=True)
+            assert result.accepted, result.reasons
+            seen = {check.name: check.seen for check in result.checks}
+            assert seen[Name.REGISTRY] == f"block {newest.number - 8}, of 2 nodes, which agree"
+            late = await anchored.ask(leaf, at=AT + timedelta(hours=1))
+            assert outcomes(late)[Name.REGISTRY_BLOCK] is UNDECIDED
+            world.revoke(measurement(leaf))
+            await anchored.anchor(measurement(leaf))
+            result = await anchored.ask(leaf)
+            assert outcomes(result) == {Name.REGISTRY_REVOKED: FAILED}

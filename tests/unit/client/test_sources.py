@@ -7,7 +7,9 @@ import json
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -195,7 +197,7 @@ def test_blocks_and_calls() -> None:
     chain = FakeChain(WORLD)
     with node(chain) as one:
         assert one.chain_id() == DEPLOYMENT.chain_id
-        assert one.block("latest").number == 102
+        assert one.block("latest").number == 400
         found = one.block(100)
         assert found == one.block("finalized")
         assert found.time == WORLD.time
@@ -203,6 +205,15 @@ def test_blocks_and_calls() -> None:
             "result": "0xabcd" if parameters[1] == "0x64" else "0x"
         }
         assert one.call(b"\1" * 20, b"\2", found.number) == b"\xab\xcd"
+
+
+def test_a_node_is_not_asked_after_its_deadline() -> None:
+    chain = FakeChain(WORLD)
+    with node(chain) as one:
+        late = replace(one, deadline=time.monotonic())
+        with pytest.raises(SourceError, match="no answer in time"):
+            late.chain_id()
+    assert not chain.asked
 
 
 WRONG: dict[str, Callable[[Node], object]] = {

@@ -23,7 +23,6 @@ from ca.issuance.crl import Revoked
 from ca.issuance.reasons import RevocationReason
 from tests.authority_lab import NOW, digest
 from tests.relying_lab import (
-    DEPLOYMENT,
     ORIGIN,
     SECONDS,
     FakeChain,
@@ -178,130 +177,6 @@ def test_a_revocation_counts_without_its_entry(world: World) -> None:
     result = world.check(leaf, staple=world.staple(leaf, revoked=[]))
     assert outcomes(result) == {Name.STAPLE_REVOKED: FAILED}
     assert "did not come along" in result.reasons[0].seen
-
-
-# the chain
-
-
-def test_a_chain_that_stands_still(world: World) -> None:
-    leaf = world.issue()
-    with node(FakeChain(world, block_time=SECONDS - 3601)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_BLOCK: UNDECIDED}
-
-
-def test_an_authority_that_anchors_no_more(world: World) -> None:
-    leaf = world.issue()
-    world.time = SECONDS - 3601
-    with node(FakeChain(world, block_time=SECONDS)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_HEAD: UNDECIDED}
-
-
-def test_a_successor_is_not_followed_but_told_of(world: World) -> None:
-    leaf = world.issue()
-    world.time = SECONDS - 3601
-    bundle = world.bundle(successor=replace(DEPLOYMENT, chain_id=56))
-    with node(FakeChain(world, block_time=SECONDS)) as one:
-        result = world.check(leaf, nodes=[one], trust=Trust.of(bundle))
-    assert outcomes(result) == {Name.REGISTRY_HEAD: UNDECIDED}
-    assert result.reasons[0].seen.endswith("it may have moved: get its newer bundle")
-
-
-def test_a_head_that_was_never_anchored() -> None:
-    world = make_world()
-    leaf = world.issue()
-    world.time = 0
-    with node(FakeChain(world, block_time=SECONDS)) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_HEAD: UNDECIDED}
-
-
-def test_no_contract_is_trusted(world: World) -> None:
-    chain = FakeChain(world)
-    with node(chain) as one:
-        result = world.check(world.issue(), nodes=[one], trust=replace(world.trust, chain=None))
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert not chain.asked
-
-
-def test_another_chain(world: World) -> None:
-    with node(FakeChain(world, chain_id=1)) as one:
-        result = world.check(world.issue(), nodes=[one])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert result.reasons[0].seen.endswith("follows chain 1, not 5611")
-
-
-def test_two_nodes_at_different_heights_agree(world: World) -> None:
-    leaf = world.issue()
-    with node(FakeChain(world)) as one, node(FakeChain(world, finalized=90, latest=91)) as two:
-        result = world.check(leaf, nodes=[one, two])
-    assert result.accepted, result.reasons
-    assert any(check.seen == "block 90, of 2 nodes, which agree" for check in result.checks)
-
-
-def test_two_nodes_disagree_about_a_block(world: World) -> None:
-    with node(FakeChain(world)) as one, node(FakeChain(world, block_hash="bb")) as two:
-        result = world.check(world.issue(), nodes=[one, two])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert result.reasons[0].seen == "the nodes disagree about block 100"
-
-
-def test_two_nodes_disagree_about_the_head(world: World) -> None:
-    leaf, other = world.issue(), make_world()
-    other.entries = [b"another log"]
-    with node(FakeChain(world)) as one, node(FakeChain(other)) as two:
-        result = world.check(leaf, nodes=[one, two])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_a_node_that_hides_a_revocation(world: World, first: bool) -> None:  # noqa: FBT001 - a parameter of pytest
-    leaf, liar = world.issue(), replace(world, revocations={})
-    world.revoke(measurement(leaf))
-    with node(FakeChain(world)) as one, node(FakeChain(liar)) as two:
-        result = world.check(leaf, nodes=[one, two] if first else [two, one])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED, Name.REGISTRY_REVOKED: FAILED}
-    assert result.verdict is Verdict.REFUSED
-
-
-def test_one_of_two_nodes_is_gone(world: World) -> None:
-    leaf = world.issue()
-    with node(FakeChain(world)) as gone:
-        pass
-    with node(FakeChain(world)) as one:
-        result = world.check(leaf, nodes=[one, gone])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert gone.name in result.reasons[0].seen
-
-
-def test_a_revocation_that_is_not_final_yet_counts(world: World) -> None:
-    leaf, before = world.issue(), replace(world, revocations={})
-    world.revoke(measurement(leaf))
-    chain = FakeChain(world)
-    old = FakeChain(before)
-    chain.answers["eth_call"] = lambda parameters: (
-        old if parameters[1] == hex(chain.finalized) else FakeChain(world)
-    ).eth_call(parameters)
-    with node(chain) as one:
-        assert outcomes(world.check(leaf, nodes=[one])) == {Name.REGISTRY_REVOKED: FAILED}
-
-
-@pytest.mark.parametrize("method", ["eth_chainId", "eth_getBlockByNumber", "eth_call"])
-def test_a_node_that_answers_one_question_with_an_error(world: World, method: str) -> None:
-    chain = FakeChain(world)
-    chain.answers[method] = lambda _: {"error": {"code": -32601, "message": "no"}}
-    with node(chain) as one, node(FakeChain(world)) as two:
-        result = world.check(world.issue(), nodes=[two, one])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert result.reasons[0].seen == f"{one.name}: {method}: error -32601"
-
-
-def test_a_namespace_that_is_not_registered(world: World) -> None:
-    data = "0x8cc00d16" + DEPLOYMENT.namespace.hex()
-    chain = FakeChain(world)
-    chain.answers["eth_call"] = lambda _: {"error": {"code": 3, "message": "x", "data": data}}
-    with node(chain) as one:
-        result = world.check(world.issue(), nodes=[one])
-    assert outcomes(result) == {Name.REGISTRY: UNDECIDED}
-    assert result.reasons[0].seen.endswith("the contract does not know the authority")
 
 
 # staple and chain

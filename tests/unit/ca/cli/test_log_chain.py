@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attestca_client.protocol.checkpoint import EMPTY_HEAD, Head
-from ca.cli.log_chain import facts, findings
+from ca.cli.log_chain import facts, findings, shortened
+from ca.cli.log_state import Seen
 from ca.ledger.events import Told
 from ca.replay import Replay
 
@@ -25,7 +30,7 @@ def replay(count: int = 3) -> Replay:
 
 
 def told(*heads: Head, tombstones: int) -> Told:
-    return Told(heads, dict.fromkeys(HANDLES[:tombstones], KEY), 9)
+    return Told(heads, dict.fromkeys(HANDLES[:tombstones], KEY), 9, bytes(32), len(heads))
 
 
 @pytest.mark.parametrize(
@@ -49,10 +54,29 @@ def test_tombstones_that_do_not_come(heads: tuple[Head, ...], tombstones: int, l
 
 def test_many_that_the_log_does_not_revoke() -> None:
     handles = [i.to_bytes(32, "big") for i in range(1000, 1023)]
-    said = Told((head(3, 1000),), dict.fromkeys(handles, KEY), 9)
+    said = Told((head(3, 1000),), dict.fromkeys(handles, KEY), 9, bytes(32), 1)
     found = findings(said, replay())
     assert len(found) == 21
     assert (
         found[0] == f"0x{KEY.hex()} revoked {handles[0].hex()} on the chain, and the log does not"
     )
     assert found[-1] == "and 3 more that the log does not revoke"
+
+
+@given(
+    steps=st.lists(st.integers(1, DAY), min_size=1, max_size=8),
+    cut=st.integers(0, 8),
+    tombstones=st.integers(0, 3),
+)
+def test_what_is_not_kept_of_a_chain_is_not_missed(
+    steps: list[int], cut: int, tombstones: int
+) -> None:
+    """Whoever goes on from what was kept finds what one finds who reads all of it."""
+    heads = [head(min(3, i // 2), sum(steps[: i + 1])) for i in range(len(steps))]
+    first, later = heads[:cut], heads[cut:]
+    kept = shortened(Seen(1, bytes(20), bytes(32), 0, told(*first, tombstones=tombstones))).said
+    assert (kept.count, kept.new) == (len(first), 0)
+    whole = told(*heads, tombstones=tombstones)
+    gone_on = replace(whole, heads=(*kept.heads, *later))
+    assert findings(gone_on, replay()) == findings(whole, replay())
+    assert facts(gone_on, replay()) == facts(whole, replay())

@@ -27,6 +27,20 @@ def test_escape_sequences_do_not_reach_the_terminal(capsys: pytest.CaptureFixtur
     assert "cleared" in printed.out
 
 
+def test_progress_is_a_line_of_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with output.progress() as show:
+        show("1 of 2")
+    assert capsys.readouterr().err == "", "a file has no use for it"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with output.progress() as show:
+        show("1 of 2")
+        show("2 of 2\x1b[31m")
+    clear = "\r\x1b[2K"
+    assert capsys.readouterr().err == f"{clear}1 of 2{clear}2 of 2\ufffd[31m{clear}"
+
+
 def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(("a", "b"), [], "Tokens")
     assert capsys.readouterr().out == "Tokens: none\n"

@@ -10,7 +10,17 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import enrollment, log, nvidia, relying, revocation, snp, tree, verification
+from bench import (
+    enrollment,
+    eventlog,
+    log,
+    nvidia,
+    relying,
+    revocation,
+    snp,
+    tree,
+    verification,
+)
 
 
 def main() -> None:
@@ -21,6 +31,7 @@ def main() -> None:
     origin, rate = verification.measure()
     snp_origin, snp_rate = snp.measure()
     nvidia_origin, nvidia_rate, nvidia_numbers = nvidia.measure()
+    event_rate = eventlog.measure()
     enrolled = enrollment.measure()
     revoked = revocation.measure()
     relied, staples = relying.measure()
@@ -37,13 +48,15 @@ def main() -> None:
         ]
         / nvidia_numbers["P-384 verifications of an H100 first seen"]
         / nvidia_rate["H100 first seen, manifests known"],
+        f"{eventlog.HASHES} / {eventlog.WHOLE}": event_rate[eventlog.HASHES]
+        / event_rate[eventlog.WHOLE],
     }
     ratios["its signatures / relying party, staple, 100 revoked"] = (
         relied["signatures of a certificate and a staple"]
         / relied["relying party, staple, 100 revoked"]
     )
     machine = f"{_processor()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    rate |= snp_rate | nvidia_rate | relied
+    rate |= snp_rate | nvidia_rate | event_rate | relied
     revoked |= staples
     subject = f"{origin}, {snp_origin}, {nvidia_origin}"
     if as_json:

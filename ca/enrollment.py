@@ -5,14 +5,15 @@
 signed without a recorded intent, or recorded without lint; an intent without certificate is never signed again.
 What anonymous callers can make us keep is only what needed a genuine machine that answered our nonce.
 
+Event logs are read when the CPU's evidence is verified, for they are believed by its registers alone.
 Devices come after the CPU: its evidence covers theirs to the byte, and they are looked at when the policy that its
 claims choose accepts it. So nobody has us look at a device, or ask a vendor about one, whose image we would refuse.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attestca_client.protocol import (
@@ -37,8 +38,14 @@ from ca.errors import (
 from ca.issuance import csr, ear, nonce, platform, prepare
 from ca.issuance.request import BindingLevel, Group, LeafRequest, PolicyRef, Register
 from ca.ports import Decision, Intent, Outcome
-from ca.record import Basis
-from ca.verification import Case, distrust_devices, verified_cpu, verified_devices
+from ca.record import Basis, refused_after_all
+from ca.verification import (
+    Case,
+    distrust_devices,
+    replayed_logs,
+    verified_cpu,
+    verified_devices,
+)
 from policies.appraise import appraise, denies_cpu
 from policies.case import UnverifiedDevices
 from policies.errors import NameRefused
@@ -61,6 +68,7 @@ if TYPE_CHECKING:
     from ca.ports import CertificateRecord, Store
     from policies.result import AttestationResult
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
     from verifiers.nvidia.claims import NvidiaSetClaims
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -92,7 +100,7 @@ async def enroll(request: EnrollmentRequest, authority: Authority, now: datetime
         raise
     except CollateralUnusable as error:
         # Perhaps the vendor, or another replica, has better by now: it is asked for anew.
-        of_cpu, devices = registry.split(request.evidence)
+        of_cpu, devices, _ = registry.split(request.evidence)
         parsed = registry.parse(of_cpu)
         gather = registry.gather(parsed, authority.sources, authority.anchors)
         authority.endorser.distrust(gather)
@@ -116,18 +124,19 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
     key = csr.parse(request.csr_der)
     # 3 what the evidence must carry
     expected = _binding(request, authority.ca_id, key.spki_der)
-    # 4, 5, 6 parse, endorse, verify
-    of_cpu, devices = registry.split(request.evidence)
+    # 4, 5, 6 parse, endorse, verify; replay what logs there are
+    of_cpu, devices, logs = registry.split(request.evidence)
     parsed = registry.parse(of_cpu)
     gather = registry.gather(parsed, authority.sources, authority.anchors)
     endorsements = await authority.endorser.run(gather)
     basis = Basis(parsed, endorsements, attachments=_attachments(request))
     case = Case(request, key, basis, expected, authority, ours.expires, now)
     claims = await verified_cpu(case)
+    case, boot = await replayed_logs(case, claims, logs)
     # 7 appraise under the one active policy that matches the verified claims and the profile
     chosen = select(await authority.policies.current(), claims, request.profile, now)
     if isinstance(chosen, LoadedPolicy):
-        case, of_devices, result = await _appraised(case, claims, devices, chosen)
+        case, of_devices, result = await _appraised(case, claims, boot, devices, chosen)
     else:
         of_devices, result = None, chosen
     decision = case.decision(result, claims.tcb_status)
@@ -144,16 +153,20 @@ async def _enroll(request: EnrollmentRequest, authority: Authority, now: datetim
 
 
 async def _appraised(
-    case: Case, claims: Claims, devices: tuple[NvidiaEvidence, ...], policy: LoadedPolicy
+    case: Case,
+    claims: Claims,
+    boot: Boot | None,
+    devices: tuple[NvidiaEvidence, ...],
+    policy: LoadedPolicy,
 ) -> tuple[Case, NvidiaSetClaims | None, AttestationResult]:
     """Step 7: the CPU first; devices are looked at beside one that the policy accepts."""
     now, floors, minimums = case.now, case.authority.floors(), case.authority.minimums()
-    unseen = UnverifiedDevices(len(devices)) if devices else None
+    judged = partial(appraise, claims, policy, now, floors, minimums=minimums, boot=boot)
     of_devices, rules = None, policy.document.nvidia
-    result = appraise(claims, policy, now, floors, devices=unseen, minimums=minimums)
+    result = judged(devices=UnverifiedDevices(len(devices)) if devices else None)
     if devices and rules is not None and not denies_cpu(result):
         case, of_devices = await verified_devices(case, claims, devices, policy, rules.appraisal)
-        result = appraise(claims, policy, now, floors, devices=of_devices, minimums=minimums)
+        result = judged(devices=of_devices)
     return case.asked(result, floors, minimums), of_devices, result
 
 
@@ -256,17 +269,8 @@ async def _overtaken(request: EnrollmentRequest, store: Store) -> Enrolled:
 
 
 def _names(policy: LoadedPolicy, claims: Claims, reserved: frozenset[str]) -> tuple[str, ...]:
-    """The names that the policy grants.
-
-    Raises:
-        NameRefused: a template gives no name for these claims, or the service's own name (`reserved`).
-    """
-    names = render_names(policy.document, claims)
-    for name in names.dns:
-        if name in reserved:
-            raise NameRefused(
-                name, "the policy grants the service's own name, which no machine gets"
-            )
+    """The names that the policy grants. Raises NameRefused."""
+    names = render_names(policy.document, claims, reserved)
     return (*(f"dns:{name}" for name in names.dns), *(f"uri:{name}" for name in names.uri))
 
 
@@ -294,9 +298,8 @@ async def _refusal_of_signed(
 
 
 def _denial(accepted: _Accepted, code: str, why: NameRefused | HandleRevoked) -> Decision:
-    reason = {"code": code, "detail": str(why)}
-    facts = accepted.result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
-    return replace(accepted.decision, result_json=json.dumps(facts, sort_keys=True))
+    text = refused_after_all(accepted.result, code, str(why))
+    return replace(accepted.decision, result_json=text)
 
 
 def _withheld(accepted: _Accepted, authority: Authority) -> tuple[bytes, ...]:
@@ -342,6 +345,8 @@ def _leaf_request(
             *(f"{one.rule.value}:{one.path}" for one in result.tolerated),
             *(f"unpinned:{register.value}" for register, _ in result.unpinned),
         ),
+        event_logs=result.boot.logs if result.boot else (),
+        replayed=result.boot.registers if result.boot else (),
     )
 
 

@@ -21,7 +21,9 @@ from ca.stored import (
     Decision,
     Dependent,
     Dependents,
+    Extent,
     Intent,
+    LiveCertificate,
     NonceState,
     OperatorAction,
     Outcome,
@@ -56,7 +58,9 @@ __all__ = [
     "Dependent",
     "Dependents",
     "Endorser",
+    "Extent",
     "Intent",
+    "LiveCertificate",
     "NonceState",
     "OperatorAction",
     "Outcome",
@@ -167,6 +171,17 @@ class Store(Protocol):
 
     async def expire_refusals(self, decided_before: datetime) -> int:
         """Retention of refusals: delete older ones and blobs that nothing names any more. Returns rows deleted."""
+        ...
+
+    # dry run
+    async def live(
+        self, at: datetime, limit: int, after: int | None
+    ) -> tuple[LiveCertificate, ...]:
+        """Certificates that are live at an instant, by serial; `after`: the last serial of the page before."""
+        ...
+
+    async def extent(self, at: datetime, since: datetime) -> Extent:
+        """How many certificates are live at an instant, and how many refusals were decided from another on."""
         ...
 
     # revocation; nothing takes one back

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -20,13 +21,17 @@ from ca.errors import AuthorityError
 from ca.ports import Blob
 from policies.floors import Floors, load_floors
 from policies.minimums import Minimums, load_minimums
+from policies.result import Decision as Appraised
 from verifiers import registry
+from verifiers.claims import to_json
 from verifiers.evidence import Evidence, EvidenceKind
 from verifiers.nvidia.endorsements import NvidiaEndorsements, from_documents
 from verifiers.nvidia.evidence import NvidiaEvidence, piece
 
 if TYPE_CHECKING:
     from ca.ports import Decision
+    from policies.result import AttestationResult
+    from verifiers.errors import VerificationError
 
 ATTACHMENT: Final = "attachment"  # the kind of a piece of evidence that is no evidence: 32 bytes
 AMD_FLOORS: Final = "amd-floors"
@@ -42,6 +47,7 @@ class Basis:
         devices: as they were sent, if anybody looked at them.
         attachments: where nobody did, what stands for each in the binding (32 bytes); their evidence is not kept, for
             nothing says that it is a device's.
+        logs: event logs that were read, as they were sent.
         of_devices: what was known of the devices; None where nobody asked.
         floors, minimums: those that the policy asked.
     """
@@ -50,18 +56,20 @@ class Basis:
     endorsements: registry.Endorsements
     devices: tuple[NvidiaEvidence, ...] = ()
     attachments: tuple[bytes, ...] = ()
+    logs: tuple[Evidence, ...] = ()
     of_devices: NvidiaEndorsements | None = None
     floors: Floors | None = field(default=None, repr=False)
     minimums: Minimums | None = field(default=None, repr=False)
 
 
 def evidence(basis: Basis) -> tuple[tuple[str, Blob], ...]:
-    """The evidence as a decision has it: the CPU's own piece first, the devices, or what stands for them, last.
+    """The evidence as a decision has it: the CPU's own piece first; logs; the devices, or what stands for them, last.
 
     A quote is without trailing zero bytes, so that its digest is the one in the certificate.
     """
     pieces = [
         *registry.pieces_of(basis.parsed),
+        *basis.logs,
         *(Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in basis.devices),
     ]
     kept = [(one.kind.value, _blob(one.data)) for one in pieces]
@@ -98,11 +106,10 @@ def restored(decision: Decision) -> Basis:
         if kind != ATTACHMENT
     ]
     attachments = tuple(blob.data for kind, blob in decision.evidence if kind == ATTACHMENT)
-    of_cpu, devices = registry.split(pieces)
+    of_cpu, devices, logs = registry.split(pieces)
     parsed = registry.parse(of_cpu)
     first, *behind = decision.collateral
-    index = json.loads(first.data)
-    kinds = index.pop(_DOCUMENTS, [])
+    kinds, bundle = _index(first.data)
     if [digest for _, digest in kinds] != [blob.sha256.hex() for blob in behind]:
         raise AuthorityError("the collateral on record is not what its index names")
     documents = [(kind, blob.data) for (kind, _), blob in zip(kinds, behind, strict=True)]
@@ -112,13 +119,39 @@ def restored(decision: Decision) -> Basis:
     of_devices = [document for document in documents if document[0] not in lists]
     return Basis(
         parsed=parsed,
-        endorsements=registry.parse_bundle(parsed, json.dumps(index).encode()),
+        endorsements=registry.parse_bundle(parsed, bundle),
         devices=devices,
         attachments=attachments,
+        logs=logs,
         of_devices=from_documents(of_devices) if of_devices else None,
         floors=floors[0] if floors else None,
         minimums=minimums[0] if minimums else None,
     )
+
+
+@lru_cache(maxsize=32)
+def _index(text: bytes) -> tuple[tuple[tuple[str, str], ...], bytes]:
+    """The documents that an index names, and the bundle in it. A fleet's decisions of one day share it."""
+    index = json.loads(text)
+    kinds = index.pop(_DOCUMENTS, [])
+    return tuple((kind, digest) for kind, digest in kinds), json.dumps(index).encode()
+
+
+def refused_by_vendor(error: VerificationError) -> str:
+    """`result_json` of a refusal by a vendor's own rules, which no policy was asked about."""
+    facts = {
+        "decision": Appraised.DENIED.value,
+        "reason": {"code": error.reason.value, "detail": error.detail},
+        "tcb": to_json(error.tcb),
+    }
+    return json.dumps(facts, sort_keys=True)
+
+
+def refused_after_all(result: AttestationResult, code: str, detail: str) -> str:
+    """`result_json` where the policy accepts and there is no certificate all the same."""
+    reason = {"code": code, "detail": detail}
+    facts = result.as_json() | {"decision": Appraised.DENIED.value, "reason": reason}
+    return json.dumps(facts, sort_keys=True)
 
 
 def committed(decision: Decision) -> bytes:

@@ -144,6 +144,29 @@ class CertificateQuery:
     after: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LiveCertificate:
+    """A certificate that is issued, within its dates and not revoked, as little of it as a dry run needs."""
+
+    serial: int
+    subject_alt_names: tuple[str, ...]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a dry run has to look at.
+
+    Attributes:
+        certificates: live ones. refusals: on record.
+        forgotten: refusals that the log tells of and that are on record no more.
+    """
+
+    certificates: int
+    refusals: int
+    forgotten: int
+
+
 class PolicyState(StrEnum):
     """Life of one policy version: draft -> active -> retired. Only one version of a name is active."""
 

@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps 4 to 7 of an enrollment that look at evidence: the CPU's, then that of the devices it speaks for.
+"""Steps 4 to 7 of an enrollment that look at evidence: the CPU's, its event logs, then the devices it speaks for.
 
 What a fault means is decided here. Evidence that is not authentic, of the CPU or of a device, is refused and not on
-record. A platform, or authentic devices, that the vendor's rules refuse are. Where what we fetched is at fault nobody
-is refused: it is asked for anew, and the attester may come again.
+record, and so is a log that cannot be read. A platform, or authentic devices, that the vendor's rules refuse are. Where
+what we fetched is at fault nobody is refused: it is asked for anew, and the attester may come again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ca import audit, record
 from ca.errors import CollateralUnusable, Denied, DevicesUnusable
 from ca.ports import Decision
-from policies.result import Decision as Appraised
 from policies.result import PolicyRef
 from verifiers import registry
-from verifiers.claims import to_json
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.gather import gather as gather_devices
@@ -39,7 +36,8 @@ if TYPE_CHECKING:
     from policies.minimums import Minimums
     from policies.result import AttestationResult
     from verifiers.claims import Claims
-    from verifiers.evidence import Binding
+    from verifiers.eventlog.judged import Boot
+    from verifiers.evidence import Binding, Evidence
     from verifiers.nvidia.claims import NvidiaSetClaims
     from verifiers.nvidia.evidence import NvidiaEvidence
 
@@ -67,7 +65,7 @@ _SIGNER_FAULTS = frozenset(
     }
 )
 # Of authentic devices: faults of what we fetched about them. Every other is theirs, and on record.
-_DEVICE_COLLATERAL_FAULTS = frozenset(
+DEVICE_COLLATERAL_FAULTS = frozenset(
     {
         Reason.CHAIN,
         Reason.COLLATERAL_MALFORMED,
@@ -119,18 +117,13 @@ class Case:
     ) -> Decision:
         """A refusal by a vendor's own rules on record; of devices with the policy that had them looked at."""
         status = error.tcb.status if error.tcb else None
-        facts = {
-            "decision": Appraised.DENIED.value,
-            "reason": {"code": error.reason.value, "detail": error.detail},
-            "tcb": to_json(error.tcb),
-        }
         document = policy.document if policy else None
         return self._decision(
             PolicyRef(document.name, document.version, policy.sha256)
             if policy and document
             else None,
             tcb_status or (status or TcbStatus.UNKNOWN).value,
-            json.dumps(facts, sort_keys=True),
+            record.refused_by_vendor(error),
         )
 
     def _decision(self, policy: PolicyRef | None, tcb_status: str, result_json: str) -> Decision:
@@ -181,6 +174,20 @@ async def verified_cpu(case: Case) -> Claims:
         raise
 
 
+async def replayed_logs(
+    case: Case, claims: Claims, logs: tuple[Evidence, ...]
+) -> tuple[Case, Boot | None]:
+    """What the event logs come to, and the case with them; they are first read now, of a genuine machine.
+
+    Raises:
+        VerificationError: a log that cannot be read, or of another kind of machine; not on record.
+    """
+    if not logs:
+        return case, None
+    boot = await asyncio.to_thread(registry.boot, claims, logs)
+    return replace(case, basis=replace(case.basis, logs=logs)), boot
+
+
 async def verified_devices(
     case: Case,
     claims: Claims,
@@ -217,16 +224,16 @@ async def verified_devices(
     except CollateralUnusable as error:
         raise DevicesUnusable(error.detail, retry_after=error.retry_after) from error
     except VerificationError as error:
-        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+        if error.reason in DEVICE_COLLATERAL_FAULTS:
             raise _devices_unusable(error) from error
         raise
     case = replace(seen, basis=replace(seen.basis, of_devices=of_devices))
     try:
         return case, await asyncio.to_thread(appraise_set, found, of_devices, anchors, by, now)
     except VerificationError as error:
-        if error.reason in _DEVICE_COLLATERAL_FAULTS | _OUT_OF_DATE:
+        if error.reason in DEVICE_COLLATERAL_FAULTS | _OUT_OF_DATE:
             authority.endorser.distrust(gather_devices(found, sources, anchors, by))
-        if error.reason in _DEVICE_COLLATERAL_FAULTS:
+        if error.reason in DEVICE_COLLATERAL_FAULTS:
             raise _devices_unusable(error) from error
         raise await refusal(error) from error
 

@@ -11,6 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from policies import (
+    boot_application_rules,
+    boot_event_rules,
+    boot_rules,
     nvidia_rules,
     nvidia_version_rules,
     snp_guest_rules,
@@ -19,12 +22,14 @@ from policies import (
     tcb_rules,
     td_rules,
 )
-from policies.case import Case, NvidiaCase, SnpCase, TdxCase, UnverifiedDevices, passed
+from policies.boot_difference import explain
+from policies.case import Case, NvidiaCase, SnpCase, TdxCase, UnverifiedDevices, boot_case, passed
 from policies.floors import builtin_floors
 from policies.measurements import measure
 from policies.minimums import builtin_minimums
 from policies.result import (
     AttestationResult,
+    BootRef,
     Finding,
     FloorsRef,
     MinimumsRef,
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from policies.loader import LoadedPolicy
     from policies.minimums import Minimums
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
 
 
 def check_match(case: Case) -> Iterator[Finding]:
@@ -119,6 +125,19 @@ SNP_CHECKS = (
     snp_platform_rules.check_revocation,
     snp_platform_rules.check_chip,
 )
+LOG_CHECKS = (boot_rules.check_log, boot_rules.check_replay)
+BOOT_CHECKS = (
+    boot_rules.check_secure_boot,
+    boot_rules.check_db_certificates,
+    boot_rules.check_images,
+    boot_rules.check_kernel_cmdline,
+    boot_rules.check_initrd,
+    boot_event_rules.check_events,
+    boot_event_rules.check_ima,
+    boot_application_rules.check_dstack,
+    boot_application_rules.check_aael,
+    boot_application_rules.check_confidential_space,
+)
 NVIDIA_CHECKS = (
     nvidia_rules.check_collateral,
     nvidia_rules.check_count,
@@ -145,7 +164,7 @@ def matches(document: PolicyDocument, claims: Claims) -> bool:
     return (wanted.tee, provider) == (claims.tee, claims.provider)
 
 
-def appraise(
+def appraise(  # noqa: PLR0913  what a verdict depends on
     claims: Claims,
     policy: LoadedPolicy,
     now: datetime,
@@ -153,6 +172,7 @@ def appraise(
     *,
     devices: Devices = None,
     minimums: Minimums | None = None,
+    boot: Boot | None = None,
 ) -> AttestationResult:
     """Judge verified claims by one policy at `now` (timezone-aware UTC).
 
@@ -164,14 +184,17 @@ def appraise(
         devices: those beside the CPU, verified; how many were sent where nobody has looked at them, which denies; None
             if none were sent.
         minimums: where the section `nvidia` names advisories, likewise.
+        boot: event logs of the same evidence after replay; None if none were sent.
     """
     document = policy.document
-    case = Case(claims, document, now)
+    case = Case(claims, document, now, boot)
     measured = measure(case)
     consulted = _consulted(document, floors)
     findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
+    findings += explain(case)
     findings += _of_its_technology(case, consulted)
+    findings += _of_its_boot(case)
     softened = tuple(_soften(finding, document, now) for finding in findings)
     softened += appraise_devices(devices, document, now, minimums)
     ends = [finding.until for finding in softened if finding.until is not None]
@@ -189,7 +212,13 @@ def appraise(
         appraised_at=now,
         floors=FloorsRef(consulted.file.version, consulted.sha256) if consulted else None,
         minimums=MinimumsRef(asked.file.version, asked.sha256) if asked else None,
+        boot=_relied_on(boot) if boot is not None else None,
     )
+
+
+def _relied_on(boot: Boot) -> BootRef:
+    states = ((register.value, one.state.value) for register, one in boot.replayed.items())
+    return BootRef(tuple(one.value for one in boot.formats), tuple(sorted(states)))
 
 
 def denies_cpu(result: AttestationResult) -> bool:
@@ -244,6 +273,15 @@ def _of_its_technology(case: Case, floors: Floors | None) -> Iterator[Finding]:
                 yield from (finding for check in SNP_CHECKS for finding in check(snp))
         case _:
             assert_never(case.claims)
+
+
+def _of_its_boot(case: Case) -> Iterator[Finding]:
+    """The rules over event logs and what the host handed over; none of what only logs prove if there are no logs."""
+    yield from (finding for check in LOG_CHECKS for finding in check(case))
+    if case.boot is not None and case.document.boot is not None:
+        booted = boot_case(case.boot, case.document.boot)
+        yield from (finding for check in BOOT_CHECKS for finding in check(booted))
+    yield from boot_application_rules.check_init_data(case)
 
 
 def _soften(finding: Finding, document: PolicyDocument, now: datetime) -> Finding:

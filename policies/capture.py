@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
+from policies.boot_text import labels, named
 from policies.loader import load_policy
 from policies.registers import MUST_PIN, Register, read
+from verifiers.eventlog import events
+from verifiers.evidence import Provider
 from verifiers.snp.claims import TCB_COMPONENTS, SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
     from verifiers.snp.claims import TcbVersion
 
 
@@ -43,7 +47,7 @@ def capture_entries(
     return text
 
 
-def capture_policy(
+def capture_policy(  # noqa: PLR0913  what stands in a policy
     claims: Sequence[Claims],
     *,
     name: str,
@@ -51,15 +55,39 @@ def capture_policy(
     added: datetime,
     note: str = "",
     registers: Sequence[Register] | None = None,
+    boots: Sequence[Boot | None] = (),
 ) -> str:
     """YAML text of a whole strict policy around `capture_entries`, ready to load.
 
-    Lint has no errors on it if `registers` holds all that must be pinned. Raises as `capture_entries`.
+    `boots`: the event logs of each machine, in the order of the claims; they become reference logs. Lint has no errors
+    on the text if `registers` holds all that must be pinned. Raises as `capture_entries`.
     """
     entries = _entries(claims, entry_id, added, note, registers)
+    logs = _logs(claims, boots, entry_id, _chosen(claims, registers))
     text = _text(claims, json.dumps(name), entries)
+    text += f"\nboot:  # what differs from these is told event by event\n{logs}" if logs else ""
     load_policy(text.encode())
     return text
+
+
+def capture_logs(
+    claims: Sequence[Claims],
+    boots: Sequence[Boot | None],
+    *,
+    entry_id: str,
+    registers: Sequence[Register] | None = None,
+) -> str:
+    """YAML text of `reference_logs`, to paste below `boot:`: the event lists of those registers that logs explain.
+
+    Each has the id of its machine's entry in `capture_entries`, whose arguments these are. Raises ValueError as that
+    does, and where no log explains one of the registers; PolicyError for an id that is none.
+    """
+    logs = _logs(claims, boots, entry_id, _chosen(claims, registers))
+    if not logs:
+        raise ValueError("no event log explains one of the registers")
+    entries = _entries(claims, entry_id, claims[0].verified_at, "", registers)
+    load_policy((_text(claims, "captured", entries) + f"\nboot:\n{logs}").encode())
+    return logs
 
 
 def _entries(
@@ -69,13 +97,58 @@ def _entries(
     note: str,
     registers: Sequence[Register] | None,
 ) -> str:
+    chosen = _chosen(claims, registers)
+    return "".join(f"{line}\n" for line in _lines(claims, entry_id, added, note, chosen))
+
+
+def _chosen(claims: Sequence[Claims], registers: Sequence[Register] | None) -> Sequence[Register]:
     kinds = {(one.tee, one.provider) for one in claims}
     if not kinds:
         raise ValueError("nothing to capture from")
     if len(kinds) > 1:
         raise ValueError("evidence of several technologies or providers; capture one by one")
-    chosen = MUST_PIN[kinds.pop()] if registers is None else registers
-    return "".join(f"{line}\n" for line in _lines(claims, entry_id, added, note, chosen))
+    return MUST_PIN[kinds.pop()] if registers is None else registers
+
+
+def _distinct(
+    claims: Sequence[Claims], registers: Sequence[Register], entry_id: str
+) -> Mapping[tuple[bytes, ...], tuple[str, int]]:
+    """By the values of the registers: the id of the entry, and the number of the first machine that has them."""
+    found: dict[tuple[bytes, ...], tuple[str, int]] = {}
+    for place, one in enumerate(claims):
+        number = len(found) + 1
+        name = entry_id if number == 1 else f"{entry_id}-{number}"
+        found.setdefault(tuple(_value(one, register) for register in registers), (name, place))
+    return found
+
+
+def _logs(
+    claims: Sequence[Claims],
+    boots: Sequence[Boot | None],
+    entry_id: str,
+    registers: Sequence[Register],
+) -> str:
+    wanted = [_EXTENDED[one.value] for one in registers if one.value in _EXTENDED]
+    text = ""
+    for name, place in _distinct(claims, registers, entry_id).values():
+        boot = boots[place] if place < len(boots) else None
+        told = "".join(_events(boot, register) for register in wanted) if boot is not None else ""
+        text += f"    {json.dumps(name)}:\n{told}" if told else ""
+    return f"  reference_logs:\n{text}" if text else ""
+
+
+def _events(boot: Boot, register: events.Register) -> str:
+    known = labels(boot.claims)
+    lines = (
+        f'        - {{digest: "{one.digest.hex()}", label: {json.dumps(named(one, known))}}}\n'
+        for one in boot.claims.events
+        if one.origin.register == register
+    )
+    text = "".join(lines)
+    return f"      {register}:\n{text}" if text else ""
+
+
+_EXTENDED: Final = {one.value: one for one in (*events.RTMRS, *events.PCRS)}
 
 
 def _lines(
@@ -85,11 +158,9 @@ def _lines(
     note: str,
     registers: Sequence[Register],
 ) -> Iterator[str]:
-    distinct: dict[tuple[bytes, ...], Claims] = {}
-    for one in claims:
-        distinct.setdefault(tuple(_value(one, register) for register in registers), one)
-    for number, (values, one) in enumerate(distinct.items(), start=1):
-        yield f"    - id: {json.dumps(entry_id if number == 1 else f'{entry_id}-{number}')}"
+    for values, (name, place) in _distinct(claims, registers, entry_id).items():
+        one = claims[place]
+        yield f"    - id: {json.dumps(name)}"
         yield "      values:"
         for register, value in zip(registers, values, strict=True):
             empty = "" if any(value) else "  # all zero: nothing was measured into it"
@@ -117,11 +188,15 @@ def _own(claims: Sequence[Claims]) -> dict[str, str]:
     first = claims[0]
     match first:
         case TdxClaims():
-            return {"match": "{tee: tdx}", "rules": "", "variable": "mr_td_32"}
+            own = {"rules": "", "variable": "mr_td_32"}
+            if first.provider is Provider.DIRECT:
+                return {"match": "{tee: tdx}", "relax": "", **own}
+            return {"match": "{tee: tdx, provider: azure}", "relax": _SEPT_VE, **own}
         case SnpClaims():
             return {
                 "match": f"{{tee: snp, provider: {first.provider}}}",
                 "rules": _snp_tcb(claims),
+                "relax": "",
                 "variable": "measurement_32",
             }
         case _:
@@ -153,6 +228,12 @@ def _lowest(seen: Sequence[TcbVersion]) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
+_SEPT_VE = """\
+
+relax:
+  sept-ve-disable-clear: the paravisor of Azure starts its TDs so, and handles what the host takes away
+"""
+
 _POLICY = """\
 # Made from captured evidence: it accepts exactly what those machines ran. All that it does not say is strict; the
 # commented default policy tells what can be said.
@@ -166,7 +247,7 @@ reference_sets:
 {entries}
 {tee}:
   measurements: [release]
-{rules}
+{rules}{relax}
 issue:
   profile: default
   lifetime: 24h

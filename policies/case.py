@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from policies.boot_text import labels
 from policies.result import RuleResult
 from verifiers.nvidia.claims import DeviceKind
 
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from policies import floors, minimums
+    from policies.boot_document import BootRules
     from policies.document import PolicyDocument
     from policies.nvidia_document import NvidiaRules
     from policies.snp_document import SnpRules
     from policies.tdx_document import TdxRules
     from verifiers.claims import Claims
+    from verifiers.eventlog.claims import BootClaims, EventClaim
+    from verifiers.eventlog.events import Register
+    from verifiers.eventlog.judged import Boot
     from verifiers.nvidia.claims import NvidiaClaims
     from verifiers.snp.claims import SnpClaims
     from verifiers.tdx.claims import TdxClaims
@@ -26,11 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One appraisal, for rules over every technology. `now` is timezone-aware UTC."""
+    """One appraisal, for rules over every technology. `now` is timezone-aware UTC. `boot`: None where no log came."""
 
     claims: Claims
     document: PolicyDocument
     now: datetime
+    boot: Boot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,39 @@ class NvidiaCase:
     def gpus(self) -> tuple[tuple[int, NvidiaClaims], ...]:
         """The GPUs among them."""
         return tuple(one for one in self.placed if one[1].kind is DeviceKind.GPU)
+
+
+@dataclass(frozen=True, slots=True)
+class BootCase:
+    """Logs and the section `boot`, for the rules over what logs prove. Made by `boot_case`.
+
+    Attributes:
+        labels: by register and place what the log calls a digest that no data explain.
+        registers: the events that replay, each at its place.
+    """
+
+    boot: Boot
+    rules: BootRules
+    labels: Mapping[tuple[str, int], str]
+    registers: Mapping[Register, tuple[EventClaim, ...]]
+
+    @property
+    def claims(self) -> BootClaims:
+        """What the logs prove."""
+        return self.boot.claims
+
+    def of(self, register: Register) -> tuple[EventClaim, ...]:
+        """The events of one register in their order."""
+        return self.registers.get(register, ())
+
+
+def boot_case(boot: Boot, rules: BootRules) -> BootCase:
+    """The events of all registers, sorted into them."""
+    registers: dict[Register, list[EventClaim]] = {}
+    for event in boot.claims.events:
+        registers.setdefault(event.origin.register, []).append(event)
+    sorted_in = {register: tuple(events) for register, events in registers.items()}
+    return BootCase(boot, rules, labels(boot.claims), sorted_in)
 
 
 def passed(good: bool) -> RuleResult:  # noqa: FBT001  a comparison, read where it stands

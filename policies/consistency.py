@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from policies import boot_consistency
 from policies.measurements import tells_apart
 from policies.names import MAX_NAMES, NameKind, check_template
 from policies.registers import MUST_PIN, SIGNERS, reported_by
-from policies.rules import DEVICE_RULES, RULES
+from policies.rules import BOOT_RULES, DEVICE_RULES, RULES
 from policies.snp_document import Components, IdBlock
 from verifiers.evidence import MAX_DEVICES, Product
 
@@ -35,9 +36,6 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
     """All of them, each with the path to point at."""
     if document.not_before and document.not_after and document.not_before >= document.not_after:
         yield ("not_after",), "not after not_before"
-    match = document.match
-    if match.provider is not None and (match.tee, match.provider) not in MUST_PIN:
-        yield ("match", "provider"), f"evidence of {match.tee} does not come from {match.provider}"
     yield from _entries(document)
     yield from _references(document)
     yield from _softened(document)
@@ -47,6 +45,8 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         yield from _snp(document, document.snp)
     if document.nvidia is not None:
         yield from _nvidia(document.nvidia)
+    if document.boot is not None:
+        yield from boot_consistency.faults(document.boot, document.match)
     yield from _names(document)
 
 
@@ -116,6 +116,11 @@ def _softened(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
                 yield (key, rule.value), f"{tee} has no such rule"
             if rule in DEVICE_RULES and document.nvidia is None:
                 yield (key, rule.value), "the policy is about no devices: it has no section nvidia"
+            if rule in BOOT_RULES and document.boot is None:
+                yield (
+                    (key, rule.value),
+                    "the policy asks nothing of event logs: it has no section boot",
+                )
 
 
 def _snp(document: PolicyDocument, rules: SnpRules) -> Iterator[tuple[Path, str]]:

@@ -12,15 +12,15 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from policies import nvidia_lint
+from policies import boot_lint, nvidia_lint
 from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
 from policies.names import INSTANCE_VARIABLES, variables_of
-from policies.registers import INSTANCE, MAY_BE_ZERO, MUST_PIN, SIGNERS, Register
+from policies.registers import INSTANCE, MAY_BE_ZERO, MUST_PIN, PARAVISOR, SIGNERS, Register
 from policies.rules import RuleId
 from policies.tree import locate, show
-from verifiers.evidence import Product, Provider
+from verifiers.evidence import Product, Provider, Tee
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,10 +40,16 @@ _FIXED_NAME = (
 )
 
 _NO_PARAVISOR = (
-    "nothing names the paravisor, and the virtual TPM and its PCRs are its word alone: anyone's SEV-SNP guest could "
-    "vouch for a TPM of its own. Pin measurement, or who signed it ({}, not all zero), in every entry of a used set, "
-    "or say match.provider: direct"
+    "nothing names the paravisor, and the virtual TPM and its PCRs are its word alone: anyone's {} guest could "
+    "vouch for a TPM of its own. Pin {} in every entry of a used set, or say match.provider: direct"
 )
+_PARAVISOR_BY = {
+    Tee.TDX: ("TDX", "mr_td"),
+    Tee.SNP: (
+        "SEV-SNP",
+        f"measurement, or who signed it ({' or '.join(SIGNERS)}, not all zero),",
+    ),
+}
 
 _MILAN = (
     "Milan is allowed: whoever runs such a machine can forge its reports, whatever its TCB (arXiv 2605.12990); deny "
@@ -97,8 +103,10 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
                 (section, "measurements"),
                 f"{register} is not pinned by every entry of a used set; pin it, or give the reason under unpinned",
             )
-    if Register.MEASUREMENT in rules.unpinned and _believes_anyones_tpm(document):
-        yield (section, "unpinned", "measurement"), _NO_PARAVISOR.format(" or ".join(SIGNERS))
+    paravisor = PARAVISOR[document.match.tee]
+    if paravisor in rules.unpinned and _believes_anyones_tpm(document):
+        text = _NO_PARAVISOR.format(*_PARAVISOR_BY[document.match.tee])
+        yield (section, "unpinned", paravisor.value), text
     for index, name in enumerate(rules.measurements):
         if not any(in_force(entry, now) for entry in document.reference_sets[name]):
             yield (
@@ -107,6 +115,8 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
             )
     if document.nvidia is not None:
         yield from nvidia_lint.errors(document.nvidia)
+    if document.boot is not None:
+        yield from boot_lint.errors(document, document.boot)
     yield from _names(document)
 
 
@@ -137,7 +147,7 @@ def _names(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
 
 
 def _instance(document: PolicyDocument) -> str:
-    return " or ".join(sorted(one for one in INSTANCE if one.tee is document.match.tee))
+    return " or ".join(sorted(one for one in INSTANCE if one.is_of(document.match.tee)))
 
 
 def _pins_instance(document: PolicyDocument) -> bool:
@@ -160,11 +170,9 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         yield from _snp_warnings(document.snp)
     if document.nvidia is not None:
         yield from nvidia_lint.warnings(document.nvidia)
-    for rule in document.relax:
-        yield ("relax", rule.value), f"the rule {rule} is off"
-    for rule, until in document.warn.items():
-        state = "has ended" if until <= now else "only warns"
-        yield ("warn", rule.value), f"the rule {rule} {state}"
+    if document.boot is not None:
+        yield from boot_lint.warnings(document, document.boot)
+    yield from _softened(document, now)
     if document.issue.lifetime > LONG_LIFETIME:
         yield (
             ("issue", "lifetime"),
@@ -175,6 +183,14 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
             ("issue", "withhold_chip_handle"),
             "a revoked chip gets no certificate, but keeps those that it has to their end",
         )
+
+
+def _softened(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str]]:
+    for rule in document.relax:
+        yield ("relax", rule.value), f"the rule {rule} is off"
+    for rule, until in document.warn.items():
+        state = "has ended" if until <= now else "only warns"
+        yield ("warn", rule.value), f"the rule {rule} {state}"
 
 
 def _tdx_warnings(rules: TdxRules, now: datetime) -> Iterator[tuple[Path, str]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policies.case import names_of
-from policies.registers import MUST_PIN, SIGNERS, Register, read
+from policies.registers import MUST_PIN, PARAVISOR, SIGNERS, Register, read
 from policies.result import Finding, MatchedEntry, RuleResult
 from policies.rules import RuleId
 from verifiers.evidence import Provider
@@ -77,11 +77,11 @@ def tells_apart(document: PolicyDocument, registers: Collection[Register]) -> bo
 
 
 def names_paravisor(document: PolicyDocument) -> bool:
-    """Whether what matches was compared with the paravisor's measurement or with who signed that.
+    """Whether what matches was compared with the paravisor's measurement or, of SEV-SNP, with who signed that.
 
     Otherwise anybody's guest can pose as one, and vouch for a virtual TPM and PCRs of its own making.
     """
-    return Register.MEASUREMENT in covered(document) or tells_apart(document, SIGNERS)
+    return PARAVISOR[document.match.tee] in covered(document) or tells_apart(document, SIGNERS)
 
 
 def _pinned_firmly(entries: tuple[ReferenceEntry, ...], register: Register) -> bool:
@@ -135,7 +135,7 @@ def _exempt(case: Case) -> dict[Register, str]:
     """Registers that the policy leaves open, each with its reason."""
     exempt = dict(case.document.rules.unpinned)
     if case.claims.provider is Provider.AZURE and not names_paravisor(case.document):
-        exempt.pop(Register.MEASUREMENT, None)
+        exempt.pop(PARAVISOR[case.claims.tee], None)
     return exempt
 
 
@@ -158,14 +158,15 @@ def _ids(entries: list[ReferenceEntry]) -> str:
 
 def _unpinned(case: Case, register: Register) -> Finding:
     rules, section = case.document.rules, case.document.match.tee
-    otherwise = f"a reason under {section}.unpinned"
+    signers = [one for one in SIGNERS if one.is_of(case.claims.tee)]
+    otherwise = f", or a reason under {section}.unpinned"
     if register in rules.unpinned:  # which will not do for a paravisor
-        otherwise = f"one of {' or '.join(SIGNERS)}"
+        otherwise = f", or one of {' or '.join(signers)}" if signers else ""
     return Finding(
         RuleId.MEASUREMENT,
         register.path,
         RuleResult.MISSING,
-        expected=f"a reference value in every entry of a used set, or {otherwise}",
+        expected=f"a reference value in every entry of a used set{otherwise}",
         hint=f"the policy pins no {register}",
     )
 

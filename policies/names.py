@@ -89,7 +89,7 @@ def _variables(tee: Tee, own: Mapping[str, _Reader]) -> dict[str, _Reader]:
         "provider": lambda _, claims: claims.provider.value,
         **own,
     }
-    for register in (one for one in Register if one.tee is tee):
+    for register in (one for one in Register if one.is_of(tee)):
         table[register.value] = _register(register, 2 * register.length)
         table |= {f"{register}_{digits}": _register(register, digits) for digits in _SHORT}
     return table
@@ -183,13 +183,24 @@ def _check_spiffe(uri: str) -> None:
             )
 
 
-def render_names(document: PolicyDocument, claims: Claims) -> Names:
-    """The names this policy grants to these claims, each once. Raises NameRefused."""
+def render_names(
+    document: PolicyDocument, claims: Claims, reserved: frozenset[str] = frozenset()
+) -> Names:
+    """The names this policy grants to these claims, each once.
+
+    Raises NameRefused: a template gives no name for these claims, or one of the service's own names (`reserved`).
+    """
     san = document.issue.san
-    return Names(
+    names = Names(
         dns=_render(NameKind.DNS, san.dns, document, claims),
         uri=_render(NameKind.URI, san.uri, document, claims),
     )
+    for name in names.dns:
+        if name in reserved:
+            raise NameRefused(
+                name, "the policy grants the service's own name, which no machine gets"
+            )
+    return names
 
 
 def _render(

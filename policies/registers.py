@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registers a policy can name, and which of them matter for what.
 
-Names are those of the reports in snake case, and of the PCRs of a virtual TPM. A name belongs to one technology and
-never changes its meaning: policies, certificates and revocation handles speak of registers by these names.
+Names are those of the reports in snake case, and of the PCRs of a virtual TPM. A name belongs to one technology, a PCR
+to every one that a paravisor keeps a TPM under, and never changes its meaning: policies, certificates and revocation
+handles speak of registers by these names.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Register(StrEnum):
     """Measurement and configuration registers.
 
-    TDX: Intel TDX module ABI, TDINFO_STRUCT and TEE_TCB_INFO. SNP: AMD publication 56860, ATTESTATION_REPORT; where a
-    paravisor vouches for a virtual TPM (Azure), the SHA-256 bank of its PCRs as well.
+    TDX: Intel TDX module ABI, TDINFO_STRUCT and TEE_TCB_INFO. SNP: AMD publication 56860, ATTESTATION_REPORT. Where a
+    paravisor vouches for a virtual TPM (Azure), the SHA-256 bank of its PCRs as well, and RTMRs are zero.
     """
 
     MR_TD = "mr_td"  # firmware and initial memory, as the host built them
@@ -72,17 +73,16 @@ class Register(StrEnum):
         """Its bytes: 48, or 32 of HOST_DATA and PCRs."""
         return 32 if self in PCRS or self is Register.HOST_DATA else 48
 
-    @property
-    def tee(self) -> Tee:
-        """The technology that reports it."""
-        return Tee.SNP if self in PCRS or self in _OF_THE_REPORT else Tee.TDX
+    def is_of(self, tee: Tee) -> bool:
+        """Whether evidence of this technology can report it."""
+        return self in PCRS or (tee is Tee.SNP) == (self in _OF_THE_REPORT)
 
     @property
     def path(self) -> str:
         """Where it stands in the words of claims, e.g. "td.rtmr0"."""
         if self in PCRS:
             return f"tpm.{self}"
-        return f"report.{self}" if self.tee is Tee.SNP else f"td.{self}"
+        return f"report.{self}" if self in _OF_THE_REPORT else f"td.{self}"
 
 
 PCRS: dict[Register, int] = {
@@ -99,6 +99,8 @@ _OF_THE_REPORT = frozenset(
     }
 )
 
+_BOOTED = (Register.PCR4, Register.PCR8, Register.PCR9, Register.PCR11, Register.PCR12)
+
 # What a policy pins, or says why it does not: together they are the code that runs in the guest, and what its kernel is
 # told. The boot partition of a virtual machine is its host's to write: a command line or a credential that is put there
 # shows in PCR 8 or 12 alone (UAPI Group, Linux TPM PCR Registry). The keys are all the ways in which evidence comes.
@@ -109,16 +111,13 @@ MUST_PIN: dict[tuple[Tee, Provider], tuple[Register, ...]] = {
         Register.RTMR1,
         Register.RTMR2,
     ),
+    (Tee.TDX, Provider.AZURE): (Register.MR_TD, *_BOOTED),
     (Tee.SNP, Provider.DIRECT): (Register.MEASUREMENT,),
-    (Tee.SNP, Provider.AZURE): (
-        Register.MEASUREMENT,
-        Register.PCR4,
-        Register.PCR8,
-        Register.PCR9,
-        Register.PCR11,
-        Register.PCR12,
-    ),
+    (Tee.SNP, Provider.AZURE): (Register.MEASUREMENT, *_BOOTED),
 }
+
+# Of Azure's evidence, what measures the paravisor itself: the virtual TPM and its PCRs are that one's word alone.
+PARAVISOR: dict[Tee, Register] = {Tee.TDX: Register.MR_TD, Tee.SNP: Register.MEASUREMENT}
 
 # What tells one deployment from another that boots the same public image.
 INSTANCE = frozenset(
@@ -135,13 +134,15 @@ MAY_BE_ZERO = frozenset(register for register, number in PCRS.items() if 8 <= nu
 
 def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:
     """Whether evidence of this technology and provider (None: of any) can carry the register."""
-    return register.tee is tee and (register not in PCRS or provider is not Provider.DIRECT)
+    return register.is_of(tee) and (register not in PCRS or provider is not Provider.DIRECT)
 
 
 def read(claims: Claims, register: Register) -> bytes | None:
     """The bytes of one register; None where this evidence does not carry it."""
-    if register.tee is not claims.tee:
+    if not register.is_of(claims.tee):
         return None
+    if register in PCRS:
+        return claims.tpm.pcr(PCRS[register]) if claims.tpm is not None else None
     match claims:
         case TdxClaims():
             return _of_a_td(claims, register)
@@ -159,8 +160,6 @@ def _of_a_td(claims: TdxClaims, register: Register) -> bytes | None:
 
 
 def _of_an_snp_guest(claims: SnpClaims, register: Register) -> bytes | None:
-    if register in PCRS:
-        return claims.tpm.pcr(PCRS[register]) if claims.tpm is not None else None
     if register is Register.AUTHOR_KEY_DIGEST and not claims.report.author_key_en:
         return None
     value: bytes = getattr(claims.report, register.value)

@@ -76,6 +76,18 @@ class Finding:
 _NAMES_A_MACHINE = frozenset(
     {RuleId.CHIP_LIST, RuleId.DEVICE_LIST}
 )  # rules whose `actual` is a hardware id
+_QUOTES_A_GUEST = frozenset(  # rules whose `actual` and `hint` have texts that a guest measured
+    {
+        RuleId.MEASUREMENT,  # where it explains a difference by events
+        RuleId.KERNEL_CMDLINE,
+        RuleId.BOOT_EVENT,
+        RuleId.IMA,
+        RuleId.DSTACK,
+        RuleId.AAEL,
+        RuleId.CONFIDENTIAL_SPACE,
+    }
+)
+_OF_ENTRIES = "reference_sets"  # paths of findings about registers alone, which are digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,14 @@ class MinimumsRef:
 
     version: int
     sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BootRef:
+    """Which event logs were looked at: their formats, and by name of each register what replay says of it."""
+
+    logs: tuple[str, ...]
+    registers: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +151,7 @@ class AttestationResult:
         evidence_sha256: 32 bytes.
         appraised_at: the `now` of the appraisal.
         floors, minimums: None where the policy asks none; then the JSON has no such key either.
+        boot: None where no event log came; likewise.
     """
 
     policy: PolicyRef | None
@@ -143,6 +164,7 @@ class AttestationResult:
     appraised_at: datetime
     floors: FloorsRef | None = None
     minimums: MinimumsRef | None = None
+    boot: BootRef | None = None
 
     @property
     def decision(self) -> Decision:
@@ -187,6 +209,7 @@ class AttestationResult:
             "appraised_at": instant_text(self.appraised_at),
             **_asked_json("floors", self.floors),
             **_asked_json("minimums", self.minimums),
+            **_boot_json(self.boot),
         }
 
     def to_json(self) -> str:
@@ -195,15 +218,19 @@ class AttestationResult:
 
 
 def log_text(record: str) -> str:
-    """The text of `to_json`, in a record, as a log may have it: what passed and hardware ids are in the record only.
+    """The text of `to_json`, in a record, as a log may have it.
 
-    Sixteen devices have some two hundred findings that pass, more than a line of a log holds.
+    In the record only are what passed, hardware ids, and texts that a guest measured: command lines and environments
+    may hold secrets of its owner's. Sixteen devices have some two hundred findings that pass, more than a line of a log
+    holds.
     """
     facts = json.loads(record)
     facts["findings"] = [one for one in facts["findings"] if one["result"] != RuleResult.PASS]
     for finding in facts["findings"]:
         if finding["rule"] in _NAMES_A_MACHINE:
             finding["actual"] = "a hardware id, which is in the record only"
+        elif finding["rule"] in _QUOTES_A_GUEST and not finding["path"].startswith(_OF_ENTRIES):
+            finding["actual"] = finding["hint"] = "in the record only"
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -211,6 +238,12 @@ def _asked_json(name: str, asked: FloorsRef | MinimumsRef | None) -> dict[str, o
     if asked is None:
         return {}
     return {name: {"version": asked.version, "sha256": asked.sha256.hex()}}
+
+
+def _boot_json(boot: BootRef | None) -> dict[str, object]:
+    if boot is None:
+        return {}
+    return {"boot": {"logs": list(boot.logs), "registers": dict(boot.registers)}}
 
 
 def _policy_json(policy: PolicyRef | None) -> dict[str, object] | None:

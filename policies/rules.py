@@ -15,7 +15,7 @@ from verifiers.evidence import Tee
 
 
 class RuleId(StrEnum):
-    """Every rule. The order is that of findings; those about devices stand behind all others."""
+    """Every rule. The order is that of findings: those about logs behind all of the CPU, those about devices last."""
 
     NO_POLICY = "no-policy"
     SEVERAL_POLICIES = "several-policies"
@@ -55,6 +55,19 @@ class RuleId(StrEnum):
     REVOCATION_UNKNOWN = "revocation-unknown"
     FMSPC = "fmspc"
     CHIP_LIST = "chip-list"
+    BOOT_LOG = "boot-log"
+    BOOT_REPLAY = "boot-replay"
+    SECURE_BOOT = "secure-boot"
+    DB_CERTIFICATES = "db-certificates"
+    BOOT_IMAGE = "boot-image"
+    KERNEL_CMDLINE = "kernel-cmdline"
+    INITRD = "initrd"
+    BOOT_EVENT = "boot-event"
+    IMA = "ima"
+    DSTACK = "dstack"
+    AAEL = "aael"
+    CONFIDENTIAL_SPACE = "confidential-space"
+    INIT_DATA = "init-data"
     DEVICE_UNEXPECTED = "device-unexpected"
     DEVICE_COUNT = "device-count"
     DEVICE_MODEL = "device-model"
@@ -67,6 +80,25 @@ class RuleId(StrEnum):
     DEVICE_REVOCATION_UNKNOWN = "device-revocation-unknown"
     DEVICE_LIST = "device-list"
 
+
+# About the logs of a measured boot; they say nothing where no log came and no section `boot` asks for one.
+BOOT_RULES = frozenset(
+    {
+        RuleId.BOOT_LOG,
+        RuleId.BOOT_REPLAY,
+        RuleId.SECURE_BOOT,
+        RuleId.DB_CERTIFICATES,
+        RuleId.BOOT_IMAGE,
+        RuleId.KERNEL_CMDLINE,
+        RuleId.INITRD,
+        RuleId.BOOT_EVENT,
+        RuleId.IMA,
+        RuleId.DSTACK,
+        RuleId.AAEL,
+        RuleId.CONFIDENTIAL_SPACE,
+        RuleId.INIT_DATA,
+    }
+)
 
 # About devices beside the CPU, whatever that is of. `collateral-stale` is about their collateral too.
 DEVICE_RULES = frozenset(
@@ -119,7 +151,7 @@ _SNP = frozenset(
 )
 RULES: dict[Tee, frozenset[RuleId]] = {
     Tee.TDX: frozenset(RuleId) - _SNP,
-    Tee.SNP: _COMMON | _SNP | DEVICE_RULES,
+    Tee.SNP: _COMMON | _SNP | BOOT_RULES | DEVICE_RULES,
 }
 
 RELAXABLE = frozenset(
@@ -158,6 +190,9 @@ WARNABLE = frozenset(
         RuleId.SVN_MINIMUM,
         RuleId.FMSPC,
         RuleId.CHIP_LIST,
+        RuleId.SECURE_BOOT,
+        RuleId.DB_CERTIFICATES,
+        RuleId.IMA,
         RuleId.DEVICE_MODEL,
         RuleId.DRIVER_MINIMUM,
         RuleId.VBIOS_MINIMUM,

@@ -6,6 +6,7 @@ Writes bytes from its own layout tables and shares no code with the verifiers.
     intel       FakeIntel: the vendor; start here         pcs      its collateral service over HTTP
     machine     Platform: one TDX machine and its quotes  quote    how a quote is put together; layouts: its fields
     hierarchy   Intel's certificates and lists            pck      the SGX extension of PCK certificates
+    eventlog    what a machine measures at boot, its logs; tpm_eventlog  the same by a virtual TPM
     collateral  TCB info and QE identity                  pki      keys, certificates, lists, every lever; der: ASN.1
 
     amd         FakeAmd: the vendor; start here           kds      its key distribution service over HTTP

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A confidential VM of Azure: a paravisor owns the report, which vouches for the virtual TPM that the guest quotes by.
+"""Confidential VMs of Azure: a paravisor owns the report, which vouches for the virtual TPM that the guest quotes by.
 
 The HCL report is what the paravisor leaves in NV index 0x01400001: a header, the CPU's report, a second header and the
 runtime data, JSON whose SHA-256 is the first half of report_data. Integers are little-endian. Nothing is parsed here.
@@ -11,16 +11,18 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from simulator.layouts import encode
+from simulator.machine import Platform, register
+from simulator.snp import SnpMachine
 from simulator.vtpm import FakeTpm
 
 if TYPE_CHECKING:
     from simulator.amd_keys import RsaKey
     from simulator.layouts import Layout
-    from simulator.snp import SnpMachine
 
+Machine = TypeVar("Machine")
 Json: TypeAlias = dict[str, Any]
 
 NV_BYTES = 2600  # of the NV index; zeros fill it
@@ -44,8 +46,8 @@ THUMBPRINT = base64.urlsafe_b64encode(hashlib.sha256(b"simulated root").digest()
 
 
 @dataclass(slots=True)
-class AzureCvm:
-    """One VM.
+class Paravisor(Generic[Machine]):
+    """What is the same for one VM on either processor.
 
     Attributes:
         machine: the hardware below. tpm: the guest's virtual TPM.
@@ -53,7 +55,7 @@ class AzureCvm:
         configuration: members of vm-configuration, in the paravisor's order; may be altered.
     """
 
-    machine: SnpMachine
+    machine: Machine
     tpm: FakeTpm = field(default_factory=FakeTpm.create)
     user_data: bytes = bytes(64)
     configuration: Json = field(
@@ -78,6 +80,21 @@ class AzureCvm:
             "user-data": self.user_data.hex().upper(),
         }
 
+    def quote_pieces(self, extra_data: bytes) -> list[tuple[str, bytes]]:
+        """The vTPM's quote over `extra_data` as pieces of evidence: kind and bytes."""
+        quote = self.tpm.quote(extra_data)
+        return [
+            ("tpm-attest", quote.attest),
+            ("tpm-signature", quote.signature),
+            ("tpm-pcrs", quote.pcrs),
+        ]
+
+
+class AzureCvm(Paravisor[SnpMachine]):
+    """One VM on SEV-SNP."""
+
+    __slots__ = ()
+
     def hcl_report(
         self,
         runtime_data: Json | bytes | None = None,
@@ -95,13 +112,64 @@ class AzureCvm:
 
     def evidence(self, extra_data: bytes, **changes: Any) -> list[tuple[str, bytes]]:  # noqa: ANN401 - as above
         """The pieces of an attestation over `extra_data` (32 bytes): kind and bytes, the CPU's first."""
-        quote = self.tpm.quote(extra_data)
+        return [("hcl-report", self.hcl_report(**changes)), *self.quote_pieces(extra_data)]
+
+
+PARAVISOR = register("simulated paravisor")  # MRTD of every TD under it
+
+
+class AzureTd(Paravisor[Platform]):
+    """One VM on TDX. RTMRs are zero, and SEPT_VE_DISABLE is clear, as of the real ones."""
+
+    __slots__ = ()
+
+    def hcl_report(
+        self,
+        runtime_data: Json | bytes | None = None,
+        **changes: Any,  # noqa: ANN401 - a field of the TD report or of the two headers
+    ) -> bytes:
+        """The HCL report with a TDREPORT that vouches for `runtime_data` (this VM's where None), 2600 bytes.
+
+        `changes`: what `Platform.quote` takes, report_data among it, and the fields of `HCL_FIELDS`.
+        """
+        data = self.runtime_data() if runtime_data is None else runtime_data
+        headers = {name: changes.pop(name) for name in HCL_FIELDS & changes.keys()}
+        body = self.quote(changes.pop("report_data", report_data_of(data)), **changes)[48:632]
+        return write(td_report(body), data, **{"report_type": 4, **headers})
+
+    def quote(self, report_data: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - as above
+        """The quote that Azure's service makes of this VM's TDREPORT."""
+        zero = {f"rtmr{number}": bytes(48) for number in range(4)}
+        fields = {"mr_td": PARAVISOR, "td_attributes": 0, **zero, **changes}
+        return self.machine.quote(report_data=report_data, **fields)
+
+    def quoted(self, report: bytes) -> bytes:
+        """The same, asked as it is: of a TDREPORT, whose report_data the quote gets."""
+        return self.quote(report[TD_REPORT_DATA])
+
+    def evidence(self, extra_data: bytes, **changes: Any) -> list[tuple[str, bytes]]:  # noqa: ANN401 - as above
+        """The pieces of an attestation over `extra_data` (32 bytes); `changes` are of the quote."""
+        data = changes.pop("report_data", report_data_of(self.runtime_data()))
         return [
-            ("hcl-report", self.hcl_report(**changes)),
-            ("tpm-attest", quote.attest),
-            ("tpm-signature", quote.signature),
-            ("tpm-pcrs", quote.pcrs),
+            ("tdx-quote", self.quote(data, **changes)),
+            ("hcl-report", self.hcl_report()),
+            *self.quote_pieces(extra_data),
         ]
+
+
+TD_REPORT_DATA = slice(128, 192)
+
+
+def td_report(body: bytes) -> bytes:
+    """TDREPORT_STRUCT of a TD report body 1.0 (584 bytes), and the zeros that fill up the HCL report: 1184 bytes.
+
+    Source: Intel TDX module ABI 348551, TDREPORT_STRUCT. Its MAC, which a CPU makes for itself alone, is zero.
+    """
+    tcb_info = (b"\xff\x01\x03".ljust(8, b"\0") + body[:120]).ljust(239, b"\0")
+    td_info = body[120:520].ljust(512, b"\0")
+    digests = hashlib.sha384(tcb_info).digest() + hashlib.sha384(td_info).digest()
+    head = b"\x81".ljust(32, b"\0") + digests + body[520:584] + bytes(64)
+    return (head + tcb_info + bytes(17) + td_info).ljust(1184, b"\0")
 
 
 def jwk(kid: str, operation: str, key: RsaKey) -> Json:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m simulator.cvm`: a confidential VM that is none. Enrolls through attestca-client with simulated evidence.
 
-Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` one under a
-paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
-flips a bit of genuine evidence on its way. `--gpus N` puts H100s beside the CPU, `--gpu-evidence` says whose
-evidence is sent for theirs.
+Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` either under
+a paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
+flips a bit of genuine evidence on its way. `--log` says what a TD sends for the log of its boot. `--gpus N` puts H100s
+beside the CPU, `--gpu-evidence` says whose evidence is sent for theirs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from attestca_client import __main__ as client
 from attestca_client.protocol import tpm_extra
 from attestca_client.wire import Evidence
+from simulator.eventlog import grub_boot
 from simulator.layouts import SNP_REPORT, offsets, places
 from simulator.nvidia.vendor import FakeNvidia
 from simulator.world import GPUS, World
@@ -27,27 +28,42 @@ from simulator.world import GPUS, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from simulator.azure import AzureCvm
+    from simulator.azure import AzureCvm, AzureTd
     from simulator.machine import Platform
     from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
 
-PCR = "pcr"
+PCR, RTMR = "pcr", "rtmr"
+FIRST_DIGEST_AT = (
+    32 + 33 + 14
+)  # in a CCEL: behind its header and what stands before the first event's digest
 HCL_REPORT_AT = 32  # where the CPU's report lies in an HCL report
+
+
+class LogSent(StrEnum):
+    """What a TD sends for the log of its boot."""
+
+    OWN = "own"
+    NONE = "none"
+    TAMPERED = "tampered"  # its own, with one digest changed
+    OTHER = "other"  # that of another boot
+    BROKEN = "broken"  # its own, cut short
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedQuotes:
-    """A quote source: 64 bytes of report_data -> one TDX quote of a simulated machine.
+    """A quote source: 64 bytes of report_data -> one TDX quote of a simulated machine, and the logs of its boot.
 
     Attributes:
         fields: values of report fields by name, instead of the machine's own.
         tamper: whether one bit of mr_td is flipped after the quote was signed.
+        log: which logs go along. A machine whose `fields` say that it booted something else has none of that boot.
     """
 
     machine: Platform
     fields: Mapping[str, bytes] = field(default_factory=dict)
     tamper: bool = False
+    log: LogSent = LogSent.OWN
 
     def __call__(self, report_data: bytes) -> Sequence[Evidence]:
         """The evidence for this report_data."""
@@ -55,7 +71,22 @@ class SimulatedQuotes:
         quote = self.machine.quote(**fields)
         if self.tamper:
             quote = _flipped(quote, offsets(4, 2)["mr_td"].start)
-        return [Evidence("tdx-quote", quote)]
+        return [Evidence("tdx-quote", quote), *self._logs()]
+
+    def _logs(self) -> list[Evidence]:
+        rebooted = any(name.startswith(RTMR) for name in self.fields)
+        logs = [] if rebooted else [Evidence(*log) for log in self.machine.event_logs]
+        match self.log:
+            case LogSent.OWN:
+                return logs
+            case LogSent.NONE:
+                return []
+            case LogSent.OTHER:
+                return [Evidence(*log) for log in grub_boot(cmdline="init=/bin/sh").logs()]
+            case LogSent.TAMPERED:
+                return [Evidence(one.kind, _flipped(one.data, FIRST_DIGEST_AT)) for one in logs]
+            case LogSent.BROKEN:
+                return [Evidence(one.kind, one.data[:-1]) for one in logs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +120,10 @@ class SimulatedAzure:
     """A source of evidence under a paravisor: the HCL report, and a vTPM quote that carries the binding.
 
     Attributes:
-        fields, tamper: as above.
+        fields, tamper: as above; the bit is one of the paravisor's measurement.
     """
 
-    cvm: AzureCvm
+    cvm: AzureCvm | AzureTd
     fields: Mapping[str, bytes] = field(default_factory=dict)
     tamper: bool = False
 
@@ -103,7 +134,12 @@ class SimulatedAzure:
             self.cvm.tpm.pcrs[int(name.removeprefix(PCR))] = fields.pop(name)
         pieces = [Evidence(*piece) for piece in self.cvm.evidence(tpm_extra(report_data), **fields)]
         if self.tamper:
-            at = HCL_REPORT_AT + places(SNP_REPORT)["measurement"].start
+            of_a_td = pieces[0].kind == "tdx-quote"
+            at = (
+                offsets(4, 2)["mr_td"].start
+                if of_a_td
+                else HCL_REPORT_AT + places(SNP_REPORT)["measurement"].start
+            )
             pieces[0] = Evidence(pieces[0].kind, _flipped(pieces[0].data, at))
         return pieces
 
@@ -153,16 +189,15 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulator.cvm", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="file made by simulator.vendor")
     parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
-    parser.add_argument("--azure", action="store_true", help="with --tee snp: under a paravisor")
+    parser.add_argument("--azure", action="store_true", help="under a paravisor")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=HEX")
     parser.add_argument("--tamper", action="store_true")
+    parser.add_argument("--log", type=LogSent, choices=list(LogSent), default=LogSent.OWN)
     parser.add_argument("--gpus", type=int, choices=range(GPUS + 1), default=0)
     parser.add_argument(
         "--gpu-evidence", type=GpuEvidence, choices=list(GpuEvidence), default=GpuEvidence.HONEST
     )
     ours, rest = parser.parse_known_args(argv)
-    if ours.azure and ours.tee != "snp":
-        parser.error("--azure goes with --tee snp")
     world = World.load(ours.world)
     devices = gpus_of(world, ours.gpus, ours.gpu_evidence) if ours.gpus else None
     return client.run(["enroll", *rest], _source(ours, world), devices)
@@ -172,10 +207,11 @@ def _source(ours: argparse.Namespace, world: World) -> Callable[[bytes], Sequenc
     """Where the evidence of the CPU comes from."""
     pairs = (item.partition("=") for item in ours.field)
     fields = {name: bytes.fromhex(value) for name, _, value in pairs}
-    if ours.tee == "tdx":
-        return SimulatedQuotes(world.machine, fields, ours.tamper)
     if ours.azure:
-        return SimulatedAzure(world.azure(), fields, ours.tamper)
+        cvm = world.azure_td() if ours.tee == "tdx" else world.azure()
+        return SimulatedAzure(cvm, fields, ours.tamper)
+    if ours.tee == "tdx":
+        return SimulatedQuotes(world.machine, fields, ours.tamper, ours.log)
     return SimulatedReports(world.snp, fields, ours.tamper)
 
 

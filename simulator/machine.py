@@ -3,6 +3,7 @@
 
 The fields of its quotes have realistic defaults that match the collateral of `simulator.collateral`: such a quote is
 UpToDate. `fields` holds the defaults of this machine, `quote` takes others for one quote. Made by `FakeIntel.platform`.
+Its registers stand for an image by name; those of a machine that was booted (`boot`) are computed, and it has logs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from simulator.pki import pem
 from simulator.quote import FRAMING_FIELDS, SGX, TDX, Framing, Signers, refuse_unknown, write
 
 if TYPE_CHECKING:
+    from simulator.eventlog import Boot
     from simulator.layouts import Value
     from simulator.pck import SgxExtension
     from simulator.pki import Entity, Key
@@ -65,6 +67,7 @@ class Platform:
         sgx: what the certificate's SGX extension was made from (see `certify`).
         attestation_key: the quoting enclave's key. qe_auth_data: 32 bytes, as every real machine has.
         fields: defaults of this machine's quotes.
+        event_logs: (kind of evidence, bytes) of each log of its boot; none of a machine that `boot` did not boot.
     """
 
     ca: Entity
@@ -74,6 +77,7 @@ class Platform:
     attestation_key: Key
     qe_auth_data: bytes = bytes(range(32))
     fields: dict[str, Value] = field(default_factory=default_fields)
+    event_logs: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def fmspc(self) -> str:
@@ -84,6 +88,11 @@ class Platform:
     def chain(self) -> bytes:
         """PCK certificate, its issuer and the root as PEM text with the NUL that real machines add."""
         return pem(self.pck.der, self.ca.der, self.root.der).encode() + b"\0"
+
+    def boot(self, made: Boot) -> None:
+        """Boot it: its registers are what is measured, its logs tell of it."""
+        self.fields.update(made.registers)
+        self.event_logs = made.logs()
 
     def certify(self, sgx: SgxExtension) -> None:
         """Put another SGX extension into the PCK certificate."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from simulator.snp_policies import azure_policy, snp_policy
-from simulator.tdx_policies import gpu_policy, tdx_policy
+from simulator.tdx_policies import azure_tdx_policy, gpu_policy, tdx_policy
 from simulator.world import World, anchor_paths
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Stage:
 
     Attributes:
         say: is told each command before it runs.
-        azure: whether there is a policy for the SEV-SNP machine under a paravisor too.
+        azure: whether there are policies for both machines under a paravisor too.
         overrides: ATTESTCA_… variables for the service, beside those that point it at the fake vendor.
         prepare: is given this stage when the authority is founded and does not serve yet.
         pid: of `attestca serve`, once inside the block.
@@ -143,7 +143,7 @@ class Stage:
         self._environment["ATTESTCA_TOKEN"] = token.strip().splitlines()[-1]
         documents = {"demo": tdx_policy(), "demo-gpu": gpu_policy(), "demo-snp": snp_policy()}
         if self.azure:
-            documents["demo-azure"] = azure_policy()
+            documents |= {"demo-azure": azure_policy(), "demo-azure-tdx": azure_tdx_policy()}
         files = {name: self.folder / f"{name}.yaml" for name in documents}
         for name, file in files.items():
             file.write_text(documents[name], encoding="ascii")

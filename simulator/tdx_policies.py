@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies of the demo for the simulated TDX machine: its images, by itself, and with two GPUs beside its CPU."""
+"""Policies of the demo for the simulated TDX machine: its images, with two GPUs, and under Azure's paravisor."""
 
 from __future__ import annotations
 
+from simulator.azure import PARAVISOR
 from simulator.machine import register
+from simulator.vtpm import boot_pcrs
+from simulator.world import BOOT
 
 NEXT_KERNEL = register("simulated kernel, the next release")  # what RTMR1 holds then
 
@@ -71,6 +74,33 @@ issue:
     uri: ["spiffe://example.org/tdx-gpu/{{mr_td_32}}"]
   shared_name: every machine that boots this image serves the same name
 """
+AZURE_POLICY = """\
+name: demo-azure-tdx
+version: 1
+description: the one image of the simulated TDX machine under a paravisor
+match: {{tee: tdx, provider: azure}}
+reference_sets:
+  release:
+    - id: demo-azure-tdx-image-1
+      values:
+        mr_td: "{mr_td}"
+        pcr4: "{pcr4}"
+        pcr8: "{pcr8}"
+        pcr9: "{pcr9}"
+        pcr11: "{pcr11}"
+        pcr12: "{pcr12}"
+      source: {{kind: computed}}
+tdx:
+  measurements: [release]
+relax:
+  sept-ve-disable-clear: the paravisor handles exceptions of its guest
+issue:
+  profile: azure
+  lifetime: 1h
+  san:
+    uri: ["spiffe://example.org/azure-tdx/{{pcr11_32}}"]
+  shared_name: every machine that boots this image serves the same name
+"""
 
 
 def tdx_policy() -> str:
@@ -91,8 +121,13 @@ def gpu_policy() -> str:
     return GPU_POLICY.format(**_registers())
 
 
+def azure_tdx_policy() -> str:
+    """The document for the same machine under a paravisor, with the profile "azure"."""
+    pcrs = {f"pcr{i}": boot_pcrs()[i].hex() for i in (4, 8, 9, 11, 12)}
+    return AZURE_POLICY.format(mr_td=PARAVISOR.hex(), **pcrs)
+
+
 def _registers() -> dict[str, str]:
     """What the machine's image measures."""
-    names = ("firmware", "configuration", "kernel", "initrd and command line")
-    values = [register(f"simulated {name}").hex() for name in names]
-    return dict(zip(("mr_td", "rtmr0", "rtmr1", "rtmr2"), values, strict=True))
+    measured = {"mr_td": register("simulated firmware"), **BOOT.registers}
+    return {name: value.hex() for name, value in measured.items()}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from simulator.amd import FakeAmd
 from simulator.amd_keys import RsaKeys
-from simulator.azure import AzureCvm
+from simulator.azure import AzureCvm, AzureTd
+from simulator.eventlog import grub_boot
 from simulator.intel import FakeIntel
 from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from simulator.snp import SnpMachine
 
 GPUS = 2  # H100s, each passed through by itself
+BOOT = grub_boot()  # of the TDX machine
 LINE = "Genoa"  # of the SEV-SNP machine; each line costs three RSA keys of 4096 bits
 
 
@@ -75,11 +77,17 @@ class World:
         nvidia = FakeNvidia.create(now, seed=seed, keys=keys)
         nvidia.clock = lambda: datetime.now(UTC)  # answers are good for a day, tokens for an hour
         here, elsewhere = (tuple(nvidia.gpu() for _ in range(GPUS)) for _ in range(2))
-        return cls(intel, intel.platform(), amd, amd.machine(LINE), nvidia, here, elsewhere)
+        machine = intel.platform()
+        machine.boot(BOOT)
+        return cls(intel, machine, amd, amd.machine(LINE), nvidia, here, elsewhere)
 
     def azure(self) -> AzureCvm:
         """A confidential VM of Azure on the SEV-SNP machine; its virtual TPM is new in each process."""
         return AzureCvm(self.snp)
+
+    def azure_td(self) -> AzureTd:
+        """One on the TDX machine, likewise."""
+        return AzureTd(self.machine)
 
 
 def root_path(path: Path) -> Path:

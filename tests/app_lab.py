@@ -11,6 +11,7 @@ clock, and how often the passphrase is stretched, which would take longer than e
 from __future__ import annotations
 
 import base64
+import io
 import json
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -51,7 +52,7 @@ from tests.vendor_lab import Clock
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -134,7 +135,8 @@ class App:
 
     async def post(self, body: bytes) -> Reply:
         headers = {"Content-Type": "application/json"}
-        return await self.send("POST", self.public + "/v1/enrollments", data=body, headers=headers)
+        url = self.public + "/v1/enrollments"
+        return await self.send("POST", url, data=io.BytesIO(body), headers=headers)
 
     async def enroll(self, **fields: Any) -> Reply:  # noqa: ANN401 - of `body`
         """A whole enrollment of the usual machine."""
@@ -147,9 +149,10 @@ class App:
         key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | None = None,
         machine: Platform | None = None,
         profile: str = "default",
+        logs: Sequence[tuple[str, bytes]] = (),
         **fields: Any,  # noqa: ANN401 - go to Platform.quote
     ) -> bytes:
-        """What an honest client sends; `fields` alter the quote."""
+        """What an honest client sends; `fields` alter the quote, `logs` go along."""
         request_der = make_csr(key or ec.generate_private_key(ec.SECP256R1()))
         report_data = binding(
             ca_id=self.service.authority.ca_id,
@@ -158,7 +161,7 @@ class App:
             spki_der=csr.parse(request_der).spki_der,
         )
         quote = (machine or self.machine).quote(**{"report_data": report_data} | fields)
-        return body_of(nonce, request_der, [("tdx-quote", quote)], profile=profile)
+        return body_of(nonce, request_der, [("tdx-quote", quote), *logs], profile=profile)
 
     # operators
 

@@ -25,7 +25,7 @@ from tests.authority_lab import make_csr
 from tests.service_lab import Reply, body_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from ca.ports import PolicyRecord
@@ -114,9 +114,10 @@ class SnpApp:
         key: ec.EllipticCurvePrivateKey | None = None,
         profile: str = "default",
         certificates: bytes | None = None,
+        logs: Sequence[tuple[str, bytes]] = (),
         **fields: Any,  # noqa: ANN401 - of the report
     ) -> bytes:
-        """What an honest client sends; `certificates` come as a piece of their own."""
+        """What an honest client sends; `certificates` and `logs` come as pieces of their own."""
         request_der = make_csr(key or ec.generate_private_key(ec.SECP256R1()))
         report_data = binding(
             ca_id=self.app.service.authority.ca_id,
@@ -127,6 +128,7 @@ class SnpApp:
         pieces = pieces_of(machine, report_data, **fields)
         if certificates is not None:
             pieces.append(("snp-certificates", certificates))
+        pieces += logs
         return body_of(nonce, request_der, pieces, profile=profile)
 
 

@@ -111,6 +111,45 @@ def ecdsa(key: ec.EllipticCurvePrivateKey, data: bytes, bank: PcrBank = PcrBank.
     return pack(">HH", 0x0018, ALGORITHMS[bank]) + numbers
 
 
+RESTRICTED = 0x50072  # fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, restricted, sign
+
+
+def rsa_area(key: rsa.RSAPublicKey | None = None, **changes: Any) -> bytes:  # noqa: ANN401 - a field of any type
+    """TPMT_PUBLIC."""
+    n = (key or rsa_key().public_key()).public_numbers().n
+    said: dict[str, Any] = {
+        "kind": 0x0001,
+        "name": 0x000B,
+        "attributes": RESTRICTED,
+        "policy": b"",
+        "cipher": pack(">H", 0x0010),
+        "scheme": pack(">HH", 0x0014, 0x000B),
+        "bits": n.bit_length(),
+        "exponent": 0,
+        "n": n.to_bytes((n.bit_length() + 7) // 8, "big"),
+        "trailing": b"",
+    } | changes
+    head = pack(">HHI", said["kind"], said["name"], said["attributes"]) + sized(said["policy"])
+    parameters = said["cipher"] + said["scheme"] + pack(">HI", said["bits"], said["exponent"])
+    area: bytes = head + parameters + sized(said["n"]) + said["trailing"]
+    return area
+
+
+def ecc_area(key: ec.EllipticCurvePublicKey, curve: int, **changes: Any) -> bytes:  # noqa: ANN401 - as above
+    numbers, size = key.public_numbers(), (key.curve.key_size + 7) // 8
+    said: dict[str, Any] = {
+        "scheme": pack(">HH", 0x0018, 0x000B),
+        "kdf": pack(">H", 0x0010),
+        "x": numbers.x.to_bytes(size, "big"),
+        "y": numbers.y.to_bytes(size, "big"),
+        "attributes": RESTRICTED,
+    } | changes
+    head = pack(">HHIHH", 0x0023, 0x000B, said["attributes"], 0, 0x0010)
+    middle = said["scheme"] + pack(">H", curve) + said["kdf"]
+    area: bytes = head + middle + sized(said["x"]) + sized(said["y"])
+    return area
+
+
 def base64url(number: int) -> str:
     """As in a JWK."""
     data = number.to_bytes((number.bit_length() + 7) // 8, "big")

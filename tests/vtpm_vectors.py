@@ -10,16 +10,18 @@ import base64
 import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.tdx_vectors import NOTICE, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+Key: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 AZURE_SNP = ("azure-snp-v2", "azure-snp-genoa")
 AZURE = (*AZURE_SNP, "azure-tdx-v1")

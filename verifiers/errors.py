@@ -39,6 +39,9 @@ class Reason(StrEnum):
     TRAILING_BYTES = "trailing-bytes"
     UNSUPPORTED_FORMAT = "unsupported-format"
     UNSUPPORTED_TEE = "unsupported-tee"
+    # event logs of measured boot
+    NO_SHA384_BANK = "no-sha384-bank"
+    REGISTER_MISMATCH = "register-mismatch"  # a log gives another value than the quote
     # the signatures of the evidence
     SIGNATURE = "signature"
     BINDING_MISMATCH = "binding-mismatch"
@@ -53,6 +56,7 @@ class Reason(StrEnum):
     OCSP_INVALID = "ocsp-invalid"
     # the vendor's signed statements about the platform
     INCOMPLETE = "incomplete"
+    AK_NOT_BOUND = "ak-not-bound"  # a TPM's quote by a key that nothing ties to a platform
     COLLATERAL_MALFORMED = "collateral-malformed"
     COLLATERAL_SIGNATURE = "collateral-signature"
     COLLATERAL_NOT_YET_VALID = "collateral-not-yet-valid"
@@ -81,8 +85,9 @@ class Reason(StrEnum):
 
     @property
     def verdict(self) -> Verdict:
-        """`undetermined` where collateral is missing, `rejected` for every other reason."""
-        return Verdict.UNDETERMINED if self is Reason.INCOMPLETE else Verdict.REJECTED
+        """`undetermined` where collateral or what binds a key is missing, `rejected` for every other reason."""
+        undetermined = self in {Reason.INCOMPLETE, Reason.AK_NOT_BOUND}
+        return Verdict.UNDETERMINED if undetermined else Verdict.REJECTED
 
 
 class VerificationError(Exception):

@@ -6,7 +6,8 @@ Limits hold before any parsing or cryptography. A new kind gets its line here an
 One attester's evidence is a set of pieces: exactly one is the CPU's own (`CPU_KINDS`), and every other belongs to it.
 What those others hold is believed by hash or by signature only, never because they were sent. Devices (`DEVICE_KINDS`)
 have signatures of their own and may be several of one kind; what ties them to the CPU is the binding, which the CPU's
-evidence carries and every device's report is hashed into.
+evidence carries and every device's report is hashed into. Event logs (`LOG_KINDS`) have none and are in no binding: of
+them is believed what replays to the registers of the CPU's evidence.
 """
 
 from __future__ import annotations
@@ -54,11 +55,28 @@ class EvidenceKind(StrEnum):
         "tpm-pcrs"  # the quoted PCR values, one behind the other in the order of the selection
     )
     NVIDIA_DEVICE = "nvidia-device"  # SPDM report and PEM chain, each behind its length (u32, BE)
+    CCEL = "ccel"  # event log of a confidential VM's firmware: /sys/firmware/acpi/tables/data/CCEL
+    TPM_EVENT_LOG = "tpm-event-log"  # that of a TPM's: binary_bios_measurements, crypto agile
+    DSTACK_EVENT_LOG = (
+        "dstack-event-log"  # dstack's JSON, the guest agent's reply, or its attestation
+    )
+    CEL = "cel"  # TCG's canonical event log in TLV, of Confidential Space
+    IMA_LOG = "ima-log"  # ascii_runtime_measurements, or one that names its hash behind
 
 
 CPU_KINDS = frozenset({EvidenceKind.TDX_QUOTE, EvidenceKind.SNP_REPORT, EvidenceKind.HCL_REPORT})
 DEVICE_KINDS = frozenset({EvidenceKind.NVIDIA_DEVICE})
+LOG_KINDS = frozenset(
+    {
+        EvidenceKind.CCEL,
+        EvidenceKind.TPM_EVENT_LOG,
+        EvidenceKind.DSTACK_EVENT_LOG,
+        EvidenceKind.CEL,
+        EvidenceKind.IMA_LOG,
+    }
+)
 MAX_DEVICES = 16  # of one attester; every other kind occurs once at most
+MAX_LOG_BYTES = 1024 * 1024  # of all logs of one attester together
 
 MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TDX_QUOTE: 64 * 1024,
@@ -69,6 +87,7 @@ MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TPM_SIGNATURE: 1024,
     EvidenceKind.TPM_PCRS: 3 * 24 * 64,
     EvidenceKind.NVIDIA_DEVICE: 2 * (4 + 16 * 1024),
+    **dict.fromkeys(sorted(LOG_KINDS), MAX_LOG_BYTES),
 }
 
 

@@ -11,9 +11,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import CPU_KINDS, DEVICE_KINDS, MAX_DEVICES, Evidence, EvidenceKind, Tee
+from verifiers.eventlog.events import PCRS, RTMRS, Algorithm
+from verifiers.eventlog.files import acpi_table, log_pieces
+from verifiers.eventlog.judge import judge
+from verifiers.eventlog.proven import TD, TPM
+from verifiers.evidence import (
+    CPU_KINDS,
+    DEVICE_KINDS,
+    LOG_KINDS,
+    MAX_DEVICES,
+    MAX_LOG_BYTES,
+    Evidence,
+    EvidenceKind,
+    Provider,
+    Tee,
+)
 from verifiers.nvidia.endorsements import NvidiaSource
 from verifiers.nvidia.evidence import NvidiaEvidence, parse_piece
+from verifiers.snp.claims import SnpClaims
 from verifiers.snp.collateral import evaluations as snp_evaluations
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.endorsements import gather as gather_snp
@@ -22,23 +37,29 @@ from verifiers.snp.endorsements import parse_bundle as parse_snp_bundle
 from verifiers.snp.evidence import SnpEvidence, parse_evidence
 from verifiers.snp.files import certificate_pieces, kind_of, revocation_list, tpm_pieces
 from verifiers.snp.verify import verify as verify_snp
+from verifiers.tdx.azure import AzureTd, parse_azure_td, verify_azure_td
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
 from verifiers.tdx.quote import TdxQuote, names_tdx, parse_quote
 from verifiers.tdx.verify import verify as verify_tdx
+from verifiers.vtpm.claims import PcrBank
+from verifiers.vtpm.evidence import TPM_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from verifiers.anchors import Anchors
     from verifiers.claims import Claims
     from verifiers.endorsements import Gather
+    from verifiers.eventlog.events import Register
+    from verifiers.eventlog.judged import Boot
+    from verifiers.eventlog.proven import Layout
     from verifiers.evidence import Binding
 
-ParsedEvidence: TypeAlias = TdxQuote | SnpEvidence
+ParsedEvidence: TypeAlias = TdxQuote | AzureTd | SnpEvidence
 Endorsements: TypeAlias = TdxEndorsements | SnpEndorsements
 
 
@@ -53,7 +74,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What files are: one attester's evidence, and collateral that was given beside it (revocation lists, DER)."""
+    """What files are: one attester's evidence, its event logs with it, and collateral (revocation lists, DER)."""
 
     evidence: tuple[Evidence, ...]
     collateral: tuple[bytes, ...] = ()
@@ -62,18 +83,25 @@ class Identified:
 def identify(files: Sequence[bytes]) -> Identified:
     """What files hold, by their content: a file is a TDX quote, unless it is plainly something else.
 
-    Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it; beside
-    certificates of AMD's alone it is meant as their report, however damaged, unless it says that it is a TDX quote.
+    Event logs have marks of their own; a file that holds a quote and its log is both. The ACPI table CCEL is looked at
+    and left. Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it;
+    beside certificates of AMD's alone it is meant as their report, however damaged, unless it says that it is a TDX
+    quote.
 
     Raises:
-        VerificationError: `crl-invalid` for text that says it is a revocation list and is none; what the parser of the
-            TPM's quote raises.
+        VerificationError: `crl-invalid` for text that says it is a revocation list and is none; `unsupported-tee` for
+            an ACPI table of another technology; what the parsers of the table and of the TPM's quote raise.
     """
     pieces: list[Evidence] = []
     certificates: list[bytes] = []
     collateral: list[bytes] = []
     unknown: list[bytes] = []
     for data in files:
+        if acpi_table(data):
+            continue
+        if logs := log_pieces(data):
+            pieces += logs
+            continue
         kind = kind_of(data)
         if (crl := revocation_list(data)) is not None:
             collateral.append(crl)
@@ -81,70 +109,142 @@ def identify(files: Sequence[bytes]) -> Identified:
             certificates.append(data)
         elif kind is not None:
             pieces.append(Evidence(kind, data))
+        elif names_tdx(data):
+            pieces.append(Evidence(EvidenceKind.TDX_QUOTE, data))
         else:
             unknown.append(data)
     attest = [piece.data for piece in pieces if piece.kind is EvidenceKind.TPM_ATTEST]
     if attest:
         pieces += tpm_pieces(attest[0], unknown)
     else:
-        alone = bool(certificates) and not pieces
-        pieces += [
-            Evidence(_kind_of_unknown(data, beside_certificates=alone), data) for data in unknown
-        ]
+        alone = bool(certificates) and not any(piece.kind in CPU_KINDS for piece in pieces)
+        kind = EvidenceKind.SNP_REPORT if alone else EvidenceKind.TDX_QUOTE
+        pieces += [Evidence(kind, data) for data in unknown]
     return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
 
 
 def is_of_cpu(data: bytes) -> bool:
-    """Whether a file says that it is a CPU's quote or report, however damaged it is."""
-    return names_tdx(data) or kind_of(data) in CPU_KINDS
-
-
-def _kind_of_unknown(data: bytes, *, beside_certificates: bool) -> EvidenceKind:
-    if beside_certificates and not names_tdx(data):
-        return EvidenceKind.SNP_REPORT
-    return EvidenceKind.TDX_QUOTE
+    """Whether a file says that it is a CPU's quote or report, however damaged it is, or a log of its machine."""
+    return names_tdx(data) or kind_of(data) in CPU_KINDS or bool(log_pieces(data))
 
 
 def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
-    """Parse one attester's evidence: one piece of the CPU's own, and what belongs to it.
+    """Parse one attester's evidence: one piece of the CPU's own, or of a TD of Azure two, and what belongs to it.
 
     Raises:
-        VerificationError: `evidence` for a set that is none; what the parsers raise.
+        VerificationError: `evidence` for a set that is none, `ak-not-bound` for a TPM's quote alone; what the parsers
+            raise.
     """
     kinds = [piece.kind for piece in pieces]
-    cpu = [kind for kind in kinds if kind in CPU_KINDS]
-    if len(cpu) != 1 or len(kinds) != len(set(kinds)):
+    if sorted(kinds) == sorted(TPM_KINDS):
+        raise VerificationError(
+            Reason.AK_NOT_BOUND, "a TPM's quote alone: nothing ties its key to a platform"
+        )
+    cpu = {kind for kind in kinds if kind in CPU_KINDS}
+    azure_td = cpu == {EvidenceKind.TDX_QUOTE, EvidenceKind.HCL_REPORT}
+    if (len(cpu) != 1 and not azure_td) or len(kinds) != len(set(kinds)):
         raise VerificationError(
             Reason.EVIDENCE,
             "exactly one CPU quote or report is wanted, and every other kind at most once: got "
             + (", ".join(kinds) or "nothing"),
         )
-    if cpu[0] is not EvidenceKind.TDX_QUOTE:
+    if azure_td:
+        return parse_azure_td(pieces)
+    if EvidenceKind.TDX_QUOTE not in cpu:
         return parse_evidence(pieces)
     if len(pieces) != 1:
         raise VerificationError(
-            Reason.EVIDENCE, f"a TDX quote stands alone: got {', '.join(kinds)}"
+            Reason.EVIDENCE,
+            f"a TDX quote stands alone, or with an HCL report: got {', '.join(kinds)}",
         )
     return parse_quote(pieces[0].data)
 
 
-def split(pieces: Sequence[Evidence]) -> tuple[tuple[Evidence, ...], tuple[NvidiaEvidence, ...]]:
-    """The CPU's own pieces, and the devices, in the order of the evidence; each device parsed to its frame.
+def split(
+    pieces: Sequence[Evidence],
+) -> tuple[tuple[Evidence, ...], tuple[NvidiaEvidence, ...], tuple[Evidence, ...]]:
+    """The CPU's own pieces, the devices, the event logs, in the order of the evidence.
+
+    Each device is parsed to its frame. Nothing is read of logs: see `boot`.
 
     Raises:
-        VerificationError: `evidence` for more than 16 devices; what `parse_piece` raises.
+        VerificationError: `evidence` for more than 16 devices or two logs of one kind, `too-large` for logs of more
+            than 1 MiB; what `parse_piece` raises.
     """
-    of_cpu = tuple(piece for piece in pieces if piece.kind not in DEVICE_KINDS)
+    logs = tuple(piece for piece in pieces if piece.kind in LOG_KINDS)
+    of_cpu = tuple(piece for piece in pieces if piece.kind not in DEVICE_KINDS | LOG_KINDS)
     devices = [piece for piece in pieces if piece.kind in DEVICE_KINDS]
     if len(devices) > MAX_DEVICES:
         raise VerificationError(Reason.EVIDENCE, f"{len(devices)} devices, at most {MAX_DEVICES}")
-    return of_cpu, tuple(parse_piece(device.data) for device in devices)
+    if len({log.kind for log in logs}) != len(logs):
+        raise VerificationError(Reason.EVIDENCE, "event logs: every kind at most once")
+    if sum(len(log.data) for log in logs) > MAX_LOG_BYTES:
+        raise VerificationError(
+            Reason.TOO_LARGE, f"event logs: at most {MAX_LOG_BYTES} bytes together"
+        )
+    return of_cpu, tuple(parse_piece(device.data) for device in devices), logs
+
+
+def boot(claims: Claims, logs: Sequence[Evidence]) -> Boot | None:
+    """What event logs come to beside verified claims: replayed against the registers that these report.
+
+    Args:
+        claims: of the CPU's evidence that the logs came with.
+        logs: as `split` gives them.
+
+    Returns:
+        None where there is no log. A log that says something else than a register is no error: policies judge it.
+
+    Raises:
+        VerificationError: `evidence` for logs of no register that the claims report; what `judge` raises.
+    """
+    if not logs:
+        return None
+    registers, algorithm, layout = registers_of(claims)
+    return judge(logs, registers, algorithm, layout)
+
+
+def registers_of(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
+    """What event logs are replayed against: values, their algorithm, and what each register is for.
+
+    PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them.
+
+    Raises:
+        VerificationError: `evidence` where the claims report no such register.
+    """
+    if claims.tpm is not None:
+        return pcrs_of(claims.tpm.pcrs)
+    if isinstance(claims, SnpClaims) or claims.provider is Provider.AZURE:
+        raise _no_registers()
+    return {one: getattr(claims.td, one) for one in RTMRS}, Algorithm.SHA384, TD
+
+
+def pcrs_of(
+    pcrs: Sequence[tuple[PcrBank, int, bytes]],
+) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
+    """The same of a TPM's quote: of the one bank that policies speak of, else of the first that it has.
+
+    Raises:
+        VerificationError: `evidence` for a quote of no PCR.
+    """
+    if not pcrs:
+        raise _no_registers()
+    banks = [bank for bank, _, _ in pcrs]
+    bank = PcrBank.SHA256 if PcrBank.SHA256 in banks else banks[0]
+    values = {PCRS[index]: value for one, index, value in pcrs if one is bank}
+    return values, Algorithm(bank.value), TPM
+
+
+def _no_registers() -> VerificationError:
+    return VerificationError(
+        Reason.EVIDENCE, "event logs: this evidence has no register that a log speaks of"
+    )
 
 
 def tee_of(parsed: ParsedEvidence) -> Tee:
     """The technology of parsed evidence."""
     match parsed:
-        case TdxQuote():
+        case TdxQuote() | AzureTd():
             return Tee.TDX
         case SnpEvidence():
             return Tee.SNP
@@ -160,7 +260,7 @@ def pieces_of(parsed: ParsedEvidence) -> tuple[Evidence, ...]:
     match parsed:
         case TdxQuote():
             return (Evidence(EvidenceKind.TDX_QUOTE, parsed.raw),)
-        case SnpEvidence():
+        case AzureTd() | SnpEvidence():
             return parsed.pieces
         case _:
             assert_never(parsed)
@@ -169,7 +269,7 @@ def pieces_of(parsed: ParsedEvidence) -> tuple[Evidence, ...]:
 def no_endorsements(parsed: ParsedEvidence) -> Endorsements:
     """Collateral of which every part is missing but what the evidence itself brought."""
     match parsed:
-        case TdxQuote():
+        case TdxQuote() | AzureTd():
             return TdxEndorsements()
         case SnpEvidence():
             return no_snp_endorsements(parsed)
@@ -180,7 +280,7 @@ def no_endorsements(parsed: ParsedEvidence) -> Endorsements:
 def signer_came_along(parsed: ParsedEvidence) -> bool:
     """Whether the certificate that the evidence is signed under came with it; where it did not, it is fetched."""
     match parsed:
-        case TdxQuote():
+        case TdxQuote() | AzureTd():
             return True
         case SnpEvidence():
             return parsed.vek is not None
@@ -194,7 +294,7 @@ def parse_bundle(parsed: ParsedEvidence, text: bytes) -> Endorsements:
     Raises VerificationError.
     """
     match parsed:
-        case TdxQuote():
+        case TdxQuote() | AzureTd():
             return parse_tdx_bundle(text)
         case SnpEvidence():
             return parse_snp_bundle(parsed, text)
@@ -207,6 +307,8 @@ def gather(parsed: ParsedEvidence, sources: Sources, anchors: Anchors) -> Gather
     match parsed:
         case TdxQuote():
             return (yield from gather_tdx(parsed, sources.intel, anchors))
+        case AzureTd():
+            return (yield from gather_tdx(parsed.quote, sources.intel, anchors))
         case SnpEvidence():
             return (yield from gather_snp(parsed, sources.amd, anchors))
         case _:
@@ -230,6 +332,8 @@ def verify(
         case TdxQuote(), TdxEndorsements():
             report_data = None if binding is None else binding.report_data
             return verify_tdx(parsed, endorsements, anchors, report_data, now)
+        case AzureTd(), TdxEndorsements():
+            return verify_azure_td(parsed, endorsements, anchors, binding, now)
         case SnpEvidence(), SnpEndorsements():
             return verify_snp(parsed, endorsements, anchors, binding, now)
         case _:
@@ -249,6 +353,8 @@ def evaluations(
             return tdx_evaluations(
                 parsed.pck_chain_pem, endorsements, sources.intel.update, anchors
             )
+        case AzureTd(), TdxEndorsements():
+            return evaluations(parsed.quote, endorsements, sources, anchors)
         case SnpEvidence(), SnpEndorsements():
             return snp_evaluations(parsed, endorsements, anchors)
         case _:

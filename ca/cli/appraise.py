@@ -114,12 +114,16 @@ def _default(found: Verified) -> LoadedPolicy:
 def _judge(found: Verified, policy: LoadedPolicy, who: Judges, now: datetime) -> Judged | None:
     """None where something did not verify that the policy would have looked at."""
     if found.cpu is None:
+        if found.boot is not None:
+            raise typer.BadParameter("event logs are judged beside a quote: none is here")
         alone = found.devices and found.devices.claims
         return judges.judge_devices(alone, policy, who, now) if alone else None
     devices = _beside(found, policy)
-    if found.cpu.claims is None or (found.devices is not None and devices is None):
+    logs = None if found.boot is None else found.boot.boot
+    unread = found.boot is not None and logs is None
+    if found.cpu.claims is None or (found.devices is not None and devices is None) or unread:
         return None
-    return judges.judge_machine(found.cpu.claims, devices, policy, who, now)
+    return judges.judge_machine(found.cpu.claims, devices, policy, who, now, logs)
 
 
 def _beside(found: Verified, policy: LoadedPolicy) -> Devices:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ca.cli import inspect_view, machine, nvidia_view, output
+from ca.cli import boot_view, inspect_view, machine, nvidia_view, output
 from policies.result import TOLERABLE, RuleResult
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def show(done: Appraisal) -> None:
         _show_all_findings(done.judged.findings)
     if found.cpu is not None:
         inspect_view.show_evidence(found.cpu)
+    if found.boot is not None:
+        output.say_blank()
+        boot_view.show(found.boot)
     if found.devices is not None:
         if found.cpu is not None:
             output.say_blank()
@@ -40,7 +43,8 @@ def _facts(done: Appraisal) -> dict[str, str]:
     elif found.devices is not None:
         facts["binding"] = machine.WHY_NOT_COMPARED
     several = found.cpu is not None and found.devices is not None
-    for what, one in (("CPU", found.cpu), ("devices", found.devices)):
+    several = several or found.boot is not None
+    for what, one in (("CPU", found.cpu), ("devices", found.devices), ("logs", found.boot)):
         if one is not None and one.reason is not None:
             facts[f"reason ({what})" if several else "reason"] = f"{one.reason}: {one.detail}"
     return {**facts, "judged at": found.checked_at.isoformat()}

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ca.cli import launch, options, output
+from ca.cli import direct_files, launch, options, output
 from ca.cli.inputs import parse_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from verifiers.claims import JsonValue
@@ -58,6 +58,40 @@ AtOption = Annotated[
 ]
 
 
+QemuOption = Annotated[
+    str,
+    typer.Option(
+        "--qemu", metavar="VERSION", help="Before 10.2 it writes into the kernel's header."
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="SIZE", help="Of the guest (2G, 512M); QEMU before 10.2 with an initrd."
+    ),
+]
+KernelDigestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kernel-digest",
+        metavar="HEX",
+        help="Instead of --kernel: its Authenticode SHA-384, as a log of such a boot has it.",
+    ),
+]
+InitrdDigestOption = Annotated[
+    str | None,
+    typer.Option("--initrd-digest", metavar="HEX", help="Instead of --initrd: its SHA-384."),
+]
+CmdlineDigestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cmdline-digest",
+        metavar="HEX",
+        help="Instead of --cmdline: SHA-384 of the load options, as a log has it.",
+    ),
+]
+
+_NOT_ALL = "attestca: MRTD and RTMR0 are not computed: capture them, or leave them to other entries"
 _FIRMWARE_ALONE = "attestca: without --kernel the digest is the firmware's: what that boots from a disk is not in it"
 
 
@@ -89,11 +123,45 @@ def snp_command(
     measured = launch.measure(guest)
     if kernel is None:
         output.say(_FIRMWARE_ALONE)
-    found = _entry(measured, entry_id or f"computed-{added:%Y-%m-%d}", note, added)
-    if json_:
-        output.print_json(found)
-    else:
-        output.write("".join(f"{line}\n" for line in _yaml(found)))
+    values = {"measurement": measured.measurement.hex()}
+    source = {
+        "kind": "computed",
+        "sha256": measured.ovmf_sha256.hex(),
+        "note": measured.inputs,
+    }
+    _print(_checked(values, source, entry_id, note, added), as_json=json_)
+
+
+@app.command("tdx")
+def tdx_command(
+    qemu: QemuOption,
+    kernel: KernelOption = None,
+    initrd: InitrdOption = None,
+    cmdline: CmdlineOption = "",
+    memory: MemoryOption = None,
+    kernel_digest: KernelDigestOption = None,
+    initrd_digest: InitrdDigestOption = None,
+    cmdline_digest: CmdlineDigestOption = None,
+    entry_id: IdOption = None,
+    note: NoteOption = "",
+    at: AtOption = None,
+    json_: options.JsonOption = False,
+) -> None:
+    """Print a reference entry (YAML) with RTMR1 and RTMR2 of a TD that QEMU starts with a kernel of its own."""
+    added = parse_instant(at)
+    given = direct_files.Given(
+        *(kernel, initrd, cmdline, kernel_digest, initrd_digest, cmdline_digest),
+        qemu=direct_files.qemu_version(qemu),
+        memory=direct_files.memory_size(memory),
+    )
+    found = direct_files.measure(given)
+    output.say(_NOT_ALL)
+    digests = found.digests
+    values = {"rtmr1": digests.rtmr1.hex(), "rtmr2": digests.rtmr2.hex()}
+    source = {"kind": "computed", "note": found.inputs}
+    if found.kernel_sha256 is not None:
+        source = {"kind": "computed", "sha256": found.kernel_sha256.hex(), "note": found.inputs}
+    _print(_checked(values, source, entry_id, note, added), as_json=json_)
 
 
 def _hexadecimal(text: str) -> int:
@@ -103,8 +171,19 @@ def _hexadecimal(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is no hexadecimal number") from error
 
 
-def _entry(
-    measured: launch.Measured, entry_id: str, note: str, added: datetime
+def _print(entry: dict[str, JsonValue], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(entry)
+    else:
+        output.write("".join(f"{line}\n" for line in _yaml(entry)))
+
+
+def _checked(
+    values: Mapping[str, JsonValue],
+    source: Mapping[str, JsonValue],
+    entry_id: str | None,
+    note: str,
+    added: datetime,
 ) -> dict[str, JsonValue]:
     """The entry as a policy has it. Raises BadParameter for an id or a note that no policy takes."""
     from pydantic import ValidationError
@@ -112,15 +191,11 @@ def _entry(
     from policies.document import ReferenceEntry
 
     entry: dict[str, JsonValue] = {
-        "id": entry_id,
-        "values": {"measurement": measured.measurement.hex()},
+        "id": entry_id or f"computed-{added:%Y-%m-%d}",
+        "values": dict(values),
         "added": f"{added:%Y-%m-%dT%H:%M:%SZ}",
         **({"note": note} if note else {}),
-        "source": {
-            "kind": "computed",
-            "sha256": measured.ovmf_sha256.hex(),
-            "note": measured.inputs,
-        },
+        "source": dict(source),
     }
     try:
         ReferenceEntry.model_validate_json(json.dumps(entry))

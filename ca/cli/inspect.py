@@ -21,10 +21,12 @@ from verifiers.anchors import builtin
 from verifiers.claims import to_json
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
-from verifiers.evidence import EvidenceKind, Tee
+from verifiers.eventlog.files import log_pieces
+from verifiers.evidence import LOG_KINDS, EvidenceKind, Tee
 from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
+from verifiers.vtpm.bare import NOT_BOUND, sort_quote, verify_bare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +34,15 @@ if TYPE_CHECKING:
     from verifiers.claims import Claims, JsonValue
     from verifiers.registry import Identified, ParsedEvidence
     from verifiers.tcb import TcbReport
+    from verifiers.vtpm.bare import BareQuote
+    from verifiers.vtpm.claims import TpmClaims
 
 _FILES: Final = typer.Argument(
     metavar="FILE…",
-    help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report (on Azure the HCL report and the TPM's"
-    " quote) with its certificates and AMD's revocation list, in any order. NVIDIA devices, beside it or alone: reports"
-    " with their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
+    help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report with its certificates and AMD's"
+    " revocation list; on Azure the HCL report and the TPM's quote beside the one, in place of the other. In any order."
+    " Event logs of its boot (CCEL, TPM, dstack, canonical, IMA). NVIDIA devices, beside it or alone: reports with"
+    " their PEM chains, or the JSON of NVIDIA's tools, and reference manifests.",
 )
 FilesArgument = Annotated[list[str], _FILES]
 OptionalFilesArgument = Annotated[list[str] | None, _FILES]
@@ -67,6 +72,7 @@ class Inspection:
     claims: Claims | None
     tcb: TcbReport | None
     checked_at: datetime
+    tpm: TpmClaims | None = None  # of a TPM's quote that no CPU's evidence stands beside
 
 
 def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> Inspection:
@@ -76,6 +82,9 @@ def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> 
     """
     tee: Tee | None = None
     try:
+        if (quote := bare_quote(data)) is not None:
+            tpm, reason = verify_bare(quote), Reason.AK_NOT_BOUND
+            return Inspection(reason.verdict, None, reason, NOT_BOUND, None, None, now, tpm)
         identified = identify(data)
         tee = _tee_by_kind(identified)
         parsed = parse(identified)
@@ -87,6 +96,15 @@ def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> 
         return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
     tcb = claims.tcb if isinstance(claims, TdxClaims) else None
     return Inspection(Verdict.VERIFIED, tee, None, "", claims, tcb, now)
+
+
+def bare_quote(data: Sequence[bytes]) -> BareQuote | None:
+    """The quote of a TPM in files that hold no CPU's evidence; event logs may stand beside it.
+
+    Raises VerificationError.
+    """
+    files = [one for one in data if not log_pieces(one)]
+    return None if any(map(registry.is_of_cpu, files)) else sort_quote(files)
 
 
 def identify(data: Sequence[bytes]) -> Identified:
@@ -101,7 +119,7 @@ def identify(data: Sequence[bytes]) -> Identified:
 def parse(identified: Identified) -> ParsedEvidence:
     """Parse what files hold. Raises VerificationError; BadParameter for files that make no one machine's evidence."""
     try:
-        return registry.parse(identified.evidence)
+        return registry.parse([one for one in identified.evidence if one.kind not in LOG_KINDS])
     except VerificationError as error:
         if error.reason is Reason.EVIDENCE:
             raise typer.BadParameter(error.detail) from error
@@ -149,6 +167,7 @@ def inspection_json(found: Inspection) -> dict[str, JsonValue]:
         "tcb": tcb_json(found.tcb),
         "revocation": revocation_json(found),
         "claims": None if found.claims is None else claims_json(found.claims),
+        **({} if found.tpm is None else {"tpm": to_json(found.tpm)}),
         "checked_at": to_json(found.checked_at),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from ca.cli import output, snp_view, tdx_view
+from ca.cli import output, snp_view, tdx_view, vtpm_view
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
 
@@ -36,6 +36,7 @@ def show_evidence(found: Inspection) -> None:
             output.say_blank()
     match found.claims:
         case None:
+            vtpm_view.show_vtpm(None, found.tpm)
             return
         case TdxClaims() as claims:
             tdx_view.show_claims(claims)

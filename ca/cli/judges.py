@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from policies.minimums import Minimums
     from policies.result import Finding, FloorsRef, MinimumsRef
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
     from verifiers.nvidia.claims import NvidiaSetClaims
 
 T = TypeVar("T")
@@ -105,13 +106,26 @@ def _load(name: str | None, read: Callable[[bytes], T]) -> T | None:
 
 
 def judge_machine(
-    claims: Claims, devices: Devices, policy: LoadedPolicy, judges: Judges, now: datetime
+    claims: Claims,
+    devices: Devices,
+    policy: LoadedPolicy,
+    judges: Judges,
+    now: datetime,
+    boot: Boot | None = None,
 ) -> Judged:
-    """A CPU, with the devices that came beside it."""
+    """A CPU, with the devices and the event logs that came beside it."""
     from policies.appraise import appraise
     from policies.result import Decision
 
-    result = appraise(claims, policy, now, judges.floors, devices=devices, minimums=judges.minimums)
+    result = appraise(
+        claims,
+        policy,
+        now,
+        judges.floors,
+        devices=devices,
+        minimums=judges.minimums,
+        boot=boot,
+    )
     accepted = result.decision is Decision.ACCEPTED
     return Judged(accepted, result.findings, result.floors, result.minimums)
 

@@ -175,7 +175,7 @@ def _in_words(launch: Launch, digests: dict[str, bytes]) -> str:
 
     parts = [f"{what} sha256 {digest.hex()}" for what, digest in digests.items()]
     if launch.kernel is not None:
-        parts.append(f"command line {_shown(launch.cmdline)}")
+        parts.append(f"command line {shown(launch.cmdline)}")
     parts += [
         f"{launch.vcpus} vCPU" + ("s" if launch.vcpus > 1 else ""),
         f"CPU type {launch.vcpu_type if launch.vmm is Vmm.QEMU else 'not measured'}",
@@ -186,7 +186,8 @@ def _in_words(launch: Launch, digests: dict[str, bytes]) -> str:
     return ", ".join(parts)
 
 
-def _shown(cmdline: str) -> str:
+def shown(cmdline: str) -> str:
+    """A command line in words: as it is where that is fit to be read, else by its digest."""
     if len(cmdline) <= _SHOWN_COMMAND_LINE and cmdline.isascii() and cmdline.isprintable():
         return json.dumps(cmdline)
     data = cmdline.encode()

@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import rich.progress
 from rich.console import Console
 from rich.table import Table
 
@@ -84,6 +85,36 @@ def progress() -> Iterator[Callable[[str], None]]:
 def say_blank() -> None:
     """An empty line on standard output."""
     write("\n")
+
+
+class Progress:
+    """A bar on standard error; nothing where that is no terminal."""
+
+    def __init__(self, bar: rich.progress.Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("")
+
+    def total(self, steps: int) -> None:
+        """How many steps there will be, as far as is known."""
+        self._bar.update(self._task, total=steps)
+
+    def advance(self, steps: int) -> None:
+        """So many more are done."""
+        self._bar.advance(self._task, steps)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """A bar while the block runs; it leaves nothing behind."""
+    columns = (
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    disable = not console.is_terminal
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=disable) as bar:
+        yield Progress(bar)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`attestca policy`: lint offline; list, get, add, activate and retire through the operators' API."""
+"""`attestca policy`: lint and diff offline; simulate over the database; the rest through the operators' API."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ca.cli import options, output, remote
+from ca.cli import options, output, policy_diff, remote, simulate
 from ca.cli.exits import Exit
 from ca.cli.inputs import now, read_input
+from ca.cli.policy_texts import POLICIES, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +21,6 @@ FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…")]
 FileArgument = Annotated[str, typer.Argument(metavar="FILE")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", min=1)]
-
-POLICIES = "/v1/admin/policies"
 
 
 @app.command("lint")
@@ -78,7 +77,7 @@ def get_command(
 ) -> None:
     """Print the text of one version, byte for byte."""
     asked = remote.connect(url, token_file, ca_root)
-    output.write_bytes(asked.get_bytes(_path(name, version)))
+    output.write_bytes(asked.get_bytes(path_of(name, version)))
 
 
 @app.command("add")
@@ -106,7 +105,7 @@ def activate_command(
 ) -> None:
     """Put a version into force; the version before it is retired."""
     asked = remote.connect(url, token_file, ca_root)
-    _show(asked.post(f"{_path(name, version)}/activate"))
+    _show(asked.post(f"{path_of(name, version)}/activate"))
 
 
 @app.command("retire")
@@ -119,11 +118,11 @@ def retire_command(
 ) -> None:
     """Take a version out of force, for good."""
     asked = remote.connect(url, token_file, ca_root)
-    _show(asked.post(f"{_path(name, version)}/retire"))
+    _show(asked.post(f"{path_of(name, version)}/retire"))
 
 
-def _path(name: str, version: int) -> str:
-    return f"{POLICIES}/{remote.segment(name)}/{version}"
+app.command("simulate")(simulate.simulate_command)
+app.command("diff")(policy_diff.diff_command)
 
 
 def _show(record: dict[str, object]) -> None:

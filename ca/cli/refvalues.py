@@ -17,7 +17,7 @@ from ca.cli.exits import VERDICT_EXITS, Exit
 from ca.cli.inputs import parse_instant, read_input
 from verifiers import registry
 from verifiers.errors import Verdict, VerificationError
-from verifiers.evidence import CPU_KINDS
+from verifiers.evidence import CPU_KINDS, LOG_KINDS
 from verifiers.snp.claims import GuestPolicyBit, SnpClaims
 from verifiers.tdx.claims import TdAttribute, TdxClaims
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verifiers.claims import Claims
+    from verifiers.eventlog.judged import Boot
 
 File: TypeAlias = tuple[str, bytes]  # name and content
 
@@ -44,6 +45,13 @@ PolicyNameOption = Annotated[
 ]
 IdOption = Annotated[
     str | None, typer.Option("--id", metavar="ID", help="Of the entry. Default: captured-<date>.")
+]
+EventsOption = Annotated[
+    bool,
+    typer.Option(
+        "--events",
+        help="Print the event list of the machine's log (reference_logs), to paste below `boot:`.",
+    ),
 ]
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="For people and audits.")]
 
@@ -68,21 +76,31 @@ def capture_command(
     policy: PolicyNameOption = None,
     entry_id: IdOption = None,
     note: NoteOption = "",
+    events: EventsOption = False,
 ) -> None:
-    """Print a reference entry (YAML) of what these machines run; with --policy NAME a policy that accepts just that."""
-    from policies.capture import capture_entries, capture_policy
+    """Print a reference entry (YAML) of what these machines run; with --policy NAME a policy that accepts just that.
+
+    Event logs beside the quote stand in the policy as reference logs, by which it tells what differs.
+    """
+    from policies.capture import capture_entries, capture_logs, capture_policy
     from policies.errors import PolicyError
 
     added = parse_instant(at)
     bundle = None if collateral is None else read_input(collateral)
     files = [(name, read_input(name)) for name in evidence]
-    claims = [_verified(machine, bundle, added) for machine in _machines(files)]
+    machines = _machines(files)
+    claims = [_verified(machine, bundle, added) for machine in machines]
+    boots = [_booted(*one) for one in zip(machines, claims, strict=True)]
     entry_id = entry_id or f"captured-{added:%Y-%m-%d}"
     try:
-        if policy is None:
+        if events:
+            text = capture_logs(claims, boots, entry_id=entry_id)
+        elif policy is None:
             text = capture_entries(claims, entry_id=entry_id, added=added, note=note)
         else:
-            text = capture_policy(claims, name=policy, entry_id=entry_id, added=added, note=note)
+            text = capture_policy(
+                claims, name=policy, entry_id=entry_id, added=added, note=note, boots=boots
+            )
     except PolicyError as error:  # the names given here are all that can be wrong
         raise typer.BadParameter("; ".join(one.message for one in error.problems)) from error
     except ValueError as error:  # registers that not all of this evidence has
@@ -102,7 +120,8 @@ def _is_of_cpu(data: bytes) -> bool:
         pieces = registry.identify([data]).evidence
     except VerificationError:
         return False  # verification says what is wrong with it
-    return {piece.kind for piece in pieces} <= CPU_KINDS and bool(pieces)
+    kinds = {piece.kind for piece in pieces}
+    return bool(kinds & CPU_KINDS) and kinds <= CPU_KINDS | LOG_KINDS
 
 
 def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:
@@ -119,6 +138,17 @@ def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:
         )
         raise typer.Exit(Exit.REFUSED)
     return found.claims
+
+
+def _booted(files: list[File], claims: Claims) -> Boot | None:
+    """What the event logs among the files come to; ends the program where one cannot be read."""
+    try:
+        pieces = registry.identify([data for _, data in files]).evidence
+        return registry.boot(claims, registry.split(pieces)[2])
+    except VerificationError as error:
+        names = ", ".join(name for name, _ in files)
+        output.say(f"attestca: {names}: {error.reason.verdict}: {error.reason}: {error.detail}")
+        raise typer.Exit(VERDICT_EXITS[error.reason.verdict]) from error
 
 
 def _ways_in(claims: Claims) -> Sequence[str]:

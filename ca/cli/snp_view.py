@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ca.cli import output
+from ca.cli import output, vtpm_view
 from verifiers.snp.claims import TCB_COMPONENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from verifiers.snp.claims import SnpClaims, SnpReportBody, VekClaims
-    from verifiers.vtpm.claims import HclClaims, TpmClaims
 
 _ASKED_BY_HOST: Final = 0xFFFFFFFF  # VMPL of a report that the host asked for
 NO_AGENT: Final = b"\xff" * 32  # REPORT_ID_MA of a guest that no migration agent is bound to
@@ -29,18 +28,7 @@ def show_claims(claims: SnpClaims) -> None:
     output.print_facts(_claims_facts(claims), "Claims")
     output.say_blank()
     output.print_facts(_vek_facts(claims.vek), "Endorsement by AMD")
-    if claims.hcl is not None:
-        output.say_blank()
-        output.print_facts(_hcl_facts(claims.hcl), "Azure's paravisor")
-    if claims.tpm is not None:
-        output.say_blank()
-        output.print_facts(_tpm_facts(claims.tpm), "Virtual TPM")
-        output.say_blank()
-        output.print_table(
-            ("bank", "PCR", "value"),
-            ((str(bank), str(index), value.hex()) for bank, index, value in claims.tpm.pcrs),
-            "Quoted PCRs",
-        )
+    vtpm_view.show_vtpm(claims.hcl, claims.tpm)
 
 
 def _tcb_rows(claims: SnpClaims) -> Iterator[tuple[str, ...]]:
@@ -118,28 +106,3 @@ def _vek_facts(vek: VekClaims) -> dict[str, str]:
     if vek.csp_id is not None:
         facts["CSP id"] = vek.csp_id
     return facts
-
-
-def _hcl_facts(hcl: HclClaims) -> dict[str, str]:
-    switches = {
-        "secure boot": hcl.secure_boot,
-        "TPM": hcl.tpm_enabled,
-        "TPM persisted": hcl.tpm_persisted,
-        "console": hcl.console_enabled,
-    }
-    return {
-        "HCL report": f"version {hcl.version}",
-        **{name: "on" if on else "off" for name, on in switches.items() if on is not None},
-        "VM": hcl.vm_unique_id or "not named",
-        "user data": "none" if hcl.user_data is None else hcl.user_data.hex(),
-        "runtime data": f"sha256 {hcl.runtime_data_sha256.hex()}",
-    }
-
-
-def _tpm_facts(tpm: TpmClaims) -> dict[str, str]:
-    return {
-        "extra data": tpm.extra_data.hex(),
-        "clock": f"{tpm.clock} ms" + ("" if tpm.safe else ", not safe: it may have run backwards"),
-        "resets": f"{tpm.reset_count}, restarts {tpm.restart_count}",
-        "firmware": f"{tpm.firmware_version:016x}",
-    }

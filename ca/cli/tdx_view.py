@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ca.cli import output
+from ca.cli import output, vtpm_view
 
 if TYPE_CHECKING:
     from verifiers.tcb import TcbReport
@@ -28,8 +28,9 @@ def show_tcb(tcb: TcbReport) -> None:
 
 
 def show_claims(claims: TdxClaims) -> None:
-    """The TD's registers, attributes and platform."""
+    """The TD's registers, attributes and platform; on Azure the paravisor and its vTPM."""
     output.print_facts(_claims_facts(claims), "Claims")
+    vtpm_view.show_vtpm(claims.hcl, claims.tpm)
 
 
 def _tcb_facts(tcb: TcbReport) -> dict[str, str]:
@@ -48,7 +49,7 @@ def _tcb_facts(tcb: TcbReport) -> dict[str, str]:
 def _claims_facts(claims: TdxClaims) -> dict[str, str]:
     td = claims.td
     facts = {
-        "quote": f"version {claims.header.version}, body type {claims.body_type}",
+        "quote": f"version {claims.header.version}, body type {claims.body_type}, provider {claims.provider}",
         "td_attributes": f"{td.td_attributes.hex()} ({', '.join(sorted(claims.attributes)) or 'none'})",
         "xfam": td.xfam.hex(),
         "mr_td": td.mr_td.hex(),

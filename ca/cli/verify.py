@@ -2,7 +2,8 @@
 """`attestca verify`: what the vendors' own verification says of one machine's evidence, offline and without a policy.
 
 A CPU's evidence (`ca.cli.inspect`), NVIDIA devices (`ca.cli.devices`), or both, each judged by itself; which file is
-what is found by its content, never by an option. The worst verdict is that of the machine. Tokens of NVIDIA's
+what is found by its content, never by an option. Event logs are replayed against the CPU's registers, or by themselves
+(`ca.cli.boot`). The worst verdict is that of the machine. Tokens of NVIDIA's
 attestation service count beside devices, or are looked at alone (`ca.cli.nras`).
 """
 
@@ -13,17 +14,29 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ca.cli import devices, given, inspect, inspect_view, machine, nras, nvidia_view, output
+from ca.cli import (
+    boot,
+    boot_view,
+    devices,
+    given,
+    inspect,
+    inspect_view,
+    machine,
+    nras,
+    nvidia_view,
+    output,
+)
 from ca.cli.exits import VERDICT_EXITS
 from ca.cli.inputs import parse_instant, read_input
 from verifiers.claims import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from verifiers.claims import JsonValue
     from verifiers.errors import Verdict
+    from verifiers.eventlog.events import Register
     from verifiers.nvidia.claims import AppraisedBy
 
 
@@ -34,11 +47,13 @@ class Verified:
     cpu: inspect.Inspection | None
     devices: devices.DeviceInspection | None
     checked_at: datetime
+    boot: boot.BootInspection | None = None
 
     @property
     def verdict(self) -> Verdict:
         """The worst."""
-        return machine.worst(one.verdict for one in (self.cpu, self.devices) if one is not None)
+        parts = (self.cpu, self.devices, self.boot)
+        return machine.worst(one.verdict for one in parts if one is not None)
 
     def dated(self) -> Verified:
         """The same where nobody tolerates collateral past its next update."""
@@ -57,6 +72,7 @@ def verify_command(
     nonce: given.NonceOption = None,
     nras_token: given.TokenOption = None,
     jwks: given.JwksOption = None,
+    register: boot.RegisterOption = None,
     at: inspect.AtOption = None,
     json_: inspect.JsonOption = False,
 ) -> None:
@@ -65,7 +81,8 @@ def verify_command(
     named = given.Given(tuple(rim or ()), ocsp, nonce, tuple(nras_token or ()), jwks)
     if files:
         data = [read_input(name) for name in files]
-        verdict = _verify_machine(data, collateral, named, now, as_json=json_)
+        stated = boot.parse_registers(register or ())
+        verdict = _verify_machine(data, collateral, named, now, stated, as_json=json_)
     else:
         verdict = _verify_tokens(collateral, named, now, as_json=json_)
     raise typer.Exit(VERDICT_EXITS[verdict])
@@ -76,11 +93,12 @@ def _verify_machine(
     collateral: str | None,
     named: given.Given,
     now: datetime,
+    stated: Mapping[Register, bytes],
     *,
     as_json: bool,
 ) -> Verdict:
     """No policy is asked, so collateral past its next update is a refusal."""
-    found = inspect_machine(data, collateral, named, now).dated()
+    found = inspect_machine(data, collateral, named, now, stated=stated).dated()
     if as_json:
         output.print_json(verified_json(found))
     else:
@@ -109,10 +127,17 @@ def inspect_machine(
     named: given.Given,
     now: datetime,
     by: AppraisedBy | None = None,
+    stated: Mapping[Register, bytes] | None = None,
 ) -> Verified:
     """Verify what files hold; collateral past its next update is no fault yet.
 
-    `by`: whose comparison of devices with their manifests counts, as `devices.inspect_devices` takes it.
+    Args:
+        data: of the files.
+        collateral: its file.
+        named: of devices.
+        now: at which to judge.
+        by: whose comparison of devices with their manifests counts, as `devices.inspect_devices` takes it.
+        stated: registers that event logs without evidence are compared with.
 
     Raises:
         BadParameter: files that make no evidence, options of evidence that is not given.
@@ -120,13 +145,21 @@ def inspect_machine(
     """
     files = machine.sort_files(data)
     check_options(files, collateral, named)
-    cpu = found = None
-    if files.cpu:
+    cpu = found = logs = None
+    evidence = boot.beside(files.cpu)
+    if evidence:
         bundle = None if collateral is None else read_input(collateral)
         cpu = inspect.verify_bytes(files.cpu, bundle, now)
+    elif collateral is not None:
+        raise typer.BadParameter("--collateral is for CPUs: event logs have none")
+    if boot.sent(files.cpu):
+        claims = None if cpu is None else cpu.claims
+        logs = boot.inspect_logs(files.cpu, claims, evidence, stated or {})
+    elif stated:
+        raise typer.BadParameter("--register is for event logs")
     if files.devices:
         found = devices.inspect_devices(files.devices, named.read(), now, by)
-    return Verified(cpu, found, now)
+    return Verified(cpu, found, now, logs)
 
 
 def check_options(files: machine.MachineFiles, collateral: str | None, named: given.Given) -> None:
@@ -138,19 +171,31 @@ def check_options(files: machine.MachineFiles, collateral: str | None, named: gi
 
 
 def verified_json(found: Verified) -> dict[str, JsonValue]:
-    """The object that `--json` prints: that of the CPU or of the devices, or both objects in one."""
-    match found.cpu, found.devices:
-        case cpu, None if cpu is not None:
-            return inspect.inspection_json(cpu)
-        case None, others if others is not None:
-            return devices.inspection_json(others)
+    """The object that `--json` prints: that of the CPU or of the devices, or both objects in one; logs as `boot`."""
+    if found.devices is None:
+        cpu = {} if found.cpu is None else inspect.inspection_json(found.cpu)
+        return {**cpu, **_boot_json(found), "checked_at": to_json(found.checked_at)}
+    if found.cpu is None and found.boot is None:
+        return devices.inspection_json(found.devices)
     return {
         "verdict": str(found.verdict),
         "binding": machine.NOT_COMPARED,
         "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
-        "devices": None if found.devices is None else devices.inspection_json(found.devices),
+        "devices": devices.inspection_json(found.devices),
+        **_boot_json(found),
         "checked_at": to_json(found.checked_at),
     }
+
+
+def _boot_json(found: Verified) -> dict[str, JsonValue]:
+    """The logs' part of the object, with the verdict of the whole; nothing where there are none."""
+    if found.boot is None:
+        return {}
+    said = boot_view.boot_json(found.boot)
+    reason = (
+        {} if found.cpu is not None and found.cpu.reason is not None else {"reason": said["reason"]}
+    )
+    return {"verdict": str(found.verdict), **reason, "boot": said}
 
 
 def show(found: Verified) -> None:
@@ -163,7 +208,11 @@ def show(found: Verified) -> None:
         output.say_blank()
     if found.cpu is not None:
         inspect_view.show(found.cpu, "CPU" if both else "")
-    if both:
+    if found.boot is not None:
+        if found.cpu is not None:
+            output.say_blank()
+        boot_view.show(found.boot)
+    if found.devices is not None and (found.cpu is not None or found.boot is not None):
         output.say_blank()
     if found.devices is not None:
         nvidia_view.show(found.devices, "NVIDIA devices" if both else "")

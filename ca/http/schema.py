@@ -76,8 +76,8 @@ class EnrollmentBody(Model):
     evidence: list[EvidenceBody] = Field(
         min_length=1,
         max_length=MAX_EVIDENCE,
-        description="One quote or report of the CPU's own, what belongs to it, and up to 16 devices; every kind but the"
-        " devices' at most once.",
+        description="One quote or report of the CPU's own, what belongs to it, event logs of at most 1 MiB together,"
+        " and up to 16 devices; every kind but the devices' at most once.",
     )
 
 

@@ -36,7 +36,14 @@ from ca.http.schema import (
 )
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import DEVICE_KINDS, MAX_BYTES, MAX_DEVICES, Evidence
+from verifiers.evidence import (
+    DEVICE_KINDS,
+    LOG_KINDS,
+    MAX_BYTES,
+    MAX_DEVICES,
+    MAX_LOG_BYTES,
+    Evidence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -54,6 +61,7 @@ MAX_DEPTH: Final = 16
 MAX_STRUCTURE: Final = 512  # characters that open, close or separate; a full request has about 60
 _TO_COMMAS: Final = bytes.maketrans(b":{}[]", b",,,,,")
 _LONGEST: Final = 2 * max(map(base64_length, MAX_BYTES.values()))  # one value with white space
+_ROUNDED: Final = 4  # characters by which base64 may be longer for each further piece
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _TOLD: Final = 5  # faults of one body that are told
 
@@ -117,6 +125,9 @@ def decode_enrollment(body: bytes) -> EnrollmentRequest:
             than an attester has.
     """
     parsed = _parse(body)
+    logs = sum(len(piece.data) for piece in parsed.evidence if piece.kind in LOG_KINDS)
+    if logs > base64_length(MAX_LOG_BYTES) + len(LOG_KINDS) * _ROUNDED:
+        raise _too_large(f"event logs: at most {MAX_LOG_BYTES} bytes together")
     once = [piece.kind for piece in parsed.evidence if piece.kind not in DEVICE_KINDS]
     devices = len(parsed.evidence) - len(once)
     if len(set(once)) != len(once) or devices > MAX_DEVICES:

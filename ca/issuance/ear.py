@@ -209,8 +209,16 @@ def _detail(submodule: str, request: LeafRequest) -> dict[str, object]:
             "product": platform.product,
             "tcb_status": platform.tcb_status,
             "tolerated": list(request.stated_tolerated),
+            **_of_logs(request),
         },
     }
+
+
+def _of_logs(request: LeafRequest) -> dict[str, object]:
+    """What event logs came to; nothing where none came."""
+    if not request.event_logs:
+        return {}
+    return {"event_logs": list(request.event_logs), "replayed": dict(request.replayed)}
 
 
 def _device(device: Device) -> dict[str, object]:

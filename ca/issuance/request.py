@@ -142,6 +142,8 @@ class LeafRequest:
         registers: pinned ones. all_pinned: whether that is every register that a policy must pin.
         tolerated: what the policy tolerated by name ("tcb:SWHardeningNeeded", "unpinned:rtmr3", …); of each device,
             "rule:devices[0].field".
+        event_logs: formats of the event logs that were replayed. replayed: (register, state) of each register then.
+            Of results alone; a certificate does not have them.
     """
 
     key: CertifiedKey
@@ -157,6 +159,8 @@ class LeafRequest:
     tolerated: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
     binding: BindingLevel = BindingLevel.NONE
+    event_logs: tuple[str, ...] = ()
+    replayed: tuple[tuple[str, str], ...] = ()
 
     @property
     def stated_tolerated(self) -> tuple[str, ...]:

@@ -6,14 +6,24 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, and_, exists, func, select
 
-from ca.ports import CertificateQuery, CertificateRecord, Outcome, RefusalRecord
-from ca.store import decisions, tables
+from ca.ports import (
+    CertificateQuery,
+    CertificateRecord,
+    Extent,
+    LiveCertificate,
+    Outcome,
+    RefusalRecord,
+)
+from ca.store import decisions, log, tables
 from ca.store.dialect import page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
 
 _SERIALS: Final = 1 << 8 * tables.SERIAL_BYTES
 _CERTIFICATE: Final = tables.certificates.c
@@ -70,6 +80,56 @@ def refusals(
     loaded = decisions.load(connection, rows)
     return tuple(
         RefusalRecord(row.decision_id, decision) for row, decision in zip(rows, loaded, strict=True)
+    )
+
+
+def live(
+    connection: Connection, at: datetime, limit: int, after: int | None
+) -> tuple[LiveCertificate, ...]:
+    """See `ca.ports.Store`."""
+    statement = (
+        select(_CERTIFICATE.serial, _CERTIFICATE.decision_id)
+        .add_columns(*(c for c in _DECISION if c.name != "id"))
+        .join(tables.decisions, _CERTIFICATE.decision_id == _DECISION.id)
+        .where(_live(at))
+        .order_by(_CERTIFICATE.serial)
+        .limit(page(limit))
+    )
+    if after is not None:
+        statement = statement.where(_CERTIFICATE.serial > after)
+    rows = connection.execute(statement).all()
+    names = _names(connection, [row.serial for row in rows])
+    return tuple(
+        LiveCertificate(row.serial, tuple(names[row.serial]), decision)
+        for row, decision in zip(rows, decisions.load(connection, rows), strict=True)
+    )
+
+
+def extent(connection: Connection, at: datetime, since: datetime) -> Extent:
+    """See `ca.ports.Store`."""
+    certificates = select(func.count()).select_from(tables.certificates).where(_live(at))
+    recent = select(func.count(), func.count(_DECISION.commitment)).where(
+        tables.is_refusal, _DECISION.decided_at >= since
+    )
+    refusals, told = connection.execute(recent).one()
+    return Extent(
+        certificates=connection.execute(certificates).scalar_one(),
+        refusals=refusals,
+        forgotten=max(0, log.refusals_since(connection, since) - told),
+    )
+
+
+def _live(at: datetime) -> ColumnElement[bool]:
+    """Issued, within its dates, and nothing that it depends on is revoked."""
+    handle, revoked = tables.certificate_handles.c, tables.revocations.c.handle
+    others = exists().where(handle.serial == _CERTIFICATE.serial, handle.handle == revoked)
+    own = exists().where(revoked == _CERTIFICATE.handle)
+    return and_(
+        _CERTIFICATE.state == Outcome.ISSUED,
+        _CERTIFICATE.not_before <= at,
+        _CERTIFICATE.not_after >= at,
+        ~own,
+        ~others,
     )
 
 

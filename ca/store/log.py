@@ -30,6 +30,7 @@ from ca.store.dialect import add_new, insert, may_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Table
 
@@ -39,6 +40,7 @@ _TILE: Final = tables.log_tiles.c
 _REVOKED: Final = tables.log_revocations.c
 _CHECKPOINT: Final = tables.log_checkpoint.c
 _ONLY_ROW: Final = 1
+_STRETCH: Final = 1000  # entries that are read together
 NOBODY: Final = bytes(
     32
 )  # in the place of a key's digest: no key may sign until an operator makes a new one
@@ -170,6 +172,29 @@ def replace_key(connection: Connection, key_sha256: bytes) -> None:
     fresh = {"key_sha256": key_sha256, "size": 0, "time": 0, "note": None}
     statement = insert(connection.dialect.name, tables.log_checkpoint).values(id=_ONLY_ROW, **fresh)
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=fresh))
+
+
+# what it tells
+
+
+def refusals_since(connection: Connection, since: datetime) -> int:
+    """How many refusals of that time the log tells of, on record or no more; read from its end."""
+    waiting = connection.execute(select(_OUTBOX.entry)).scalars()
+    unplaced = [one for one in map(audit.decode, waiting) if one.time >= since]
+    count = sum(isinstance(one, audit.Refusal) for one in unplaced)
+    before = _size(connection)
+    while before > 0:
+        entries = connection.execute(
+            select(_ENTRY.entry).where(
+                _ENTRY.position >= before - _STRETCH, _ENTRY.position < before
+            )
+        ).scalars()
+        recent = [one for one in map(audit.decode, entries) if one.time >= since]
+        if not recent:  # entries are nearly in the order of their times
+            break
+        count += sum(isinstance(one, audit.Refusal) for one in recent)
+        before -= _STRETCH
+    return count
 
 
 # what is served

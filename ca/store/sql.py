@@ -41,7 +41,9 @@ if TYPE_CHECKING:
         CrlState,
         Decision,
         Dependents,
+        Extent,
         Intent,
+        LiveCertificate,
         NonceState,
         OperatorAction,
         PolicyRecord,
@@ -127,6 +129,16 @@ class SqlStore:
             total += deleted
             if deleted < _BATCH:
                 return total
+
+    # dry run
+
+    async def live(
+        self, at: datetime, limit: int, after: int | None
+    ) -> tuple[LiveCertificate, ...]:
+        return await self._database.read(certificates.live, at, limit, after)
+
+    async def extent(self, at: datetime, since: datetime) -> Extent:
+        return await self._database.read(certificates.extent, at, since)
 
     # revocation
 

@@ -1,45 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evidence of an AMD SEV-SNP confidential VM in Azure, where a paravisor stands between the guest and the processor.
+"""Evidence of a confidential VM in Azure, where a paravisor stands between the guest and the processor.
 
 The guest cannot ask for a report over its own data there. The paravisor asks once, over the public key of the vTPM
 that it runs inside the same protected memory, and keeps the answer in an NV index. So the evidence is
 
+- `tdx-quote`, of Intel TDX: what Azure's quoting service makes of the TDREPORT in that index;
 - `hcl-report`: NV index 0x01400001, the processor's report and the data that it vouches for, the vTPM's key among them;
 - `tpm-attest`, `tpm-signature`, `tpm-pcrs`: a quote by that key (handle 0x81000003) over all PCRs of the SHA-256 bank,
   with `protocol.tpm_extra` of the report data that was asked for as extraData;
-- `snp-certificates`: the VCEK and its chain, if the instance metadata service gives them within a second. If it does
-  not, the authority asks AMD.
+- `snp-certificates`, of AMD SEV-SNP: the VCEK and its chain, if the instance metadata service gives them within a
+  second. If it does not, the authority asks AMD.
 
 Source: the TPM through tpm2-tools (`tpm2_nvread`, `tpm2_quote`; version 5), run by name from a fixed path, without a
 shell, in an empty directory of mode 0700 (a file named like a handle would be taken for it), with an environment of
 three variables and the kernel's own device: no inherited variable can point them at another TPM. The metadata service
-is http://169.254.169.254; certificates from there are believed by nobody, the authority checks them.
+is http://169.254.169.254 (`attestca_client.imds`); nobody believes what comes from there, the authority checks it.
 
 Tested with a software TPM (swtpm) and real tpm2-tools. Not run on Azure yet.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
+from attestca_client import imds
 from attestca_client.errors import QuoteUnavailable, TpmMissing, UnsupportedProvider
 from attestca_client.protocol import tpm_extra
 from attestca_client.runtime import SYSTEM, Runtime
-from attestca_client.transport import TimedSocket
 from attestca_client.tsm import REPORT_DATA_BYTES
 from attestca_client.wire import Evidence, plain
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ASSET_TAG = Path("/sys/class/dmi/id/chassis_asset_tag")
 AZURE_TAG = "7783-7084-3265-9085-8269-3286-77"  # every VM in Azure, and no other
@@ -51,23 +48,24 @@ AK_HANDLE = "0x81000003"
 MAX_HCL = 16 * 1024  # the authority's limits; today's index has 2600 bytes
 MAX_QUOTE_PART = 1024
 PCR_BYTES = 24 * 32
-REPORT_TYPE = slice(1224, 1228)  # u32 little endian: 2 SEV-SNP, 4 TDX
+REPORT_TYPE = slice(1224, 1228)  # u32 little endian
+SNP, TDX = 2, 4
+TD_REPORT = slice(32, 32 + 1024)
 
 TOOL_SECONDS = 30.0
 RETRY_DELAYS = (0.25, 0.5, 1.0)  # seconds; a PCR that changes while it is quoted spoils a quote
 MAX_COMPLAINT = 64 * 1024
-
-METADATA = ("169.254.169.254", 80)
-CERTIFICATION = "/metadata/THIM/amd/certification"
-METADATA_SECONDS = 1.0
-MAX_METADATA = 64 * 1024
 
 TOOLS_HINT = "install tpm2-tools, version 5"
 DEVICE_HINT = "load the driver of the vTPM (in a container: pass /dev/tpmrm0 into it)"
 HCL_HINT = (
     "only confidential VMs have an HCL report; to read it needs root, or the group of /dev/tpmrm0"
 )
+SERVICE_HINT = "Azure's metadata service makes the quote; a firewall in the guest may be in the way"
 BUSY_HINT = "another process may be using the TPM, or be extending its registers all the time"
+
+
+T = TypeVar("T")
 
 
 class ToolFailed(Exception):
@@ -169,14 +167,14 @@ def complaint(stderr: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AzureQuoteSource:
-    """Callable: 64 bytes of report_data -> the evidence over them, four pieces or five.
+    """Callable: 64 bytes of report_data -> the evidence over them, four pieces or five, the CPU's own first.
 
     Raises TpmMissing, UnsupportedProvider, QuoteUnavailable.
     """
 
     runtime: Runtime = SYSTEM
     tools: TpmTools = field(default_factory=TpmTools)
-    metadata: tuple[str, int] = METADATA
+    metadata: tuple[str, int] = imds.ADDRESS
 
     def __call__(self, report_data: bytes) -> list[Evidence]:
         """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
@@ -185,14 +183,23 @@ class AzureQuoteSource:
                 f"report_data must be {REPORT_DATA_BYTES} bytes, not {len(report_data)}"
             )
         hcl = self._hcl_report()
+        kind = int.from_bytes(hcl[REPORT_TYPE], "little")
+        if kind not in {SNP, TDX}:
+            raise UnsupportedProvider(
+                f"the HCL report holds a report of type {kind}; SEV-SNP (2) and TDX (4) are known"
+            )
+        of_td = [Evidence("tdx-quote", self._td_quote(hcl[TD_REPORT]))] if kind == TDX else []
         attest, signature, pcrs = self._quote(tpm_extra(report_data))
         pieces = [
+            *of_td,
             Evidence("hcl-report", hcl),
             Evidence("tpm-attest", attest),
             Evidence("tpm-signature", signature),
             Evidence("tpm-pcrs", pcrs),
         ]
-        return pieces + [Evidence("snp-certificates", pem) for pem in self._certificates()]
+        if kind == SNP:
+            pieces += [Evidence("snp-certificates", pem) for pem in self._certificates()]
+        return pieces
 
     def _hcl_report(self) -> bytes:
         arguments = ("-C", "o", "-o", "report", HCL_INDEX)
@@ -202,10 +209,6 @@ class AzureQuoteSource:
             raise TpmMissing(f"cannot read the HCL report: {error}", HCL_HINT) from error
         if not report.startswith(b"HCLA"):
             raise TpmMissing(f"NV index {HCL_INDEX} holds no HCL report", HCL_HINT)
-        if int.from_bytes(report[REPORT_TYPE], "little") == 4:
-            raise UnsupportedProvider(
-                "this is an Azure VM with Intel TDX; of Azure's, this version enrolls AMD SEV-SNP"
-            )
         return report
 
     def _quote(self, extra: bytes) -> tuple[bytes, ...]:
@@ -215,58 +218,39 @@ class AzureQuoteSource:
             *("-m", "attest", "-s", "signature", "-o", "pcrs", "-F", "values"),
         ]
         outputs = {"attest": MAX_QUOTE_PART, "signature": MAX_QUOTE_PART, "pcrs": PCR_BYTES}
+
+        def quote() -> tuple[bytes, ...]:
+            return self.tools.run("tpm2_quote", *arguments, outputs=outputs)
+
+        parts = self._tried(quote, (ToolFailed,), BUSY_HINT)
+        if len(parts[2]) != PCR_BYTES:
+            raise TpmMissing("this TPM has no SHA-256 bank of 24 registers")
+        return parts
+
+    def _td_quote(self, report: bytes) -> bytes:
+        return self._tried(
+            lambda: imds.fetch_td_quote(self.metadata, report, self.runtime),
+            imds.FAULTS,
+            SERVICE_HINT,
+        )
+
+    def _tried(self, make: Callable[[], T], faults: tuple[type[Exception], ...], hint: str) -> T:
+        """What `make` gives, after some attempts if need be. Raises QuoteUnavailable."""
         reason = ""
         for delay in (*RETRY_DELAYS, None):
             try:
-                parts = self.tools.run("tpm2_quote", *arguments, outputs=outputs)
-            except ToolFailed as error:
-                reason = str(error)
-            else:
-                if len(parts[2]) != PCR_BYTES:
-                    raise TpmMissing("this TPM has no SHA-256 bank of 24 registers")
-                return parts
+                return make()
+            except faults as error:
+                reason = plain(str(error)) or type(error).__name__
             if delay is not None:
                 self.runtime.say(f"quote: {reason}; trying again in {delay:g} s")
                 self.runtime.sleep(delay * self.runtime.uniform(0.5, 1.0))
-        raise QuoteUnavailable(
-            f"no quote after {len(RETRY_DELAYS) + 1} attempts: {reason}", BUSY_HINT
-        )
+        raise QuoteUnavailable(f"no quote after {len(RETRY_DELAYS) + 1} attempts: {reason}", hint)
 
     def _certificates(self) -> list[bytes]:
         try:
-            return [fetch_certificates(self.metadata, self.runtime)]
-        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+            return [imds.fetch_certificates(self.metadata, self.runtime)]
+        except imds.FAULTS as error:
             said = plain(str(error)) or type(error).__name__
             self.runtime.say(f"no certificates from Azure: {said}; the authority will ask AMD")
             return []
-
-
-def fetch_certificates(address: tuple[str, int], runtime: Runtime) -> bytes:
-    """VCEK and chain as PEM, from the instance metadata service, within a second from now.
-
-    Raises OSError, http.client.HTTPException, ValueError, RecursionError.
-    """
-    deadline = runtime.monotonic() + METADATA_SECONDS
-    connection = http.client.HTTPConnection(*address, timeout=METADATA_SECONDS)
-    with contextlib.closing(connection):
-        connection.request("GET", CERTIFICATION, headers={"Metadata": "true"})
-        sock = cast("socket.socket", TimedSocket(connection.sock, deadline, runtime))
-        with http.client.HTTPResponse(sock, method="GET") as response:
-            response.begin()
-            body = response.read(MAX_METADATA + 1)
-    if response.status != 200 or len(body) > MAX_METADATA:
-        raise ValueError(f"status {response.status}, {len(body)} bytes")
-    return parse_certification(body)
-
-
-def parse_certification(body: bytes) -> bytes:
-    """PEM from the service's JSON: `vcekCert`, then `certificateChain`. Raises ValueError, RecursionError."""
-    answer = json.loads(body)
-    parts = [
-        answer.get(name) if isinstance(answer, dict) else None
-        for name in ("vcekCert", "certificateChain")
-    ]
-    texts = [part.strip() for part in parts if isinstance(part, str)]
-    if len(texts) != 2 or not all(text.startswith("-----BEGIN CERTIFICATE-----") for text in texts):
-        raise ValueError("an answer without vcekCert and certificateChain")
-    return "".join(f"{text}\n" for text in texts).encode("ascii")

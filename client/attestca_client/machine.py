@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which source of evidence this machine has: the kernel's own, or Azure's vTPM where there is none.
 
+Beside a TDX quote of the kernel's goes the event log of the boot, where the machine has one.
+
 What the command line uses, and nothing an option or a variable could choose: evidence from elsewhere would let whoever
 feeds it pass another machine off as ours. It is looked at again for every enrollment.
 """
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from attestca_client.azure import ASSET_TAG, AzureQuoteSource, on_azure
 from attestca_client.errors import TsmMissing
+from attestca_client.eventlog import EventLogSource
 from attestca_client.tsm import TsmQuoteSource
 
 if TYPE_CHECKING:
@@ -27,18 +30,27 @@ class MachineQuoteSource:
 
     tsm: TsmQuoteSource
     azure: AzureQuoteSource
+    event_log: EventLogSource
+    tpm_log: EventLogSource
     asset_tag: Path = ASSET_TAG
 
     @classmethod
     def of(cls, runtime: Runtime) -> MachineQuoteSource:
         """This machine's."""
-        return cls(TsmQuoteSource(runtime), AzureQuoteSource(runtime))
+        return cls(
+            TsmQuoteSource(runtime),
+            AzureQuoteSource(runtime),
+            EventLogSource(runtime),
+            EventLogSource.of_a_tpm(runtime),
+        )
 
     def __call__(self, report_data: bytes) -> list[Evidence]:
         """Evidence over `report_data` (64 bytes; ValueError otherwise)."""
         try:
-            return self.tsm(report_data)
+            pieces = self.tsm(report_data)
         except TsmMissing:
             if not on_azure(self.asset_tag):
                 raise
-        return self.azure(report_data)
+            return [*self.azure(report_data), *self.tpm_log()]
+        of_a_td = any(piece.kind == "tdx-quote" for piece in pieces)
+        return [*pieces, *self.event_log()] if of_a_td else pieces

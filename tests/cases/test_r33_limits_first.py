@@ -55,7 +55,12 @@ def _bodies() -> dict[str, tuple[bytes, int, str]]:
         "nonce": (body_of(bytes(100), b"csr", [quote]), 413, "too-large"),
         "reports": (body_of(nonce, b"csr", [quote] * 18), 422, "evidence"),
         "devices": (body_of(nonce, b"csr", [device] * 17), 422, "evidence"),
-        "pieces": (body_of(nonce, b"csr", [device] * 24), 413, "too-large"),
+        "pieces": (body_of(nonce, b"csr", [device] * 32), 413, "too-large"),
+        "logs": (
+            body_of(nonce, b"csr", [quote, ("ccel", bytes(600_000)), ("cel", bytes(600_000))]),
+            413,
+            "too-large",
+        ),
         "depth": (b'{"nonce":' + b"[" * 40 + b"]" * 40 + b"}", 400, "malformed"),
         "unclosed": (b"[" * 100_000, 400, "malformed"),
         "count": (json.dumps(list(range(30_000))).encode(), 400, "malformed"),

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the commands that the documents show, as they are shown, in a folder of their own.
 
-    stage        an authority answers, its policy `demo` is in force; root.pem and trust.json of it; quote.bin,
-                 report.bin and nvidia-devices.json of the simulated machines
+    stage        an authority answers, its policy `demo` is in force, as policy.yaml; draft.yaml is the next version of
+                 it; root.pem and trust.json of it; quote.bin, report.bin and nvidia-devices.json of the simulated
+                 machines
     fresh stage  the same authority without a policy in force; policy.yaml holds one named `web`
     evidence     offline, with quote.bin and collateral.json of a real machine, judged at the instant they are from
     snp evidence offline, with report.bin, vcek.der and crl.der of a real machine likewise; a firmware and empty files
                  for an image
+    tdx direct boot  offline, with a kernel and an initrd
     nvidia evidence  offline, with report, chain, manifests and OCSP answers of a real GPU likewise
     nvidia tokens  offline, with tokens of NVIDIA's service about real GPUs, and its keys, likewise
     new          offline, in an empty folder
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,6 +35,7 @@ import pytest
 
 from tests.docs.documents import TOP
 from tests.tdx_vectors import NOTICE, ROOT
+from tests.unit.ca.cli.bzimage import bzimage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from simulator.stage import Stage
     from tests.docs.documents import Block
 
-OFFLINE = ("evidence", "snp evidence", "nvidia evidence", "nvidia tokens", "new")
+OFFLINE = ("evidence", "snp evidence", "tdx direct boot", "nvidia evidence", "nvidia tokens", "new")
 REAL = {  # folder of each situation with real evidence, and the files from it
     "evidence": ("tdx/tdx4-b0c06f-uptodate", ("quote.bin", "collateral.json")),
     "snp evidence": ("snp/milan-v2-author-key-crl", ("report.bin", "vcek.der", "crl.der")),
@@ -55,7 +59,7 @@ _MARK = "\x1e"
 _ATTESTCA = """\
 #!/bin/sh
 case "$1 $2" in
-  "policy lint") ;;
+  "policy lint"|"policy simulate") ;;
   "policy "*|"certs "*|"refusals "*|"actions "*|"revoke "*|"revocations "*) set -- "$@" --url "$DOCS_ADMIN_URL" ;;
   "collateral "*) set -- "$@" --config "$ATTESTCA_CONFIG" ;;
   "verify "*|"appraise "*|"refvalues "*) set -- "$@" --at "$DOCS_AT" ;;
@@ -128,6 +132,9 @@ def offline(situation: str, folder: Path) -> Session:
             (folder / name).touch()
     else:
         environment["DOCS_AT"] = "2026-01-01T00:00:00Z"
+    if situation == "tdx direct boot":
+        (folder / "vmlinuz").write_bytes(bzimage())
+        (folder / "initrd.img").write_bytes(b"initrd")
     return Session(folder, environment, _folders(folder, folder / "authority"))
 
 
@@ -159,6 +166,8 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
         text = text.replace("version: 1\n", f"version: {version}\n")
         operators.ask("POST", "", text.encode())
         operators.ask("POST", f"/demo/{version}/activate")
+        (folder / "policy.yaml").write_text(text, encoding="ascii")
+        (folder / "draft.yaml").write_text(_next(text, version + 1), encoding="ascii")
     shutil.copy(stage.root, folder / "root.pem")
     bundle = stage.folder / "trust.json"
     if not bundle.exists():
@@ -177,6 +186,20 @@ def on(stage: Stage, situation: str, folder: Path) -> Session:
     }
     folders = _folders(folder, stage.config.parent)
     return Session(folder, environment, folders | {"https://ca.example.org": stage.url})
+
+
+def _next(text: str, version: int) -> str:
+    """The next version of the policy in force: a second image, and Intel's newest evaluation."""
+    above, entry, below = text.partition("    - id: demo-image-1\n")
+    values = below.partition("tdx:")[0]
+    first = values.split('mr_td: "')[1].split('"')[0]
+    other = values.replace(first, "00" * 48)
+    asked = "  measurements: [release]\n"
+    text = f"{above}{entry}{values}    - id: demo-image-2\n{other}{below.removeprefix(values)}"
+    text = text.replace(
+        asked, f"{asked}  tcb: {{minimum: {{tcb_evaluation_data_number: 60000}}}}\n"
+    )
+    return re.sub("version: [0-9]+\n", f"version: {version}\n", text, count=1)
 
 
 def _devices(stage: Stage) -> str:

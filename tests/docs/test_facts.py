@@ -22,6 +22,7 @@ from ca.http.routes import ROUTES, On
 from ca.issuance import csr, listed, nonce, profile
 from ca.issuance.request import Assurance, BindingLevel, policy_oid
 from ca.tokens import Scope
+from policies.boot_document import EventRule
 from policies.document import MAX_LIFETIME, PolicyDocument
 from policies.lint import lint
 from policies.loader import load_policy
@@ -197,7 +198,7 @@ def test_kinds_of_evidence() -> None:
 
 def _bytes(text: str) -> int:
     number, unit = text.split()
-    return int(number) * {"bytes": 1, "KiB": KIB}[unit]
+    return int(number) * {"bytes": 1, "KiB": KIB, "MiB": KIB * KIB}[unit]
 
 
 def _text() -> str:
@@ -275,13 +276,19 @@ def test_statuses_that_can_be_tolerated() -> None:
 
 
 def test_the_examples_have_every_key_and_are_accepted() -> None:
-    tdx, snp, gpus = (load_policy(example.encode()) for example in _policies("name: "))
-    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia"]
+    tdx, snp, gpus, booted, _ = (load_policy(one.encode()) for one in _policies("name: "))
+    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia", "boot"]
     assert list(_unsaid(snp.document.rules, "snp.")) == ["snp.tcb.no_floor"]
     assert gpus.document.nvidia is not None
     unsaid = list(_unsaid(gpus.document.nvidia, "nvidia."))
     assert unsaid == ["nvidia.driver.no_minimum", "nvidia.vbios.no_minimum"]
-    for loaded in (tdx, snp, gpus):
+    assert booted.document.boot is not None
+    alternatives = ("boot.events.", "boot.ima.allow.")  # what one rule says, another must not
+    unsaid = list(_unsaid(booted.document.boot, "boot."))
+    assert [one for one in unsaid if not one.startswith(alternatives)] == []
+    said = {name for rule in booted.document.boot.events for name in rule.model_fields_set}
+    assert said == set(EventRule.model_fields)
+    for loaded in (tdx, snp, gpus, booted):
         assert [str(one) for one in lint(loaded, datetime.now(UTC)) if one.is_error] == []
 
 
@@ -292,7 +299,7 @@ def _policies(begin: str) -> list[str]:
 
 
 def test_recipes_for_devices_stand_in_the_place_of_the_section_and_are_wise() -> None:
-    *_, example = _policies("name: ")
+    _, _, example, *_ = _policies("name: ")
     before, after = example.partition("\nnvidia:\n")[0], example.partition("\nissue:\n")[2]
     recipes = _policies("nvidia:\n")
     texts = [f"{before}\n{recipe}issue:\n{after}" for recipe in recipes]

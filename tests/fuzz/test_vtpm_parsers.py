@@ -5,15 +5,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.azure_td_lab import TdLab
 from tests.fuzz.test_verifier_parsers import mutated
-from tests.tpm_lab import Hcl, Quote, bare, ecdsa, rsa_key, rsassa, runtime
+from tests.tpm_lab import Hcl, Quote, bare, ecc_area, ecdsa, rsa_area, rsa_key, rsassa, runtime
 from verifiers.errors import VerificationError
+from verifiers.evidence import Evidence, Provider
 from verifiers.vtpm.attest import parse_attest, verify_quote
+from verifiers.vtpm.bare import sort_quote, verify_bare
 from verifiers.vtpm.hcl import parse_hcl, read_runtime_data
+from verifiers.vtpm.public import is_public, read_attestation_key
 
 RSA = rsa_key()
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -58,3 +62,37 @@ def test_hcl_reports(data: bytes) -> None:
 def test_runtime_data(text: bytes) -> None:
     with suppress(VerificationError):
         read_runtime_data(parse_hcl(Hcl(runtime=text).data))
+
+
+@MODERATE
+@given(st.binary(max_size=400) | mutated(rsa_area()) | mutated(ecc_area(EC.public_key(), 3)))
+def test_public_areas(data: bytes) -> None:
+    with suppress(VerificationError):
+        key = read_attestation_key(data)
+        assert is_public(data)
+        assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+
+
+@MODERATE
+@given(st.lists(st.binary(max_size=100) | mutated(QUOTE.attest) | st.just(QUOTE.pcrs), max_size=5))
+def test_files_of_one_quote(files: list[bytes]) -> None:
+    with suppress(VerificationError):
+        quote = sort_quote(files)
+        if quote is not None:
+            verify_bare(quote)
+
+
+TD = TdLab()
+PIECES = TD.pieces
+
+
+@MODERATE
+@given(st.data())
+def test_a_td_of_azure(data: st.DataObject) -> None:
+    """One piece changed: it verifies where nothing that counts was changed, and is refused otherwise."""
+    place = data.draw(st.integers(0, len(PIECES) - 1))
+    piece = PIECES[place]
+    changed = Evidence(piece.kind, data.draw(mutated(piece.data) | st.binary(max_size=100)))
+    lab = TdLab(lab=TD.lab, edits={changed.kind: changed.data})
+    with suppress(VerificationError):
+        assert lab.verify().provider is Provider.AZURE

@@ -85,7 +85,7 @@ async def unhandled(stage: Stage) -> bytes:
         report_data = binding(
             ca_id=bytes.fromhex(nonce["ca_id"]), profile="default", nonce=value, spki_der=spki
         )
-        (evidence,) = quotes(report_data)
+        evidence, *_ = quotes(report_data)
         answer = ask(
             stage,
             "POST",

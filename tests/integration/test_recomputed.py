@@ -27,6 +27,7 @@ from ca.app.keys import anchors_of
 from ca.config import load
 from ca.issuance import extension
 from ca.ports import CertificateQuery, Decision
+from ca.recomputation import Recalled, Setting, Word, causes_on_record
 from ca.record import ATTACHMENT, restored
 from ca.store.sql import SqlStore
 from policies.appraise import appraise
@@ -81,6 +82,7 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         chosen = select(policies, claims, made.profile, made.decided_at)
         if not isinstance(chosen, LoadedPolicy):
             return chosen.to_json()
+        boot = registry.boot(claims, basis.logs)
         devices = devices_of(basis, chosen, anchors, expected, made.decided_at)
     except VerificationError as error:
         return json.dumps(
@@ -96,6 +98,7 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         basis.floors,
         devices=devices,
         minimums=basis.minimums,
+        boot=boot,
     )
     try:
         render_names(chosen.document, claims)
@@ -105,6 +108,19 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
             facts = result.as_json() | {"decision": "denied", "reason": reason}
             return json.dumps(facts, sort_keys=True)
     return result.to_json()
+
+
+async def both_ways(made: Decision, store: Store, anchors: Anchors, authority: bytes) -> str:
+    """The same by `ca.recomputation`, which must say it too."""
+    again = await recomputed(made, store, anchors, authority)
+    setting = Setting(anchors, authority, reserved=frozenset({"ca.example.org"}))
+    policies = () if made.policy_name is None else (await _policy(made, store),)
+    verdict = Recalled(made, setting).under(policies)
+    assert verdict.record is not None
+    assert verdict.record() == again
+    assert verdict.word == json.loads(again)["decision"]
+    assert verdict.causes == (() if verdict.word is Word.ACCEPTED else causes_on_record(made))
+    return again
 
 
 def bound(made: Decision, authority: bytes) -> Binding:
@@ -178,7 +194,7 @@ async def test_certificates_and_refusals(app_on_both: App) -> None:
     assert (len(refused), len(issued)) == (6, 2)
     assert {json.loads(made.result_json)["decision"] for made in refused} == {"denied"}
     for made in (*refused, *issued):
-        again = await recomputed(made, store, anchors, app.service.authority.ca_id)
+        again = await both_ways(made, store, anchors, app.service.authority.ca_id)
         assert again == made.result_json
 
 
@@ -242,7 +258,7 @@ async def test_sev_snp(app_clock: Clock, database_url: str, tmp_path: Path) -> N
         issued = [record.decision for record in await store.certificates(CertificateQuery())]
         assert (len(refused), len(issued)) == (7, 5)
         for made in (*refused, *issued):
-            again = await recomputed(made, store, authority.anchors, authority.ca_id)
+            again = await both_ways(made, store, authority.anchors, authority.ca_id)
             assert again == made.result_json
         asked = [one for one in (*issued, *refused) if len(one.collateral) == 2]
         lists = {json.loads(one.collateral[1].data)["version"]: one for one in asked}
@@ -301,7 +317,7 @@ async def test_devices(app_clock: Clock, database_url: str, tmp_path: Path) -> N
         issued = [record.decision for record in await store.certificates(CertificateQuery())]
         assert (len(refused), len(issued)) == (9, 4)
         for made in (*refused, *issued):
-            again = await recomputed(made, store, authority.anchors, authority.ca_id)
+            again = await both_ways(made, store, authority.anchors, authority.ca_id)
             assert again == made.result_json
         manifests = [
             blob.sha256 for made in issued for blob in made.collateral if b'"rim"' in blob.data
@@ -319,6 +335,16 @@ async def test_the_services_own_name_is_a_denial_on_record(app: App) -> None:
     result = json.loads(record.decision.result_json)
     assert (result["decision"], result["reason"]["code"]) == ("denied", "name-refused")
     assert {finding["result"] for finding in result["findings"]} == {"pass"}
+    verdict = Recalled(
+        record.decision,
+        Setting(
+            app.service.authority.anchors,
+            app.service.authority.ca_id,
+            reserved=frozenset({"ca.example.org"}),
+        ),
+    ).under([load_policy(text.encode())])
+    assert verdict.record is not None
+    assert verdict.record() == record.decision.result_json
 
 
 async def test_the_evidence_on_record_is_what_the_certificate_names(app: App) -> None:

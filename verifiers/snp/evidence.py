@@ -8,30 +8,17 @@ come with both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import MAX_BYTES, Evidence, EvidenceKind, Provider
+from verifiers.evidence import Evidence, EvidenceKind, Provider
 from verifiers.snp.certificates import Certificates, parse_certificates
 from verifiers.snp.report import SnpReport, parse_report
-from verifiers.vtpm.attest import TpmsAttest, parse_attest
+from verifiers.vtpm.evidence import TPM_KINDS, TpmQuote, demand_size, parse_tpm
 from verifiers.vtpm.hcl import HclReport, HclReportType, parse_hcl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_TPM_KINDS: Final = frozenset(
-    {EvidenceKind.TPM_ATTEST, EvidenceKind.TPM_SIGNATURE, EvidenceKind.TPM_PCRS}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TpmQuote:
-    """The quote of a vTPM with what is needed to check it."""
-
-    attest: TpmsAttest
-    signature: bytes
-    pcrs: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +52,26 @@ class SnpEvidence:
         """What a record keeps; certificates are part of the endorsements instead."""
         kind = EvidenceKind.SNP_REPORT if self.hcl is None else EvidenceKind.HCL_REPORT
         cpu = Evidence(kind, self.raw)
-        if self.tpm is None:
-            return (cpu,)
-        return (
-            cpu,
-            Evidence(EvidenceKind.TPM_ATTEST, self.tpm.attest.raw),
-            Evidence(EvidenceKind.TPM_SIGNATURE, self.tpm.signature),
-            Evidence(EvidenceKind.TPM_PCRS, self.tpm.pcrs),
-        )
+        return (cpu, *(self.tpm.pieces if self.tpm is not None else ()))
 
 
 def parse_evidence(pieces: Sequence[Evidence]) -> SnpEvidence:
     """Parse the pieces of one attester, each of another kind: a report or HCL report, and what belongs to it.
 
     Raises:
-        VerificationError: `evidence` for pieces that do not belong together, `too-large`, `unsupported-tee` for an HCL
-            report of TDX; what the parsers raise.
+        VerificationError: `evidence` for pieces that do not belong together, `too-large`, `incomplete` for an HCL
+            report of TDX, beside which a quote must stand; what the parsers raise.
     """
     parts = {piece.kind: piece.data for piece in pieces}
     direct = EvidenceKind.SNP_REPORT in parts
     cpu = EvidenceKind.SNP_REPORT if direct else EvidenceKind.HCL_REPORT
     beside = parts.keys() - {cpu, EvidenceKind.SNP_CERTIFICATES}
-    if beside not in ((frozenset(),) if direct else (frozenset(), _TPM_KINDS)):
+    if beside not in ((frozenset(),) if direct else (frozenset(), TPM_KINDS)):
         raise VerificationError(
             Reason.EVIDENCE, f"{cpu} and {', '.join(sorted(beside))} make no evidence together"
         )
     for kind in parts.keys() - {cpu}:
-        if len(parts[kind]) > MAX_BYTES[kind]:
-            raise VerificationError(
-                Reason.TOO_LARGE, f"{kind}: {len(parts[kind])} bytes, at most {MAX_BYTES[kind]}"
-            )
+        demand_size(kind, parts[kind])
     hcl = None if direct else _parse_snp_hcl(parts[cpu])
     report = parse_report(parts[cpu] if hcl is None else hcl.hw_report)
     certificates = Certificates()
@@ -103,7 +80,7 @@ def parse_evidence(pieces: Sequence[Evidence]) -> SnpEvidence:
     return SnpEvidence(
         report=report,
         hcl=hcl,
-        tpm=_parse_tpm(parts) if beside else None,
+        tpm=parse_tpm(parts) if beside else None,
         vek=certificates.endorsement(report.signing_key),
         authorities=certificates.others,
     )
@@ -113,15 +90,6 @@ def _parse_snp_hcl(data: bytes) -> HclReport:
     hcl = parse_hcl(data)
     if hcl.report_type is not HclReportType.SNP:
         raise VerificationError(
-            Reason.UNSUPPORTED_TEE,
-            "the HCL report holds a TDX report: TDX on Azure is not verified yet",
+            Reason.INCOMPLETE, "the HCL report is that of a TD: its quote is missing (tdx-quote)"
         )
     return hcl
-
-
-def _parse_tpm(parts: dict[EvidenceKind, bytes]) -> TpmQuote:
-    return TpmQuote(
-        parse_attest(parts[EvidenceKind.TPM_ATTEST]),
-        parts[EvidenceKind.TPM_SIGNATURE],
-        parts[EvidenceKind.TPM_PCRS],
-    )

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 from verifiers import der
@@ -12,8 +11,7 @@ from verifiers.evidence import Evidence, EvidenceKind
 from verifiers.snp.certificates import is_table
 from verifiers.snp.crl import PEM_START, crl_der
 from verifiers.snp.report import REPORT_BYTES
-from verifiers.vtpm.attest import TPM_GENERATED, parse_attest
-from verifiers.vtpm.claims import PcrBank
+from verifiers.vtpm.attest import TPM_GENERATED, parse_attest, values_by_hash
 from verifiers.vtpm.hcl import SIGNATURE as HCL_SIGNATURE
 
 if TYPE_CHECKING:
@@ -74,19 +72,11 @@ def tpm_pieces(attest: bytes, files: Sequence[bytes]) -> tuple[Evidence, ...]:
     Neither begins with anything certain. The values have the digest that was quoted; if no file has it, the quoted
     length. Raises VerificationError for a quote that cannot be parsed.
     """
-    quote = parse_attest(attest)
-    length = sum(hashlib.new(bank).digest_size for bank, _ in quote.selection)
-    values = [data for data in files if quote.pcr_digest in _digests(data)]
-    values = values or [data for data in files if len(data) == length]
+    values = values_by_hash(parse_attest(attest), files)
     return tuple(
         Evidence(EvidenceKind.TPM_PCRS if data in values else EvidenceKind.TPM_SIGNATURE, data)
         for data in files
     )
-
-
-def _digests(data: bytes) -> tuple[bytes, ...]:
-    """By every hash that a quote may be signed with."""
-    return tuple(hashlib.new(bank, data).digest() for bank in PcrBank)
 
 
 def _is_pem(data: bytes) -> bool:

@@ -20,8 +20,7 @@ from verifiers.snp.claims import GuestPolicyBit, PlatformBit, SnpClaims
 from verifiers.snp.crl import verify_crl
 from verifiers.snp.report import report_tcb
 from verifiers.snp.signer import authenticate, check_company, hierarchy_of
-from verifiers.vtpm.attest import verify_quote
-from verifiers.vtpm.hcl import read_runtime_data
+from verifiers.vtpm.paravisor import check_bound, vouched_for
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -129,35 +128,18 @@ def _check_validity(signer: Signer, now: datetime) -> None:
 
 
 def _check_vtpm(evidence: SnpEvidence) -> tuple[HclClaims | None, TpmClaims | None]:
-    """What the paravisor vouches for and, if there is a quote of its vTPM, what that says."""
     if evidence.hcl is None:
         return None, None
-    vouched = sha256(evidence.hcl.runtime_data).digest() + bytes(32)
-    if not compare_digest(evidence.report.body.report_data, vouched):
-        raise VerificationError(
-            Reason.SIGNATURE, "report_data is not the hash of the HCL report's runtime data"
-        )
-    hcl, key = read_runtime_data(evidence.hcl)
-    if evidence.tpm is None:
-        return hcl, None
-    quote = evidence.tpm
-    return hcl, verify_quote(quote.attest, quote.signature, quote.pcrs, key)
+    return vouched_for(evidence.report.body.report_data, evidence.hcl, evidence.tpm)
 
 
 def _check_binding(evidence: SnpEvidence, tpm: TpmClaims | None, binding: Binding) -> None:
     """report_data of the report, whole; where a paravisor owns that, extraData of the vTPM's quote."""
-    if evidence.provider is Provider.DIRECT:
-        found, wanted, name = evidence.report.body.report_data, binding.report_data, "report_data"
-    elif tpm is not None:
-        found, wanted, name = tpm.extra_data, binding.tpm_extra, "extraData of the vTPM quote"
-    else:
+    if evidence.provider is Provider.AZURE:
+        check_bound(tpm, binding.tpm_extra)
+    elif not compare_digest(evidence.report.body.report_data, binding.report_data):
         raise VerificationError(
-            Reason.INCOMPLETE,
-            "the quote of the vTPM is missing (tpm-attest, tpm-signature, tpm-pcrs)",
-        )
-    if not compare_digest(found, wanted):
-        raise VerificationError(
-            Reason.BINDING_MISMATCH, f"{name} is not the binding of this nonce, key and profile"
+            Reason.BINDING_MISMATCH, "report_data is not the binding of this nonce, key and profile"
         )
 
 

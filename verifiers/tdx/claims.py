@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from verifiers.endorsements import PartValidity, Revocation
     from verifiers.tcb import TcbReport
+    from verifiers.vtpm.claims import HclClaims, TpmClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +144,15 @@ class TdxClaims:
         td15, td15_ex: None where the body is of an older kind. body_type: 2, 3 or 4 (a v4 quote has 2).
         attributes: named bits set in `td_attributes`.
         reserved_attributes: set bits outside the named ones, as a mask; non-zero is for every policy a refusal.
-        bound: whether report_data was compared with a binding (always true on the issuing path).
+        bound: whether a binding was compared (always true on the issuing path).
         evidence_sha256: SHA-256 of the quote without trailing zero bytes.
         collateral_sha256: SHA-256 over the framed parts of the collateral.
         expires: earliest end of all certificates and collateral used (certificates' notAfter, parts' next_update).
+        provider: `azure` where a paravisor owns report_data. hcl: Azure only. tpm: Azure only, None where no quote of
+            the vTPM was at hand (offline inspection alone).
     """
 
     tee: ClassVar[Tee] = Tee.TDX
-    provider: ClassVar[Provider] = Provider.DIRECT
 
     header: QuoteHeader
     body_type: int
@@ -172,6 +174,9 @@ class TdxClaims:
     evidence_sha256: bytes  # 32
     collateral_sha256: bytes  # 32
     verified_at: datetime
+    provider: Provider = Provider.DIRECT
+    hcl: HclClaims | None = None
+    tpm: TpmClaims | None = None
 
     @property
     def tcb_status(self) -> str:

@@ -75,20 +75,46 @@ def verify(
     Raises:
         VerificationError: with the first fault found.
     """
+    pck = authenticate_quote(quote, anchors, now)
+    if binding is not None and not compare_digest(quote.td.report_data, binding):
+        raise VerificationError(
+            Reason.BINDING_MISMATCH, "report_data is not the binding of this nonce, key and profile"
+        )
+    return judge(quote, pck, endorsements, anchors, (now, binding is not None))
+
+
+def authenticate_quote(quote: TdxQuote, anchors: Anchors, now: datetime) -> PckChain:
+    """The first half of `verify`: a TD of a genuine platform made this quote.
+
+    Raises:
+        VerificationError: with the first fault found.
+    """
     # 1 the platform: PCK chain to the pinned root
     pck = verify_pck_chain(quote.pck_chain_pem, anchors.intel_sgx_root)
     check_validity(pck.certificates, now)
     # 2 the quoting enclave: its report is signed by the platform, and names the attestation key
     _check_qe_report(quote, pck)
-    # 3 the quote is signed by that key, and binds what it must bind
+    # 3 the quote is signed by that key
     _check_quote_signature(quote)
-    if binding is not None and not compare_digest(quote.td.report_data, binding):
-        raise VerificationError(
-            Reason.BINDING_MISMATCH, "report_data is not the binding of this nonce, key and profile"
-        )
-    # from here on the evidence is authentic, and a fault says so
+    return pck
+
+
+def judge(
+    quote: TdxQuote,
+    pck: PckChain,
+    endorsements: TdxEndorsements,
+    anchors: Anchors,
+    judged: tuple[datetime, bool],
+) -> TdxClaims:
+    """The second half: a quote that is authentic and bound, against Intel's statements. A fault says that it is.
+
+    `judged`: the instant, and whether a binding was compared.
+
+    Raises:
+        VerificationError: with the first fault found; its `authentic` is true.
+    """
     try:
-        return _judge(quote, pck, endorsements, anchors, (now, binding is not None))
+        return _judge(quote, pck, endorsements, anchors, judged)
     except VerificationError as error:
         error.authentic = True
         raise
@@ -101,7 +127,6 @@ def _judge(
     anchors: Anchors,
     judged: tuple[datetime, bool],
 ) -> TdxClaims:
-    """The second half of `verify`: an authentic quote against Intel's statements."""
     now, bound = judged
     # 4 Intel's statements: signatures to the root, dates of the signers, revocation
     collateral = authenticate(endorsements, anchors.intel_sgx_root)

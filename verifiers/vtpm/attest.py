@@ -12,8 +12,9 @@ extraData is what somebody asked for.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -24,6 +25,9 @@ from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import MAX_BYTES, EvidenceKind
 from verifiers.vtpm.claims import PcrBank, TpmClaims
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TPM_GENERATED: Final = (
     b"\xffTCG"  # no other signature of a restricted key covers bytes that begin so
@@ -112,7 +116,7 @@ def verify_quote(
         VerificationError: `signature` where signature or PCR digest does not hold, `malformed`, `unsupported-format`.
     """
     # 1 the values, cut as the quote numbers them
-    values = _cut(pcrs, attest.selection)
+    values = cut_values(pcrs, attest.selection)
     # 2 the signature over the quote's own bytes
     algorithm = _verify_signature(attest.raw, signature, key)
     # 3 the digest of the values, by the hash of the signature
@@ -130,6 +134,14 @@ def verify_quote(
         restart_count=attest.restart_count,
         safe=attest.safe,
     )
+
+
+def values_by_hash(attest: TpmsAttest, files: Sequence[bytes]) -> list[bytes]:
+    """Which of these files are the quoted values: those that have the digest; if none has, those of their length."""
+    digests = {data: {hashlib.new(bank, data).digest() for bank in PcrBank} for data in files}
+    found = [data for data in files if attest.pcr_digest in digests[data]]
+    length = sum(_HASHES[bank].digest_size for bank, _ in attest.selection)
+    return found or [data for data in files if len(data) == length]
 
 
 def _number(cursor: Cursor, size: int, field: str) -> int:
@@ -192,9 +204,14 @@ def _bank(identifier: int, what: str) -> PcrBank:
     return bank
 
 
-def _cut(
+def cut_values(
     pcrs: bytes, selection: tuple[tuple[PcrBank, int], ...]
 ) -> tuple[tuple[PcrBank, int, bytes], ...]:
+    """(bank, number, value) of every quoted PCR. Nothing is verified.
+
+    Raises:
+        VerificationError: `malformed` for values of another length than all of them have.
+    """
     cursor = Cursor(pcrs)
     values = tuple(
         (bank, number, cursor.take(_HASHES[bank].digest_size, f"PCR {number} of {bank}"))

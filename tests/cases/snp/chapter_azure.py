@@ -335,7 +335,7 @@ QUOTES = (
     Case(
         53,
         "a quote without any report",
-        Reason.EVIDENCE,
+        Reason.AK_NOT_BOUND,
         sent(EvidenceKind.HCL_REPORT, None),
     ),
     Case(54, "extraData of 31 bytes", UNBOUND, on_azure(extra_data=EXTRA[:31])),
@@ -373,7 +373,7 @@ LENGTHS = (
             ("request_type", 1),
         )
     ),
-    Case(55, "HCL: a report of TDX", Reason.UNSUPPORTED_TEE, hcl(report_type=4)),
+    Case(55, "HCL: a report of TDX without its quote", Reason.INCOMPLETE, hcl(report_type=4)),
     *(
         Case(
             55,

@@ -20,7 +20,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from attestca_client import __main__ as cli
-from attestca_client import azure, errors, machine, tsm
+from attestca_client import azure, errors, eventlog, machine, tsm
+from attestca_client.runtime import Runtime
 from tests.unit.client.fake_authority import (
     FakeAuthority,
     Pki,
@@ -199,7 +200,11 @@ def test_a_machine_without_evidence(
 ) -> None:
     nowhere = root_file.parent / "no-configfs"
     source = machine.MachineQuoteSource(
-        tsm.TsmQuoteSource(reports=nowhere), azure.AzureQuoteSource(), nowhere / "tag"
+        tsm.TsmQuoteSource(reports=nowhere),
+        azure.AzureQuoteSource(),
+        eventlog.EventLogSource(Runtime(), nowhere / "CCEL"),
+        eventlog.EventLogSource.of_a_tpm(Runtime(), nowhere / "measurements"),
+        nowhere / "tag",
     )
     monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: source)
     assert cli.run(arguments(authority, root_file)) == 66

@@ -10,10 +10,12 @@ import pytest
 
 from attestca_client.azure import AZURE_TAG, TpmTools, on_azure
 from attestca_client.errors import EvidenceError
+from attestca_client.eventlog import CCEL, TPM_LOG, EventLogSource
 from attestca_client.machine import MachineQuoteSource
 from attestca_client.runtime import Runtime
 from attestca_client.tsm import TsmQuoteSource
 from attestca_client.wire import Evidence
+from tests.eventlog_lab import action, tcg2
 from tests.unit.client.fake_configfs import FakeConfigfs
 from tests.unit.client.fake_tpm_tools import DATA
 
@@ -30,9 +32,10 @@ def machine(bench: Bench, tag: bytes | None) -> tuple[MachineQuoteSource, FakeCo
     file = bench.root / "chassis_asset_tag"
     if tag is not None:
         file.write_bytes(tag)
-    return MachineQuoteSource(
-        TsmQuoteSource(bench.runtime, reports, kernel), bench.source, file
-    ), kernel
+    log = EventLogSource(bench.runtime, bench.root / "CCEL")
+    tpm_log = EventLogSource.of_a_tpm(bench.runtime, bench.root / "measurements")
+    tsm = TsmQuoteSource(bench.runtime, reports, kernel)
+    return MachineQuoteSource(tsm, bench.source, log, tpm_log, file), kernel
 
 
 TAG = f"{AZURE_TAG}\n".encode()
@@ -44,11 +47,30 @@ def test_the_kernels_provider_comes_first(bench: Bench, tag: bytes | None) -> No
     assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
 
 
+def test_the_log_goes_with_a_td(bench: Bench) -> None:
+    source, kernel = machine(bench, None)
+    log = tcg2(action(1, b"one"))
+    (bench.root / "CCEL").write_bytes(log + b"\xff" * 100)
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA), Evidence("ccel", log)]
+    kernel.provider = "sev_guest"
+    assert [piece.kind for piece in source(DATA)] == ["snp-report"]
+
+
 def test_azure_where_the_kernel_has_no_provider(bench: Bench) -> None:
     source, kernel = machine(bench, TAG)
     kernel.errors["mkdir"] = [6]  # ENXIO
     assert source(DATA) == bench.expected
     assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]  # it is looked at again
+
+
+def test_the_log_of_azures_tpm(bench: Bench) -> None:
+    source, kernel = machine(bench, TAG)
+    log = tcg2(action(4, b"one", (0x0B,)), algorithms=(0x0B,))
+    (bench.root / "measurements").write_bytes(log)
+    (bench.root / "CCEL").write_bytes(tcg2())
+    kernel.errors["mkdir"] = [6]
+    assert source(DATA) == [*bench.expected, Evidence("tpm-event-log", log)]
+    assert [piece.kind for piece in source(DATA)] == ["tdx-quote", "ccel"]
 
 
 @pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
@@ -74,6 +96,9 @@ def test_this_machines_own_sources() -> None:
     source = MachineQuoteSource.of(Runtime())
     assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
     assert source.azure.tools == TpmTools()
+    assert (source.event_log.path, source.event_log.kind) == (CCEL, "ccel")
+    assert (source.tpm_log.path, source.tpm_log.kind) == (TPM_LOG, "tpm-event-log")
+    assert str(TPM_LOG) == "/sys/kernel/security/tpm0/binary_bios_measurements"
     assert str(source.asset_tag) == "/sys/class/dmi/id/chassis_asset_tag"
 
 

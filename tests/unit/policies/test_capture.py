@@ -32,6 +32,7 @@ from tests.unit.policies.snp_claims import (
     with_report,
     with_tcbs,
 )
+from tests.unit.policies.td_claims import AZURE_TD
 from verifiers.evidence import Product, Provider, Tee
 from verifiers.snp.claims import CpuModel
 
@@ -164,6 +165,16 @@ def test_a_paravisors_guest_is_captured_with_its_pcrs() -> None:
     assert not any(remark.is_error for remark in lint(loaded, NOW))
     with pytest.raises(ValueError, match="does not report pcr4"):
         capture_entries([replace(AZURE, tpm=None)], entry_id="e", added=NOW)
+
+
+def test_a_td_under_a_paravisor_is_captured_with_its_pcrs() -> None:
+    loaded = load_policy(capture_policy([AZURE_TD], name="f", entry_id="e", added=NOW).encode())
+    (entry,) = loaded.document.reference_sets["release"]
+    assert list(entry.values) == list(registers.MUST_PIN[Tee.TDX, Provider.AZURE])
+    assert loaded.document.match.provider is Provider.AZURE
+    assert list(loaded.document.relax) == [RuleId.SEPT_VE_DISABLE_CLEAR]
+    assert appraise(AZURE_TD, loaded, NOW).decision is Decision.ACCEPTED
+    assert not any(remark.is_error for remark in lint(loaded, NOW))
 
 
 def test_other_snp_registers_on_request() -> None:

@@ -21,6 +21,7 @@ from policies.names import (
 from policies.registers import Register
 from tests.unit.policies.claims_factory import GOOD, TD, register, with_service_td, with_td
 from tests.unit.policies.documents import policy
+from tests.unit.policies.snp_claims import TPM
 from verifiers.evidence import Tee
 
 
@@ -39,16 +40,17 @@ def test_names_are_made_of_verified_claims() -> None:
 
 
 def test_every_register_is_a_variable_in_three_lengths() -> None:
-    bound = with_service_td(register(0xEE))
-    for one in (one for one in Register if one.tee is Tee.TDX):
+    bound = replace(with_service_td(register(0xEE)), tpm=TPM)
+    for one in (one for one in Register if one.is_of(Tee.TDX)):
         full, short, middle = (
             VARIABLES[Tee.TDX][f"{one}{tail}"]("web", bound) for tail in ("", "_16", "_32")
         )
-        assert (len(full), short, middle) == (96, full[:16], full[:32])
+        assert (len(full), short, middle) == (2 * one.length, full[:16], full[:32])
 
 
 def test_there_is_no_variable_for_hardware() -> None:
-    values = {read("web", with_service_td(register(1))) for read in VARIABLES[Tee.TDX].values()}
+    claims = replace(with_service_td(register(1)), tpm=TPM)
+    values = {read("web", claims) for read in VARIABLES[Tee.TDX].values()}
     assert GOOD.pck.ppid.hex() not in values
     assert GOOD.pck.platform_instance_id is not None
     assert GOOD.pck.platform_instance_id.hex() not in values

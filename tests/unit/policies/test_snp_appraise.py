@@ -13,7 +13,7 @@ from policies.appraise import SNP_CHECKS, appraise
 from policies.loader import load_default, load_policy
 from policies.registers import MUST_PIN, PCRS, Register, read
 from policies.result import Decision, RuleResult
-from policies.rules import DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
+from policies.rules import BOOT_RULES, DEVICE_RULES, RELAXABLE, RULES, WARNABLE, RuleId
 from policies.select import overlaps, select
 from tests.unit.policies.claims_factory import GOOD, NOW, register
 from tests.unit.policies.documents import (
@@ -117,7 +117,7 @@ def test_every_rule_of_a_plain_policy_passes_in_order() -> None:
 
 def test_all_rules_run_and_each_denies_in_order() -> None:
     result = appraise(WORST, STRICT, NOW)
-    assert {one.rule for one in result.denying} == RULES[Tee.SNP] - DEVICE_RULES - {
+    assert {one.rule for one in result.denying} == RULES[Tee.SNP] - BOOT_RULES - DEVICE_RULES - {
         RuleId.NO_POLICY,
         RuleId.SEVERAL_POLICIES,
         RuleId.MATCH,
@@ -137,7 +137,10 @@ def test_softening_everything_leaves_what_must_hold() -> None:
         SECTION,
         reference_sets=ID_PINNED,
         relax={rule.value: "all of them" for rule in (RELAXABLE & RULES[Tee.SNP]) - DEVICE_RULES},
-        warn={rule.value: "2027-01-01" for rule in (WARNABLE & RULES[Tee.SNP]) - DEVICE_RULES},
+        warn={
+            rule.value: "2027-01-01"
+            for rule in (WARNABLE & RULES[Tee.SNP]) - BOOT_RULES - DEVICE_RULES
+        },
     )
     assert set(denying(WORST, everything)) == {
         RuleId.MEASUREMENT,
@@ -263,7 +266,8 @@ def test_a_register_is_read_from_its_place() -> None:
 
 @pytest.mark.parametrize("register", Register)
 def test_no_register_is_read_out_of_the_other_technology(register: Register) -> None:
-    assert read(GOOD if register.tee is Tee.SNP else GOOD_SNP, register) is None
+    other = GOOD if register.is_of(Tee.SNP) else GOOD_SNP
+    assert read(other, register) is None
 
 
 def test_a_register_that_was_not_quoted_does_not_match() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from policies.errors import NameRefused
 from policies.names import VARIABLES, NameKind, Names, check_template, render_names, variables_of
-from policies.registers import Register
+from policies.registers import PCRS, Register
 from tests.unit.policies.claims_factory import GOOD
 from tests.unit.policies.documents import faults, policy, snp_policy, snp_text, text
 from tests.unit.policies.snp_claims import AZURE, GOOD_SNP, REPORT, with_report
@@ -47,7 +47,7 @@ def test_products_are_lower_case(product: Product) -> None:
 
 def test_every_register_is_a_variable_in_three_lengths() -> None:
     claims = replace(AZURE, report=replace(REPORT, author_key_en=True))
-    for one in (one for one in Register if one.tee is Tee.SNP):
+    for one in (one for one in Register if one.is_of(Tee.SNP)):
         full, short, middle = (
             VARIABLES[Tee.SNP][f"{one}{tail}"]("web", claims) for tail in ("", "_16", "_32")
         )
@@ -63,7 +63,9 @@ def test_there_is_no_variable_for_hardware() -> None:
 
 
 def test_the_lists_share_what_is_common_alone() -> None:
-    assert VARIABLES[Tee.TDX].keys() & VARIABLES[Tee.SNP].keys() == {"policy", "tee", "provider"}
+    pcrs = {f"{one}{tail}" for one in PCRS for tail in ("", "_16", "_32")}
+    both = VARIABLES[Tee.TDX].keys() & VARIABLES[Tee.SNP].keys()
+    assert both == {"policy", "tee", "provider"} | pcrs
 
 
 @pytest.mark.parametrize("variable", ["fmspc", "mr_td", "rtmr0_16", "mr_owner"])
@@ -74,7 +76,7 @@ def test_a_variable_of_tdx_is_refused_in_a_policy_about_snp(variable: str) -> No
     }
 
 
-@pytest.mark.parametrize("variable", ["product", "measurement", "host_data_32", "pcr4"])
+@pytest.mark.parametrize("variable", ["product", "measurement", "host_data_32"])
 def test_a_variable_of_snp_is_refused_in_a_policy_about_tdx(variable: str) -> None:
     data = text(issue={"san": {"uri": [f"spiffe://example.org/{{{variable}}}"]}})
     assert faults(data) == {

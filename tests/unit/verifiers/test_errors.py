@@ -18,4 +18,4 @@ def test_fields() -> None:
 
 
 def test_codes() -> None:
-    assert all(re.fullmatch("[a-z]+(-[a-z]+)*", reason.value) for reason in Reason)
+    assert all(re.fullmatch("[a-z]+(-[a-z0-9]+)*", reason.value) for reason in Reason)

@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
 from simulator.pki import crl_number
+from tests.eventlog_lab import acpi_table, action, tcg2
 from tests.snp_lab import BINDING, SnpLab
 from tests.tdx_lab import Lab
 from verifiers import registry
 from verifiers.endorsements import Response
 from verifiers.errors import Reason, VerificationError
-from verifiers.evidence import MAX_DEVICES, Evidence, EvidenceKind, Tee
+from verifiers.eventlog.events import Algorithm, Register
+from verifiers.eventlog.replay import ReplayState
+from verifiers.evidence import MAX_DEVICES, MAX_LOG_BYTES, Evidence, EvidenceKind, Tee
 from verifiers.nvidia.evidence import NvidiaEvidence, piece
 from verifiers.snp.claims import SnpClaims
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.evidence import SnpEvidence
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
+from verifiers.vtpm.claims import PcrBank, TpmClaims
 
 
 def test_a_quote_from_end_to_end() -> None:
@@ -36,7 +42,11 @@ def test_devices_stand_apart_from_the_cpus_own_pieces() -> None:
     quote = Evidence(EvidenceKind.TDX_QUOTE, b"quote")
     devices = [NvidiaEvidence(b"report %d" % n, b"chain") for n in range(MAX_DEVICES + 1)]
     pieces = [Evidence(EvidenceKind.NVIDIA_DEVICE, piece(device)) for device in devices]
-    assert registry.split([*pieces[:2], quote, *pieces[2:-1]]) == ((quote,), tuple(devices[:-1]))
+    assert registry.split([*pieces[:2], quote, *pieces[2:-1]]) == (
+        (quote,),
+        tuple(devices[:-1]),
+        (),
+    )
     with pytest.raises(VerificationError) as caught:
         registry.split([quote, *pieces])
     assert caught.value.reason is Reason.EVIDENCE
@@ -208,3 +218,60 @@ def test_pieces_that_make_no_evidence(pieces: tuple[Evidence, ...]) -> None:
     with pytest.raises(VerificationError) as caught:
         registry.parse(pieces)
     assert caught.value.reason is Reason.EVIDENCE
+
+
+# event logs
+
+
+CCEL = tcg2(action(1, b"one"))
+
+
+def test_logs_stand_apart_and_have_limits() -> None:
+    quote, log = Evidence(EvidenceKind.TDX_QUOTE, b"quote"), Evidence(EvidenceKind.CCEL, b"log")
+    cel = Evidence(EvidenceKind.CEL, bytes(MAX_LOG_BYTES - 3))
+    assert registry.split([log, quote, cel]) == ((quote,), (), (log, cel))
+    for wrong, reason in (
+        ([log, quote, log], Reason.EVIDENCE),
+        ([quote, log, replace(cel, data=cel.data + b"1")], Reason.TOO_LARGE),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            registry.split(wrong)
+        assert caught.value.reason is reason
+
+
+def test_logs_beside_a_quote() -> None:
+    exhibit = Lab.create().exhibit()
+    found = registry.identify([acpi_table(), CCEL, exhibit.quote]).evidence
+    of_cpu, _, logs = registry.split(found)
+    assert of_cpu == (Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote),)
+    claims = exhibit.verify()
+    boot = registry.boot(claims, logs)
+    assert boot is not None
+    assert boot.replayed[Register.RTMR0].value == claims.td.rtmr0
+    assert boot.replayed[Register.RTMR0].state is ReplayState.MISMATCH
+    assert registry.boot(claims, ()) is None
+
+
+def test_logs_beside_a_report_without_registers() -> None:
+    claims = SnpLab.create().exhibit().verify()
+    with pytest.raises(VerificationError) as caught:
+        registry.boot(claims, (Evidence(EvidenceKind.CCEL, CCEL),))
+    assert caught.value.reason is Reason.EVIDENCE
+
+
+@pytest.mark.parametrize(
+    ("quoted", "algorithm"),
+    [
+        ([PcrBank.SHA384, PcrBank.SHA256], Algorithm.SHA256),
+        ([PcrBank.SHA512, PcrBank.SHA384], Algorithm.SHA512),
+    ],
+)
+def test_logs_beside_a_virtual_tpm(quoted: list[PcrBank], algorithm: Algorithm) -> None:
+    log = tcg2(action(4, b"x", (0x0B, 0x0C, 0x0D)), algorithms=(0x0B, 0x0C, 0x0D))
+    values = {bank: hashlib.new(bank, b"quoted").digest() for bank in PcrBank}
+    tpm = TpmClaims(tuple((one, 4, values[one]) for one in quoted), b"", b"", 0, 0, 0, 0, safe=True)
+    claims = replace(SnpLab.create().exhibit().verify(), tpm=tpm)
+    boot = registry.boot(claims, (Evidence(EvidenceKind.TPM_EVENT_LOG, log),))
+    assert boot is not None
+    assert boot.algorithm is algorithm
+    assert boot.replayed[Register.PCR4].value == values[PcrBank(algorithm.value)]

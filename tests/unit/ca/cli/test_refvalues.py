@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from ruamel.yaml import YAML
 
+from tests import boot_lab, eventlog_lab
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -87,3 +89,58 @@ def test_a_list_that_is_none_beside_good_evidence(
     done = cli("refvalues", "capture", evidence.quote(), broken, *evidence.judged)
     assert (done.code, done.out) == (1, "")
     assert "crl-invalid" in done.err
+
+
+def machine_with_log(
+    evidence: Evidence, tmp_path: Path, name: str, history: list[boot_lab.Step]
+) -> tuple[Path, Path]:
+    """The quote of a machine that booted so, and its log."""
+    values = {str(one): value for one, value in boot_lab.registers(history).items()}
+    log = tmp_path / f"{name}.ccel"
+    events = (
+        eventlog_lab.event2(one.index, one.kind, [(0x0C, one.digest)], one.data) for one in history
+    )
+    log.write_bytes(eventlog_lab.tcg2(*events))
+    return evidence.quote(name, **values), log
+
+
+def test_a_policy_with_the_log_of_the_machine(cli: Cli, evidence: Evidence, tmp_path: Path) -> None:
+    """It accepts the machine, and names the first event by which another differs."""
+    good = boot_lab.grub_boot()
+    evil = [boot_lab.file(b"evil") if one.hashed == b"kernel" else one for one in good]
+    quote, log = machine_with_log(evidence, tmp_path, "good", good)
+    policy = tmp_path / "policy.yaml"
+    captured = cli.good("refvalues", "capture", quote, log, *evidence.judged, "--policy", "web")
+    policy.write_text(captured.out)
+    assert cli.good("policy", "lint", policy).err == "no errors\n"
+    judge = (*evidence.judged, "--policy", str(policy), "--json")
+    cli.good("appraise", quote, log, *judge)
+    other = machine_with_log(evidence, tmp_path, "evil", evil)
+    findings = cli("appraise", *other, *judge).json()["findings"]
+    (told,) = [one for one in findings if one["path"] == "td.rtmr2" and one["result"] == "fail"]
+    assert told["expected"].startswith("captured-2026-11-25: event 3 EV_IPL /vmlinuz ")
+    assert boot_lab.file(b"evil").digest.hex() in told["actual"]
+
+
+def test_the_event_list_alone(cli: Cli, evidence: Evidence, tmp_path: Path) -> None:
+    quote, log = machine_with_log(evidence, tmp_path, "good", boot_lab.direct_boot())
+    capture = ("refvalues", "capture", quote)
+    printed = cli.good(*capture, log, *evidence.judged, "--events", "--id", "image-7").out
+    logs = YAML(typ="safe").load(printed)["reference_logs"]
+    assert [one["label"] for one in logs["image-7"]["rtmr2"]] == [
+        "EV_EVENT_TAG LOADED_IMAGE::LoadOptions",
+        "EV_EVENT_TAG Linux initrd",
+    ]
+    without = cli(*capture, *evidence.judged, "--events")
+    assert without.code == 64
+    assert "no event log explains one of the registers" in without.err
+
+
+def test_a_log_that_cannot_be_read_gives_nothing(
+    cli: Cli, evidence: Evidence, tmp_path: Path
+) -> None:
+    quote, log = machine_with_log(evidence, tmp_path, "good", boot_lab.direct_boot())
+    log.write_bytes(log.read_bytes()[:-1])
+    result = cli("refvalues", "capture", quote, log, *evidence.judged)
+    assert (result.code, result.out) == (1, "")
+    assert "malformed" in result.err

@@ -211,6 +211,18 @@ def test_the_token_says_what_the_certificate_says_and_more(lab: Lab) -> None:
     }
 
 
+def test_a_token_says_what_event_logs_came_to(lab: Lab) -> None:
+    replayed = (("rtmr0", "replayed"), ("rtmr3", "unexplained"))
+    request = make_request()
+    issued = lab.issue(replace(request, event_logs=("ccel",), replayed=replayed))
+    claims = jwt.decode(ear.token(issued, lab.ear_key()), options={"verify_signature": False})
+    said = claims["submods"]["cpu"]["ear_verifier_claims"]
+    assert (said["event_logs"], said["replayed"]) == (["ccel"], dict(replayed))
+    assert ear.claims(issued.prepared.request, "x") == ear.claims(request, "x"), (
+        "certificates have nothing of it"
+    )
+
+
 def test_a_token_never_outlives_its_key(lab: Lab) -> None:
     key = lab.ear_key()
     issued = lab.issue(

@@ -117,7 +117,7 @@ def test_certificates_of_the_largest_size() -> None:
 
 
 def test_a_tdx_report_of_azure() -> None:
-    assert refusal(azure(report_type=4)) is Reason.UNSUPPORTED_TEE
+    assert refusal(azure(report_type=4)) is Reason.INCOMPLETE
 
 
 def test_another_length_is_malformed() -> None:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Azure's paravisor and a virtual TPM say, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ca.cli import output
+
+if TYPE_CHECKING:
+    from verifiers.vtpm.claims import HclClaims, TpmClaims
+
+
+def show_vtpm(hcl: HclClaims | None, tpm: TpmClaims | None) -> None:
+    """Each under a title, behind an empty line; nothing of what is not there."""
+    if hcl is not None:
+        output.say_blank()
+        output.print_facts(_hcl_facts(hcl), "Azure's paravisor")
+    if tpm is not None:
+        output.say_blank()
+        output.print_facts(_tpm_facts(tpm), "Virtual TPM")
+        output.say_blank()
+        output.print_table(
+            ("bank", "PCR", "value"),
+            ((str(bank), str(index), value.hex()) for bank, index, value in tpm.pcrs),
+            "Quoted PCRs",
+        )
+
+
+def _hcl_facts(hcl: HclClaims) -> dict[str, str]:
+    switches = {
+        "secure boot": hcl.secure_boot,
+        "TPM": hcl.tpm_enabled,
+        "TPM persisted": hcl.tpm_persisted,
+        "console": hcl.console_enabled,
+    }
+    return {
+        "HCL report": f"version {hcl.version}",
+        **{name: "on" if on else "off" for name, on in switches.items() if on is not None},
+        "VM": hcl.vm_unique_id or "not named",
+        "user data": "none" if hcl.user_data is None else hcl.user_data.hex(),
+        "runtime data": f"sha256 {hcl.runtime_data_sha256.hex()}",
+    }
+
+
+def _tpm_facts(tpm: TpmClaims) -> dict[str, str]:
+    return {
+        "extra data": tpm.extra_data.hex(),
+        "clock": f"{tpm.clock} ms" + ("" if tpm.safe else ", not safe: it may have run backwards"),
+        "resets": f"{tpm.reset_count}, restarts {tpm.restart_count}",
+        "firmware": f"{tpm.firmware_version:016x}",
+    }

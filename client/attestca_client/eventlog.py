@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The event log of this machine's firmware: what was measured at boot, for the authority to replay.
+
+Linux shows the log of a TD below the ACPI table CCEL that names it, as the whole area of memory that firmware kept for
+it, padding and all; no more than the events is sent. That of a virtual TPM (Azure) it shows as it is, to root. A log
+proves nothing by itself, and an authority whose policy asks nothing about the boot does well without it. So it fails no
+enrollment: where there is none, nothing is sent; where it cannot be read, or is none, that is said and nothing is sent.
+
+Source: Linux, drivers/acpi/sysfs.c (data of ACPI tables), drivers/char/tpm/eventlog/common.c; TCG PC Client Platform
+Firmware Profile 1.06, 10.2.
+
+Tested with logs of real machines in files. Not run on TDX hardware, or on Azure, yet.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attestca_client.tsm import KernelFiles
+from attestca_client.wire import Evidence
+
+if TYPE_CHECKING:
+    from attestca_client.runtime import Runtime
+
+CCEL = Path("/sys/firmware/acpi/tables/data/CCEL")
+TPM_LOG = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
+MAX_LOG = 1024 * 1024  # the authority's limit
+MAX_AREA = 16 * 1024 * 1024  # what is read of a file whose size the kernel does not say
+_PADDING = (b"\xff" * 8, bytes(8))  # what stands behind the last event
+_SPEC_ID = b"Spec ID Event03\0"
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogSource:
+    """Callable: the log as evidence, one piece or none. Raises nothing.
+
+    `kind`: of evidence that the log at `path` is.
+    """
+
+    runtime: Runtime
+    path: Path = CCEL
+    files: KernelFiles = field(default_factory=KernelFiles)
+    kind: str = "ccel"
+
+    @classmethod
+    def of_a_tpm(cls, runtime: Runtime, path: Path = TPM_LOG) -> EventLogSource:
+        """That of this machine's TPM."""
+        return cls(runtime, path, kind="tpm-event-log")
+
+    def __call__(self) -> list[Evidence]:
+        """The log without its padding."""
+        try:
+            area = self.files.read(self.path, MAX_AREA)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return self._left_out(f"cannot be read: {error.strerror or error}")
+        end = end_of_log(area)
+        if end is None:
+            return self._left_out("is not in the format of event logs")
+        if end > MAX_LOG:
+            return self._left_out(f"has more than {MAX_LOG} bytes")
+        return [Evidence(self.kind, area[:end])]
+
+    def _left_out(self, why: str) -> list[Evidence]:
+        self.runtime.say(f"the event log {self.path} {why}; going on without it")
+        return []
+
+
+def end_of_log(area: bytes) -> int | None:
+    """Where the last event ends; None where this is no crypto agile log."""
+    try:
+        position, sizes = _header(area)
+        while position < len(area) and area[position : position + 8] not in _PADDING:
+            position = _after_event(area, position, sizes)
+    except (struct.error, KeyError):
+        return None
+    return position if position <= len(area) else None
+
+
+def _header(area: bytes) -> tuple[int, dict[int, int]]:
+    """(where the first event begins, sizes of digests by algorithm). Raises struct.error, KeyError."""
+    kind, length = struct.unpack_from("<4xI20xI", area)
+    fields = area[32 : 32 + length]
+    if kind != 3 or not fields.startswith(_SPEC_ID):
+        raise KeyError(kind)
+    (count,) = struct.unpack_from("<I", fields, 24)
+    listed = struct.iter_unpack("<HH", fields[28 : 28 + 4 * count])
+    return 32 + length, dict(listed)
+
+
+def _after_event(area: bytes, position: int, sizes: dict[int, int]) -> int:
+    """Where the event at `position` ends. Raises struct.error, KeyError."""
+    (count,) = struct.unpack_from("<I", area, position + 8)
+    position += 12
+    for _ in range(count):
+        (algorithm,) = struct.unpack_from("<H", area, position)
+        position += 2 + sizes[algorithm]
+    (length,) = struct.unpack_from("<I", area, position)
+    return position + 4 + int(length)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entries of Confidential Containers' attestation agent (AAEL) in a TCG2 log: event data -> `AaelEntry`.
+
+An EV_EVENT_TAG whose tag is "AAEL" and whose data is the text `domain SP operation SP content`. The content may have
+spaces of its own. The digest covers the whole event data, tag and length included; whoever believes an entry has to
+check that, and that the entry is one of RTMR3.
+
+Source: confidential-containers/guest-components, attestation-agent/src/eventlog; TCG PC Client Platform Firmware
+Profile 1.06, 10.4.2.1 (tagged event).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from verifiers.cursor import Cursor
+from verifiers.errors import Reason, VerificationError
+
+if TYPE_CHECKING:
+    from verifiers.eventlog.events import Event
+
+EV_EVENT_TAG: Final = 0x00000006
+AAEL_TAG: Final = 0x4141454C
+
+
+@dataclass(frozen=True, slots=True)
+class AaelEntry:
+    """What an entry says. `content` may be JSON, and may be empty."""
+
+    domain: str
+    operation: str
+    content: str
+
+
+def is_aael(event: Event) -> bool:
+    """Whether the event's type and tag are those of an entry. Neither is covered by a digest alone."""
+    return event.type == EV_EVENT_TAG and event.data[:4] == AAEL_TAG.to_bytes(4, "little")
+
+
+def parse_entry(data: bytes) -> AaelEntry:
+    """Parse the data of such an event: tag (u32), length (u32), text in UTF-8.
+
+    Raises:
+        VerificationError: `malformed`.
+    """
+    cursor = Cursor(data)
+    tag = cursor.u32("tag")
+    text = cursor.take(cursor.u32("length of a tagged event"), "tagged event")
+    cursor.nothing_left("tagged event")
+    if tag != AAEL_TAG:
+        raise VerificationError(Reason.MALFORMED, f"tagged event: tag {tag:#010x} is not AAEL")
+    parts = text.split(b" ", 2)
+    if len(parts) != 3 or not parts[0] or not parts[1]:
+        raise VerificationError(
+            Reason.MALFORMED, "AAEL entry: not a domain, an operation and a content"
+        )
+    try:
+        return AaelEntry(*(part.decode("utf-8") for part in parts))
+    except UnicodeDecodeError:
+        raise VerificationError(Reason.MALFORMED, "AAEL entry: not UTF-8") from None

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of an event's data its digest covers: one function for each kind of event, and nothing believed beyond it.
+
+An event's type, name and data stand beside its digest and can be rewritten at will. They are tied to it only where
+hashing them, or a known part of them, gives the digest; which part that is differs by the kind of event, because those
+who extend registers never agreed on it. Where no rule holds the data are a label.
+
+Even what is tied keeps its ambiguity: a digest says what was hashed and not why, so the same bytes may be a command
+line, or a file with that content. `verifiers.eventlog.boot` decides what may be concluded.
+
+Sources: TCG PC Client Platform Firmware Profile 1.06, 10.4 (event types); EDK II, GRUB 2.06 and later (`grub_cmd: `),
+Anolis' GRUB (`grub_cmd `), systemd-stub, td-shim, Linux' EFI stub, dstack's cc-eventlog, guest-components' AAEL,
+go-tpm-tools (Confidential Space), as their logs show them; each rule was checked against logs of real machines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from verifiers.errors import VerificationError
+from verifiers.eventlog import dstack, efi
+from verifiers.eventlog.claims import Rule
+from verifiers.eventlog.events import Algorithm, Event, LogFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EV_SEPARATOR: Final = 0x00000004
+EV_ACTION: Final = 0x00000005
+EV_EVENT_TAG: Final = 0x00000006
+EV_S_CRTM_VERSION: Final = 0x00000008
+EV_PLATFORM_CONFIG_FLAGS: Final = 0x0000000A
+EV_IPL: Final = 0x0000000D
+EV_NONHOST_INFO: Final = 0x00000011
+EV_EFI_VARIABLE_DRIVER_CONFIG: Final = 0x80000001
+EV_EFI_VARIABLE_BOOT: Final = 0x80000002
+EV_EFI_BOOT_SERVICES_APPLICATION: Final = 0x80000003
+EV_EFI_GPT_EVENT: Final = 0x80000006
+EV_EFI_ACTION: Final = 0x80000007
+EV_EFI_VARIABLE_BOOT2: Final = 0x8000000C
+EV_EFI_VARIABLE_AUTHORITY: Final = 0x800000E0
+DSTACK_RUNTIME_EVENT: Final = 0x08000001
+CEL_COS: Final = 0x50
+
+TAG_AAEL: Final = 0x4141454C
+TAG_INITRD: Final = 0x8F3B22EC
+TAG_LOAD_OPTIONS: Final = 0x8F3B22ED
+
+GRUB_COMMAND: Final = b"grub_cmd: "
+GRUB_COMMAND_OLD: Final = b"grub_cmd "
+GRUB_CMDLINE: Final = b"kernel_cmdline: "
+GRUB_CMDLINE_OLD: Final = b"grub_kernel_cmdline "
+GRUB_MODULE: Final = b"module_cmdline: "
+_TD_SHIM_NAMES: Final = (b"td_hob".ljust(16, b"\0"), b"td_payload_info".ljust(16, b"\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The part of an event's data that its digest covers.
+
+    Attributes:
+        data: of the whole-data and suffix rules that part; of a section its name in ASCII; of dstack the payload, with
+            the event's name covered too; of a CEL the content's value, with its type covered too.
+        hashed: exactly what was hashed.
+    """
+
+    rule: Rule
+    data: bytes
+    hashed: bytes
+
+
+_Candidate: TypeAlias = tuple[
+    Rule, bytes, bytes
+]  # the fields of `Bound`, before the hash was compared
+
+
+def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
+    """What the event's digest of that algorithm covers of its data; None where it covers nothing that we know.
+
+    An event that extends nothing has nothing that is covered.
+    """
+    read = _rule_of(event)
+    if read is None or not event.extends:
+        return None
+    digest = event.digests.get(algorithm)
+    for rule, data, hashed in read(event):
+        if digest_of(hashed, algorithm) == digest:
+            return Bound(rule, data, hashed)
+    return None
+
+
+def digest_of(data: bytes, algorithm: Algorithm) -> bytes:
+    """The hash of some bytes. Raises ValueError where the library cannot compute it (SM3, at some places)."""
+    made = _HASHES[algorithm](data) if algorithm in _HASHES else hashlib.new(algorithm, data)
+    return made.digest()
+
+
+def tag(event: Event) -> int | None:
+    """The tag id of an EV_EVENT_TAG; None for another event."""
+    if event.type != EV_EVENT_TAG or len(event.data) < 8:
+        return None
+    return int.from_bytes(event.data[:4], "little")
+
+
+def _rule_of(event: Event) -> Callable[[Event], tuple[_Candidate, ...]] | None:
+    if event.source is LogFormat.CEL:
+        return _cel
+    if event.source is LogFormat.IMA:
+        return _whole
+    if event.type == DSTACK_RUNTIME_EVENT:
+        return _dstack if event.source is LogFormat.DSTACK else None
+    return _BY_TYPE.get(event.type)
+
+
+def _whole(event: Event) -> tuple[_Candidate, ...]:
+    return ((Rule.EVENT_DATA, event.data, event.data),)
+
+
+def _variable_value(event: Event) -> tuple[_Candidate, ...]:
+    """EDK II hashes the value alone: which variable it was is not covered."""
+    try:
+        value = efi.variable_value(event.data)
+    except VerificationError:
+        return ()
+    return ((Rule.VARIABLE_DATA, value, value),)
+
+
+def _tagged(event: Event) -> tuple[_Candidate, ...]:
+    """AAEL hashes its whole entry; Linux' EFI stub names by its tags what it hashed, and hashes that."""
+    return _whole(event) if tag(event) == TAG_AAEL else ()
+
+
+def _ipl(event: Event) -> tuple[_Candidate, ...]:
+    """Texts of GRUB by their prefix, else names of sections. Whatever stands behind the text's NUL is not covered."""
+    for prefix, rule in _GRUB.items():
+        if event.data.startswith(prefix):
+            text, nul, rest = event.data[len(prefix) :].partition(b"\0")
+            if len(rest) > 1:  # Anolis' GRUB leaves one byte of memory behind the NUL
+                return ()
+            return ((rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text),)
+    return _section_name(event.data)
+
+
+def _section_name(data: bytes) -> tuple[_Candidate, ...]:
+    """systemd-stub logs the name in UTF-16 with NUL, and hashes it in ASCII with NUL."""
+    if not data.startswith(b".\0") or len(data) % 2 or any(data[1::2]):
+        return ()
+    name = data[0::2]
+    if name.find(b"\0") != len(name) - 1:
+        return ()
+    return ((Rule.SECTION_NAME, name[:-1], name),)
+
+
+def _td_shim(event: Event) -> tuple[_Candidate, ...]:
+    """A name of 16 bytes and a length of 4, which are not hashed, and what is."""
+    if not event.data.startswith(_TD_SHIM_NAMES):
+        return ()
+    return ((Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:]),)
+
+
+def _dstack(event: Event) -> tuple[_Candidate, ...]:
+    """The log does not say which version made the digest; no bytes are the preimage of both."""
+    if event.name is None:
+        return ()
+    entry = dstack.Entry(3, DSTACK_RUNTIME_EVENT, b"", event.name, event.data)
+    first, second = (dstack.preimage_of(replace(entry, version=one)) for one in (1, 2))
+    return ((Rule.DSTACK_V1, event.data, first), (Rule.DSTACK_V2, event.data, second))
+
+
+def _cel(event: Event) -> tuple[_Candidate, ...]:
+    """The content's type (one byte), length (u32, big endian) and value."""
+    if event.type != CEL_COS:
+        return ()
+    head = bytes((CEL_COS,)) + len(event.data).to_bytes(4, "big")
+    return ((Rule.CEL_CONTENT, event.data, head + event.data),)
+
+
+_HASHES: Final = {
+    Algorithm.SHA1: hashlib.sha1,
+    Algorithm.SHA256: hashlib.sha256,
+    Algorithm.SHA384: hashlib.sha384,
+    Algorithm.SHA512: hashlib.sha512,
+}
+_GRUB: Final = {
+    GRUB_COMMAND: Rule.IPL_SUFFIX,
+    GRUB_CMDLINE: Rule.IPL_SUFFIX,
+    GRUB_MODULE: Rule.IPL_SUFFIX,
+    GRUB_COMMAND_OLD: Rule.IPL_SUFFIX_NUL,
+    GRUB_CMDLINE_OLD: Rule.IPL_SUFFIX,
+}
+_BY_TYPE: Final[dict[int | None, Callable[[Event], tuple[_Candidate, ...]]]] = {
+    EV_SEPARATOR: _whole,
+    EV_ACTION: _whole,
+    EV_EFI_ACTION: _whole,
+    EV_EFI_VARIABLE_DRIVER_CONFIG: _whole,
+    EV_EFI_VARIABLE_AUTHORITY: _whole,
+    EV_EFI_VARIABLE_BOOT2: _whole,
+    EV_EFI_GPT_EVENT: _whole,
+    EV_S_CRTM_VERSION: _whole,
+    EV_NONHOST_INFO: _whole,
+    EV_EFI_VARIABLE_BOOT: _variable_value,
+    EV_EVENT_TAG: _tagged,
+    EV_IPL: _ipl,
+    EV_PLATFORM_CONFIG_FLAGS: _td_shim,
+}

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replayed logs as claims are drawn from them: each event with its place in its register and what its digest covers.
+
+Rules: only events that replay hands on as proven have a place. Marks of the boot are known by their digest, which is
+proven, and never by their type or data, which are not: else a log could hide the real mark behind another type and show
+a later one. The order of events of two registers is the guest's word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from verifiers.eventlog.bound import Bound, bind, digest_of
+from verifiers.eventlog.claims import Origin, Rule
+from verifiers.eventlog.events import RTMRS, Algorithm, Event, LogFormat, Register
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from verifiers.eventlog.events import EventLog
+    from verifiers.eventlog.replay import Replayed
+
+SEPARATORS: Final = (
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\x01\0\0\0",
+)  # PFP 1.06, 10.4.1; the last: error
+EXIT_BOOT_SERVICES: Final = b"Exit Boot Services Invocation"
+ACTIONS: Final = (
+    b"Calling EFI Application from Boot Option",
+    b"Returning from EFI Application from Boot Option",
+    EXIT_BOOT_SERVICES,
+    b"Exit Boot Services Returned with Success",
+    b"Exit Boot Services Returned with Failure",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which register is for what.
+
+    Attributes:
+        firmware: variables of Secure Boot. images: EFI applications. exit: the end of boot services.
+        loader: texts of boot loaders; of a TD their files too. stub: what Linux' EFI stub measures. sections: of a
+            unified kernel image. application: what is measured after boot.
+    """
+
+    firmware: Register
+    images: Register
+    exit: Register
+    loader: Register
+    stub: Register
+    sections: Register
+    application: Register
+
+
+TD: Final = Layout(
+    firmware=Register.RTMR0,
+    images=Register.RTMR1,
+    exit=Register.RTMR1,
+    loader=Register.RTMR2,
+    stub=Register.RTMR2,
+    sections=Register.RTMR2,
+    application=RTMRS[3],
+)
+TPM: Final = Layout(
+    firmware=Register.PCR7,
+    images=Register.PCR4,
+    exit=Register.PCR5,
+    loader=Register.PCR8,  # what is called a text in PCR 9 is a file with that content
+    stub=Register.PCR9,
+    sections=Register.PCR11,
+    application=Register.PCR13,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """One event that replays.
+
+    Attributes:
+        log: the number of its log.
+        origin: where it stands, and by which rule its data are tied to it: that of `bound`, else `label`.
+        digest: of the register's algorithm.
+        bound: what its digest covers of its data.
+    """
+
+    event: Event
+    log: int
+    origin: Origin
+    digest: bytes
+    bound: Bound | None
+
+    @property
+    def ordinal(self) -> int:
+        """Its place in its register."""
+        return self.origin.ordinal
+
+    @property
+    def stripped(self) -> bool:
+        """Whether it is of one of dstack's short logs, which leave the data of boot events out."""
+        return self.event.source is LogFormat.DSTACK and not self.event.data
+
+    def by(self, rule: Rule) -> Origin:
+        """Where something comes from that is believed by another rule."""
+        return replace(self.origin, rule=rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """All logs after replay.
+
+    Attributes:
+        told: every event that extends a register, log by log, whether it replays or not. Without those of a log that a
+            register does not need: they extended nothing.
+        proven: by the identity (`id`) of the event, those that replay.
+        registers: their events in their order, at their ordinals. A register without any has no entry.
+        exit: the proven first mark of the end of boot services; None where there is none.
+    """
+
+    algorithm: Algorithm
+    layout: Layout
+    told: tuple[Event, ...]
+    proven: Mapping[int, Proven]
+    registers: Mapping[Register, tuple[Proven, ...]]
+    exit: Proven | None
+
+    def of(self, register: Register) -> tuple[Proven, ...]:
+        """The proven events of a register."""
+        return self.registers.get(register, ())
+
+    def find(self, event: Event) -> Proven | None:
+        """The event of `told` as one that replays; None where it does not."""
+        return self.proven.get(id(event))
+
+    def before_exit(self, one: Proven) -> bool:
+        """Whether the log says that an event came before the end of boot services, and that end is proven."""
+        mark = self.exit
+        return mark is not None and one.log == mark.log and one.event.position < mark.event.position
+
+
+def gather(
+    logs: Sequence[EventLog],
+    replayed: Mapping[Register, Replayed],
+    algorithm: Algorithm,
+    layout: Layout,
+) -> Logs:
+    """Put events and replay together. `replayed`: of these very logs, by `replay.replay` with this algorithm."""
+    numbers = {id(event): number for number, log in enumerate(logs) for event in log.events}
+    registers = {
+        register: tuple(
+            _prove(event, numbers[id(event)], register, ordinal, algorithm)
+            for ordinal, event in enumerate(one.proven)
+        )
+        for register, one in replayed.items()
+    }
+    mark = digest_of(EXIT_BOOT_SERVICES, algorithm)
+    exits = (one for one in registers.get(layout.exit, ()) if one.digest == mark)
+    proven = {id(one.event): one for found in registers.values() for one in found}
+    explained = {register for register, one in replayed.items() if one.explained}
+    told = tuple(
+        event
+        for log in logs
+        for event in log.events
+        if event.extends and (id(event) in proven or event.register not in explained)
+    )
+    return Logs(algorithm, layout, told, proven, registers, next(exits, None))
+
+
+def _prove(
+    event: Event, log: int, register: Register, ordinal: int, algorithm: Algorithm
+) -> Proven:
+    bound = bind(event, algorithm)
+    rule = Rule.LABEL if bound is None else bound.rule
+    origin = Origin(event.source, event.position, register, ordinal, rule)
+    return Proven(event, log, origin, event.digests[algorithm], bound)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TPM's quote that no CPU's evidence stands beside: what can be said of it, which is never that it is of a platform.
+
+The quote is verified by the attestation key that came with it. Whoever sends a quote chooses that key, so all that
+holds then is that somebody with some key signed these values. A certificate for the key, as Google's cloud gives one,
+would say who runs the TPM; it says nothing of the CPU's protection, and none of its issuers is an anchor here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from verifiers.errors import Reason, VerificationError
+from verifiers.evidence import EvidenceKind
+from verifiers.vtpm.attest import TPM_GENERATED, parse_attest, values_by_hash, verify_quote
+from verifiers.vtpm.evidence import demand_size
+from verifiers.vtpm.public import is_public, read_attestation_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verifiers.vtpm.claims import TpmClaims
+
+NOT_BOUND: Final = (
+    "the quote verifies with the key that came with it, but nothing ties that key to a platform"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BareQuote:
+    """Files of one quote, told apart; None for what is not there."""
+
+    attest: bytes
+    signature: bytes | None
+    pcrs: bytes | None
+    public: bytes | None
+
+
+def sort_quote(files: Sequence[bytes]) -> BareQuote | None:
+    """The one quote that files hold; None if they hold none, several, or more than belongs to one.
+
+    Raises:
+        VerificationError: what the parser of the quote raises.
+    """
+    attests = [data for data in files if data.startswith(TPM_GENERATED)]
+    others = [data for data in files if not data.startswith(TPM_GENERATED)]
+    keys = [data for data in others if is_public(data)]
+    rest = [data for data in others if data not in keys]
+    if len(attests) != 1 or len(keys) > 1:
+        return None
+    values = values_by_hash(parse_attest(attests[0]), rest)
+    signatures = [data for data in rest if data not in values]
+    if len(values) > 1 or len(signatures) > 1:
+        return None
+    first = [next(iter(found), None) for found in (signatures, values, keys)]
+    return BareQuote(attests[0], *first)
+
+
+def verify_bare(quote: BareQuote) -> TpmClaims:
+    """Verify a quote by the key that came with it: a statement about that key, and about nothing else.
+
+    Raises:
+        VerificationError: `incomplete` where a part is missing; `too-large`; what `read_attestation_key` and
+            `verify_quote` raise.
+    """
+    attest = parse_attest(quote.attest)
+    if quote.signature is None or quote.pcrs is None or quote.public is None:
+        parts = {
+            "signature": quote.signature,
+            "PCR values": quote.pcrs,
+            "attestation key": quote.public,
+        }
+        lacking = [name for name, data in parts.items() if data is None]
+        raise VerificationError(
+            Reason.INCOMPLETE, f"TPM quote without CPU evidence, and without {', '.join(lacking)}"
+        )
+    demand_size(EvidenceKind.TPM_SIGNATURE, quote.signature)
+    demand_size(EvidenceKind.TPM_PCRS, quote.pcrs)
+    return verify_quote(attest, quote.signature, quote.pcrs, read_attestation_key(quote.public))

@@ -39,6 +39,7 @@ from verifiers.eventlog.claims import (
     TextState,
 )
 from verifiers.eventlog.labels import as_digest
+from verifiers.eventlog.proven import no_file
 
 if TYPE_CHECKING:
     from verifiers.eventlog.proven import Logs, Proven
@@ -124,17 +125,20 @@ def _believed(logs: Logs, one: Proven) -> CommandLine | str:
     except UnicodeDecodeError:
         return "it is not UTF-8"
     others = (other for other in logs.of(one.origin.register) if other is not one)
-    hidden = tuple(other.digest for other in others if _may_be_a_command_line(other))
+    hidden = tuple(other.digest for other in others if _may_be_another(other))
     return CommandLine(TextState.PROVEN, text, one.origin, hidden)
 
 
-def _may_be_a_command_line(one: Proven) -> bool:
-    """Whether what was hashed is unknown, or begins as a command line does: with a path, absolute or on a device.
+def _may_be_another(one: Proven) -> bool:
+    """Whether what was hashed may be a file, or begins as a command line does: with a path, absolute or on a device.
 
-    So the real command line hides neither as a file nor as a command or another text that its digest covers.
+    So neither the real command line nor a file hides as a command or another text that its digest covers.
     """
-    return one.bound is None or (
-        one.bound.hashed.startswith((b"/", b"(")) and b"\0" not in one.bound.hashed
+    bound = one.bound
+    return (
+        bound is None
+        or not no_file(one.origin, bound.data)
+        or bound.hashed.startswith((b"/", b"("))
     )
 
 

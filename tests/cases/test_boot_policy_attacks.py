@@ -205,3 +205,18 @@ def test_a_small_evil_file_is_no_text(content: bytes) -> None:
         for one in history
     ]
     assert denied_by(POLICY, history, told) == {RuleId.KERNEL_CMDLINE}
+
+
+@pytest.mark.parametrize("command", ["linux", "linux16", "linuxefi", "legacy_kernel"])
+def test_a_command_line_with_a_relative_path_hides_behind_no_command(command: str) -> None:
+    """GRUB's shell is the host's; on btrfs or over HTTP it takes a kernel by such a path."""
+    evil = "vmlinuz rw init=/bin/sh"
+    history = [
+        lab.grub(f"{command} {evil}") if one == lab.grub(f"linux {EVIL}") else one
+        for one in [*grub_boot(EVIL), lab.cmdline(GOOD)]
+    ]
+    history = [lab.cmdline(evil) if one == lab.cmdline(EVIL) else one for one in history]
+    told = [lab.grub(evil) if one == lab.cmdline(evil) else one for one in history[:-1]]
+    assert denied_by(POLICY, history, before_exit(told, lab.cmdline(GOOD))) == {
+        RuleId.KERNEL_CMDLINE
+    }

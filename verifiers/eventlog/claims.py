@@ -85,10 +85,11 @@ class CommandLine:
     Attributes:
         text, origin: None where `undetermined`.
         unexplained: digests of its register that may be of a file, whatever data the log gives for them: those that
-            GRUB read are here; and those of other texts that begin as a command line does. GRUB hashes a file as it
-            hashes a text, and the booted system can extend the register too; so the text here may be a file's content
-            or have been added later, and one of these may be the command line that was really used. A rule over the
-            text is sound where every one of these is a digest that is known, or where there are none.
+            GRUB read are here; and those of other texts that begin as a command line does, or give a kernel by a
+            relative path. GRUB hashes a file as it hashes a text, and the booted system can extend the register too; so
+            the text here may be a file's content or have been added later, and one of these may be the command line
+            that was really used. A rule over the text is sound where every one of these is a digest that is known, or
+            where there are none.
     """
 
     state: TextState

@@ -38,6 +38,7 @@ ACTIONS: Final = (
 
 _NO_FILES: Final = (Rule.SECTION_NAME, Rule.DSTACK_V1, Rule.DSTACK_V2, Rule.CEL_CONTENT)
 _TEXTS: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL)
+_MARKS: Final = frozenset((*SEPARATORS, *ACTIONS))
 _AAEL: Final = TAG_AAEL.to_bytes(4, "little")
 
 
@@ -53,7 +54,7 @@ def no_file(origin: Origin, data: bytes) -> bool:
     if origin.rule in _TEXTS:
         return _readable(data)
     own = origin.rule in _NO_FILES or origin.format is LogFormat.IMA
-    return own or data in (*SEPARATORS, *ACTIONS) or data.startswith(_AAEL)
+    return own or data in _MARKS or data.startswith(_AAEL)
 
 
 def _readable(data: bytes) -> bool:

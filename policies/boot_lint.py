@@ -90,8 +90,10 @@ def warnings(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path,
             where = ("boot", "events", index)
             yield where, "whoever runs the system can add such an event; name its place with at"
         if rule.register_ in _RESETTABLE:
-            where = ("boot", "events", index, "register")
-            yield where, f"any program in the guest can reset {rule.register_} and extend it anew"
+            yield (
+                ("boot", "events", index, "register"),
+                f"any program in the guest can reset {rule.register_} and extend it anew",
+            )
 
 
 def _replay(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:

@@ -65,8 +65,8 @@ class EventRule(Model):
 
     Attributes:
         at: place in the register, from 0; the rule is then about the event there.
-        digests: accepted ones of the event at that place; without a place, of every event of the register that its
-            data do not explain, whatever the log calls it.
+        digests: accepted ones of the event at that place; without a place, of every event of the register that may be
+            a file or table, whatever the log calls it: all but separators, actions, texts and entries of runtime logs.
         type, name: of the events whose data are looked at. A name is dstack's or a file's of IMA.
         data, patterns: what an event's digest covers of its data: one of the values, or a pattern that matches it as
             text. Of that type and name there must be `at_least` so many such events. This says what was measured, and

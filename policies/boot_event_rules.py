@@ -2,8 +2,8 @@
 """Rules over single events and over the files that IMA measured.
 
 What replay proves of an event is its digest and its place. So an event is asked for by its place; or all digests that
-no data explain are asked for together, whatever the log calls them; or events are counted whose data their digest
-covers. A type tells apart only what is counted.
+may be of a file or table are asked for together, whatever the log calls them and gives as their data; or events are
+counted whose data their digest covers. A type tells apart only what is counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from policies.case import BootCase
     from verifiers.eventlog.claims import EventClaim
 
-IMAGE_HEADERS: Final = (b"MZ", b"PE\0\0")  # what the hashed bytes of a PE image begin with
 _TEXTS: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL, Rule.SECTION_NAME)
 
 
@@ -72,7 +71,7 @@ def _of_a_register(
     case: BootCase, rule: EventRule, events: Sequence[EventClaim]
 ) -> tuple[RuleResult, str, str]:
     text = partial(_shown, case)
-    others = [one for one in events if _opaque(one) and one.digest not in rule.digests]
+    others = [one for one in events if one.may_be_file and one.digest not in rule.digests]
     if rule.digests and others:
         hint = f"{len(others)} digests in {rule.register_} are not allowed: {several(others, text)}"
         return RuleResult.FAIL, several(others, text), hint
@@ -81,11 +80,6 @@ def _of_a_register(
         hint = f"{rule.register_} has {len(found)} such events, which are too few"
         return RuleResult.MISSING, several(found, text) or "none", hint
     return RuleResult.PASS, several(found, text) or f"{len(events)} events", ""
-
-
-def _opaque(event: EventClaim) -> bool:
-    """Whether nothing tells what was hashed. Data that are an image's stand for the image: its digest, not its data."""
-    return event.data is None or event.data.startswith(IMAGE_HEADERS)
 
 
 def _has_data(rule: EventRule, event: EventClaim) -> bool:

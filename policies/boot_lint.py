@@ -31,6 +31,8 @@ _OF_FIRMWARE: Final = frozenset(
     {events.Register.RTMR0, events.Register.RTMR1, *events.PCRS[:8]}
 )  # whose events firmware writes, boot loaders and the system only behind them
 
+_RESETTABLE: Final = frozenset({events.Register.PCR16, events.Register.PCR23})
+
 _NO_FIRMWARE: Final = (
     "whoever chooses the firmware chooses what it measures: pin mr_td in every entry of a used set"
 )
@@ -87,6 +89,11 @@ def warnings(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path,
         if rule.looks_at_data and rule.at is None and rule.register_ not in _OF_FIRMWARE:
             where = ("boot", "events", index)
             yield where, "whoever runs the system can add such an event; name its place with at"
+        if rule.register_ in _RESETTABLE:
+            yield (
+                ("boot", "events", index, "register"),
+                f"any program in the guest can reset {rule.register_} and extend it anew",
+            )
 
 
 def _replay(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:

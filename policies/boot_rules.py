@@ -18,7 +18,7 @@ from policies.patterns import matches
 from policies.registers import PCRS
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
-from verifiers.eventlog.claims import SecureBoot, Subject, TextState
+from verifiers.eventlog.claims import Kind, SecureBoot, Subject, TextState
 from verifiers.eventlog.events import RTMRS, Register
 from verifiers.eventlog.replay import ReplayState
 from verifiers.evidence import Provider
@@ -178,9 +178,20 @@ def check_kernel_cmdline(case: BootCase) -> Iterator[Finding]:
     rules = case.rules
     if rules.kernel_cmdline is not None:
         yield _text_of(case, case.claims.kernel_cmdline)
-    yield from _placed(
-        RuleId.KERNEL_CMDLINE, "cmdline_digest", case.claims.cmdline_digest, rules.cmdline_digest
-    )
+    found = case.claims.cmdline_digest
+    if rules.cmdline_digest is not None and found is not None and _may_be_replaced(case, found):
+        hint = (
+            "a unified kernel image takes a command line from outside where Secure Boot is not on"
+        )
+        expected = f"one of {len(rules.cmdline_digest)} listed digests, under Secure Boot"
+        yield _missing(RuleId.KERNEL_CMDLINE, "boot.cmdline_digest", expected, hint)
+        return
+    yield from _placed(RuleId.KERNEL_CMDLINE, "cmdline_digest", found, rules.cmdline_digest)
+
+
+def _may_be_replaced(case: BootCase, cmdline: Digest) -> bool:
+    """Whether systemd-stub may have used load options in place of the section, as it does without Secure Boot."""
+    return cmdline.kind is Kind.SECTION and case.claims.secure_boot is not SecureBoot.ENABLED
 
 
 def check_initrd(case: BootCase) -> Iterator[Finding]:

@@ -4,7 +4,9 @@
 Linux shows the log of a TD below the ACPI table CCEL that names it, as the whole area of memory that firmware kept for
 it, padding and all; no more than the events is sent. That of a virtual TPM (Azure) it shows as it is, to root. A log
 proves nothing by itself, and an authority whose policy asks nothing about the boot does well without it. So it fails no
-enrollment: where there is none, nothing is sent; where it cannot be read, or is none, that is said and nothing is sent.
+enrollment: where there is none, nothing is sent; where it cannot be read, or is none that an authority takes, that is
+said and nothing is sent. What it holds is no secret of this program's, but may be one of its owner's: the kernel's
+command line stands in it as text where GRUB started the kernel.
 
 Source: Linux, drivers/acpi/sysfs.c (data of ACPI tables), drivers/char/tpm/eventlog/common.c; TCG PC Client Platform
 Firmware Profile 1.06, 10.2.
@@ -27,10 +29,13 @@ if TYPE_CHECKING:
 
 CCEL = Path("/sys/firmware/acpi/tables/data/CCEL")
 TPM_LOG = Path("/sys/kernel/security/tpm0/binary_bios_measurements")
-MAX_LOG = 1024 * 1024  # the authority's limit
+MAX_LOG = 1024 * 1024  # the authority's limits
+MAX_EVENTS = 4096
 MAX_AREA = 16 * 1024 * 1024  # what is read of a file whose size the kernel does not say
 _PADDING = (b"\xff" * 8, bytes(8))  # what stands behind the last event
 _SPEC_ID = b"Spec ID Event03\0"
+_KNOWN = {(0x04, 20), (0x0B, 32), (0x0C, 48), (0x0D, 64), (0x12, 32)}  # TPM_ALG_ID, bytes
+_BANKS = {"ccel": ("SHA-384", (0x0C, 48)), "tpm-event-log": ("SHA-256", (0x0B, 32))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,15 @@ class EventLogSource:
             return []
         except OSError as error:
             return self._left_out(f"cannot be read: {error.strerror or error}")
-        end = end_of_log(area)
-        if end is None:
+        extent = _extent(area)
+        if extent is None:
             return self._left_out("is not in the format of event logs")
-        if end > MAX_LOG:
-            return self._left_out(f"has more than {MAX_LOG} bytes")
+        end, events, sizes = extent
+        if end > MAX_LOG or events > MAX_EVENTS:
+            return self._left_out(f"has more than {MAX_LOG} bytes or {MAX_EVENTS} events")
+        name, bank = _BANKS[self.kind]
+        if bank not in sizes.items() or not sizes.items() <= _KNOWN:
+            return self._left_out(f"has no digests of {name}, or some that nobody knows")
         return [Evidence(self.kind, area[:end])]
 
     def _left_out(self, why: str) -> list[Evidence]:
@@ -72,13 +81,21 @@ class EventLogSource:
 
 def end_of_log(area: bytes) -> int | None:
     """Where the last event ends; None where this is no crypto agile log."""
+    extent = _extent(area)
+    return extent[0] if extent is not None else None
+
+
+def _extent(area: bytes) -> tuple[int, int, dict[int, int]] | None:
+    """(where the last event ends, number of events, sizes of digests by algorithm); None where this is no such log."""
+    events = 0
     try:
         position, sizes = _header(area)
         while position < len(area) and area[position : position + 8] not in _PADDING:
             position = _after_event(area, position, sizes)
+            events += 1
     except (struct.error, KeyError):
         return None
-    return position if position <= len(area) else None
+    return (position, events, sizes) if position <= len(area) else None
 
 
 def _header(area: bytes) -> tuple[int, dict[int, int]]:

@@ -179,3 +179,44 @@ def test_no_labels_make_an_evil_command_line_good(data: st.DataObject) -> None:
     while any(by_register):
         mixed.append(data.draw(st.sampled_from([one for one in by_register if one])).pop(0))
     assert judge(POLICY, history, mixed).decision is Decision.DENIED
+
+
+@pytest.mark.parametrize(
+    "kind", [lab.ACTION, lab.GPT, lab.SEPARATOR, lab.DRIVER_CONFIG, lab.AUTHORITY]
+)
+def test_a_small_evil_file_hides_behind_no_data(kind: int) -> None:
+    """The log has room for an initial file system: told as an action, its digest covers its data."""
+    evil, good = lab.file(b"070701 evil\0", "/initrd"), lab.file(b"initrd", "/initrd")
+    history = [evil if one == good else one for one in grub_boot(GOOD)]
+    told = [evil.told(kind, evil.hashed) if one == evil else one for one in history]
+    assert denied_by(POLICY, history, told) == {RuleId.KERNEL_CMDLINE}
+    listed = {"events": [{"id": "files", "register": "rtmr2", "digests": FILES}]}
+    assert judge(listed, grub_boot(GOOD)).decision is Decision.ACCEPTED
+    assert denied_by(listed, history, told) == {RuleId.BOOT_EVENT}
+
+
+@pytest.mark.parametrize("content", [b"BZh\x01\x02evil", b"\x1f\x8bevil"])
+def test_a_small_evil_file_is_no_text(content: bytes) -> None:
+    """Nor as a command, where it has no NUL: what is compressed is not printable."""
+    evil, good = lab.file(content, "/initrd"), lab.file(b"initrd", "/initrd")
+    history = [evil if one == good else one for one in grub_boot(GOOD)]
+    told = [
+        evil.told(lab.IPL, b"grub_cmd: " + content + b"\0") if one == evil else one
+        for one in history
+    ]
+    assert denied_by(POLICY, history, told) == {RuleId.KERNEL_CMDLINE}
+
+
+@pytest.mark.parametrize("command", ["linux", "linux16", "linuxefi", "legacy_kernel"])
+def test_a_command_line_with_a_relative_path_hides_behind_no_command(command: str) -> None:
+    """GRUB's shell is the host's; on btrfs or over HTTP it takes a kernel by such a path."""
+    evil = "vmlinuz rw init=/bin/sh"
+    history = [
+        lab.grub(f"{command} {evil}") if one == lab.grub(f"linux {EVIL}") else one
+        for one in [*grub_boot(EVIL), lab.cmdline(GOOD)]
+    ]
+    history = [lab.cmdline(evil) if one == lab.cmdline(EVIL) else one for one in history]
+    told = [lab.grub(evil) if one == lab.cmdline(evil) else one for one in history[:-1]]
+    assert denied_by(POLICY, history, before_exit(told, lab.cmdline(GOOD))) == {
+        RuleId.KERNEL_CMDLINE
+    }

@@ -216,7 +216,7 @@ def test_authority_that_its_digest_does_not_cover_or_that_is_no_variable() -> No
 
 
 def test_good_database_as_the_value_of_a_boot_variable() -> None:
-    """Firmware measures the value of Boot0007, which the host wrote, and the log calls it db and the real db a table."""
+    """Firmware measures the value of Boot0007, which the host wrote; the log calls it db, and the real db a table."""
     boot = grub_boot()
     good = next(one for one in boot if one.data[32:36] == "db".encode("utf-16-le"))
     evil = lab.variable("db", lab.signature_list(lab.X509, b"evil"), lab.SECURITY)

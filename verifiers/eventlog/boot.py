@@ -25,7 +25,7 @@ from verifiers.eventlog.claims import (
 )
 from verifiers.eventlog.events import Algorithm, LogFormat
 from verifiers.eventlog.labels import as_digest
-from verifiers.eventlog.proven import TD, Layout, Logs, gather
+from verifiers.eventlog.proven import TD, Layout, Logs, gather, no_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,13 +110,14 @@ def _events(view: Logs) -> tuple[EventClaim, ...]:
 def _event(one: Proven) -> EventClaim:
     bound = one.bound
     if bound is None:
-        return EventClaim(one.origin, one.event.type, None, one.digest, None)
+        return EventClaim(one.origin, one.event.type, None, one.digest, None, may_be_file=True)
     return EventClaim(
         one.origin,
         one.event.type,
         one.event.name if (one.event.source, bound.rule) in _NAMED else None,
         one.digest,
         bound.data,
+        may_be_file=not no_file(one.origin, bound.data),
     )
 
 

@@ -84,11 +84,12 @@ class CommandLine:
 
     Attributes:
         text, origin: None where `undetermined`.
-        unexplained: digests of its register that no data explain: files that GRUB read, by their labels; and those of
-            other texts that begin as a command line does. GRUB hashes a file as it hashes a text, and the booted
-            system can extend the register too; so the text here may be a file's content or have been added later, and
-            one of these may be the command line that was really used. A rule over the text is sound where every one
-            of these is a digest that is known, or where there are none.
+        unexplained: digests of its register that may be of a file, whatever data the log gives for them: those that
+            GRUB read are here; and those of other texts that begin as a command line does, or give a kernel by a
+            relative path. GRUB hashes a file as it hashes a text, and the booted system can extend the register too; so
+            the text here may be a file's content or have been added later, and one of these may be the command line
+            that was really used. A rule over the text is sound where every one of these is a digest that is known, or
+            where there are none.
     """
 
     state: TextState
@@ -131,6 +132,7 @@ class EventClaim:
         type: as in the log, believed where the rule is of dstack or a CEL; elsewhere a label, as data are under a rule.
         name: of dstack's runtime events and of IMA's files, where the digest covers it; else None.
         data: what the digest covers of the event's data, see `Rule`; None where that is nothing.
+        may_be_file: whether it may be the digest of a file or table under another label; see `proven.no_file`.
     """
 
     origin: Origin
@@ -138,6 +140,7 @@ class EventClaim:
     name: str | None
     digest: bytes
     data: bytes | None
+    may_be_file: bool
 
 
 @dataclass(frozen=True, slots=True)

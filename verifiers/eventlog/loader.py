@@ -13,6 +13,7 @@ A booted system can extend the same register, and no event marks in it where boo
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,7 @@ from verifiers.eventlog.claims import (
     TextState,
 )
 from verifiers.eventlog.labels import as_digest
+from verifiers.eventlog.proven import no_file
 
 if TYPE_CHECKING:
     from verifiers.eventlog.proven import Logs, Proven
@@ -48,6 +50,9 @@ SECTION_INITRD: Final = ".initrd"
 _FIRST_SECTION: Final = b".linux\0"
 _CMDLINES: Final = (GRUB_CMDLINE, GRUB_CMDLINE_OLD)
 _COMMANDS: Final = (GRUB_COMMAND, GRUB_COMMAND_OLD)
+_RELATIVE: Final = re.compile(
+    rb"(linux(16|efi)?|legacy_kernel) [^/(]"
+)  # GRUB's commands for kernels
 _GRUB_RULES: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL)
 
 
@@ -124,17 +129,22 @@ def _believed(logs: Logs, one: Proven) -> CommandLine | str:
     except UnicodeDecodeError:
         return "it is not UTF-8"
     others = (other for other in logs.of(one.origin.register) if other is not one)
-    hidden = tuple(other.digest for other in others if _may_be_a_command_line(other))
+    hidden = tuple(other.digest for other in others if _may_be_another(other))
     return CommandLine(TextState.PROVEN, text, one.origin, hidden)
 
 
-def _may_be_a_command_line(one: Proven) -> bool:
-    """Whether what was hashed is unknown, or begins as a command line does: with a path, absolute or on a device.
+def _may_be_another(one: Proven) -> bool:
+    """Whether what was hashed may be a file, or begins as a command line does: with a path, absolute or on a device.
 
-    So the real command line hides neither as a file nor as a command or another text that its digest covers.
+    So neither the real command line nor a file hides as a command or another text that its digest covers. Some file
+    systems take a relative path too: the command that gave it says so, and counts for its command line.
     """
-    return one.bound is None or (
-        one.bound.hashed.startswith((b"/", b"(")) and b"\0" not in one.bound.hashed
+    bound = one.bound
+    return (
+        bound is None
+        or not no_file(one.origin, bound.data)
+        or bound.hashed.startswith((b"/", b"("))
+        or _RELATIVE.match(bound.hashed) is not None
     )
 
 

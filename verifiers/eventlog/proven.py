@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from verifiers.eventlog.bound import Bound, bind, digest_of
+from verifiers.eventlog.bound import TAG_AAEL, Bound, bind, digest_of
 from verifiers.eventlog.claims import Origin, Rule
 from verifiers.eventlog.events import RTMRS, Algorithm, Event, LogFormat, Register
 
@@ -34,6 +34,41 @@ ACTIONS: Final = (
     b"Exit Boot Services Returned with Success",
     b"Exit Boot Services Returned with Failure",
 )
+
+
+_NO_FILES: Final = (Rule.SECTION_NAME, Rule.DSTACK_V1, Rule.DSTACK_V2, Rule.CEL_CONTENT)
+_TEXTS: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL)
+_MARKS: Final = frozenset((*SEPARATORS, *ACTIONS))
+_AAEL: Final = TAG_AAEL.to_bytes(4, "little")
+
+
+def no_file(origin: Origin, data: bytes) -> bool:
+    """Whether what was hashed can be no content of a file or table.
+
+    Data that a digest covers do not say so by themselves: whoever has a small initial file system can call it an action
+    with these data. So only what begins as no such content does: marks, entries of lists, and texts without bytes that
+    no text has, which every archive and its compression have.
+
+    `origin`: of the event. `data`: what its digest covers.
+    """
+    if origin.rule in _TEXTS:
+        return _readable(data)
+    own = origin.rule in _NO_FILES or origin.format is LogFormat.IMA
+    return own or data in _MARKS or data.startswith(_AAEL)
+
+
+def _readable(data: bytes) -> bool:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return text.translate(_SPACES).isprintable()
+
+
+_SPACES: Final = {
+    ord("\n"): " ",
+    ord("\t"): " ",
+}  # GRUB measures blocks of its scripts as they stand
 
 
 @dataclass(frozen=True, slots=True)

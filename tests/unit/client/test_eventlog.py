@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attestca_client.eventlog import MAX_LOG, EventLogSource, end_of_log
+from attestca_client.eventlog import MAX_EVENTS, MAX_LOG, EventLogSource, end_of_log
 from attestca_client.runtime import Runtime
 from attestca_client.wire import Evidence
 from tests import eventlog_vectors
-from tests.eventlog_lab import action, event2, spec_id, tcg2
+from tests.eventlog_lab import action, event2, first, spec_id, tcg2
 from tests.unit.client.fake_configfs import FakeConfigfs
 
 if TYPE_CHECKING:
@@ -78,6 +79,36 @@ def test_a_log_that_the_authority_would_not_take(tmp_path: Path) -> None:
     (tmp_path / "CCEL").write_bytes(tcg2(large))
     assert source(tmp_path, said)() == []
     assert "more than 1048576 bytes" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "banks"),
+    [
+        ("ccel", [(0x0B, 32)]),  # a TD has no registers for it
+        ("ccel", [(0x12, 32)]),
+        ("ccel", [(0x0C, 48), (0x27, 32)]),
+        ("ccel", [(0x0C, 32)]),
+        ("tpm-event-log", [(0x04, 20)]),
+    ],
+)
+def test_a_log_of_other_banks_would_be_refused(
+    tmp_path: Path, kind: str, banks: list[tuple[int, int]]
+) -> None:
+    said: list[str] = []
+    (tmp_path / "CCEL").write_bytes(first(spec_id(banks)))
+    assert replace(source(tmp_path, said), kind=kind)() == []
+    assert len(said) == 1
+    assert "going on without it" in said[0]
+
+
+def test_a_log_of_too_many_events(tmp_path: Path) -> None:
+    said: list[str] = []
+    small = event2(1, 4, [(0x0C, bytes(48))], b"")
+    (tmp_path / "CCEL").write_bytes(tcg2(*[small] * MAX_EVENTS))
+    assert len(source(tmp_path, said)()) == 1
+    (tmp_path / "CCEL").write_bytes(tcg2(*[small] * (MAX_EVENTS + 1)))
+    assert source(tmp_path, said)() == []
+    assert "4096 events" in said[0]
 
 
 @pytest.mark.parametrize("name", eventlog_vectors.names())

@@ -173,3 +173,13 @@ def test_in_azure_registers_are_those_of_the_virtual_tpm() -> None:
     assert ima.startswith("warning")
     assert "pin pcr9, pcr11, pcr12" in ima
     assert azure({"require_replay": ["pcr4"]}, *PCRS) == {}
+
+
+def test_registers_that_any_program_can_reset_are_told() -> None:
+    def remark(register: str) -> dict[str, str]:
+        rule = {"id": "x", "register": register, "at": 0, "digests": D32}
+        return azure({"events": [rule]}, *PCRS)
+
+    for register in ("pcr16", "pcr23"):
+        assert f"can reset {register}" in remark(register)["events[0].register"]
+    assert remark("pcr15") == {}

@@ -234,3 +234,14 @@ def test_all_at_once() -> None:
         RuleId.KERNEL_CMDLINE,
         RuleId.INITRD,
     ]
+
+
+@pytest.mark.parametrize("state", [b"\0", b"", None])
+def test_command_line_of_a_unified_kernel_image_that_may_take_another(state: bytes | None) -> None:
+    """systemd-stub prefers load options to its own section where Secure Boot is not on."""
+    own = lab.secure_boot(state) if state is not None else lab.separator(1)
+    boot = [own if one == lab.secure_boot() else one for one in lab.uki_boot()]
+    boot = [*boot, lab.tagged(lab.OPTIONS, b"LoadOptions\0", b"init=/bin/sh")]
+    finding = only(judge({"cmdline_digest": sha384(b"console=hvc0")}, boot), RuleId.KERNEL_CMDLINE)
+    assert (finding.path, finding.result) == ("boot.cmdline_digest", MISSING)
+    assert finding.hint.endswith("where Secure Boot is not on")

@@ -104,7 +104,7 @@ class Progress:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Progress]:
+def bar() -> Iterator[Progress]:
     """A bar while the block runs; it leaves nothing behind."""
     columns = (
         rich.progress.BarColumn(),
@@ -113,8 +113,8 @@ def progress() -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     disable = not console.is_terminal
-    with rich.progress.Progress(*columns, console=console, transient=True, disable=disable) as bar:
-        yield Progress(bar)
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=disable) as live:
+        yield Progress(live)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

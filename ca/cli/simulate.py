@@ -97,7 +97,7 @@ async def _simulate(
         draft = _draft(text, in_force, scope.now)
         await _advise(draft, store)
         output.say(f"Judging by {simulate_view.what(draft)} …")
-        bench = stack.enter_context(output.progress())
+        bench = stack.enter_context(output.bar())
         desk = Desk(_Task(config, text, in_force), workers)
         stack.push_async_callback(desk.close)
 

@@ -46,7 +46,7 @@ def test_at_the_edge_of_what_is_taken() -> None:
 WRONG: dict[str, dict[str, Any]] = {
     "version 2": {"version": 2},
     "a policy without a version": {"policyVersion": 0},
-    "another assurance": {"assurance": "verifed"},
+    "another assurance": {"assurance": "verified by us"},
     "another binding": {"binding": "tdisp"},
     "a binding without its devices": {"devices": []},
     "devices without their binding": {"binding": "none"},

@@ -92,7 +92,7 @@ def test_progress_is_for_terminals(
     for terminal in (False, True):
         if terminal:
             monkeypatch.setenv("FORCE_COLOR", "1")
-        with output.progress() as bar:
+        with output.bar() as bar:
             bar.total(4)
             bar.advance(4)
         printed = capsys.readouterr()

@@ -46,6 +46,7 @@ _REQUEST: Final = {
     "not-found": 404,
     "not-logged": 404,  # yet
     "before-log": 404,  # and never will be
+    "no-trust-bundle": 404,
     "method-not-allowed": 405,
     "body-timeout": 408,
     "nonce-used": 409,

@@ -23,6 +23,7 @@ from simulator.intel import FakeIntel
 from simulator.stage import Stage
 from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Place
 from verifiers.anchors import (
+    INTEL_INTERMEDIATES_SHA256,
     INTEL_SGX_ROOT_CA_SHA256,
     NVIDIA_DEVICE_IDENTITY_CA_SHA256,
     NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
@@ -172,6 +173,7 @@ def test_what_is_shipped_holds_no_simulated_root(tmp_path: Path) -> None:
     assert len(pinned) == 6
     assert found == pinned | {
         INTEL_SGX_ROOT_CA_SHA256,
+        *INTEL_INTERMEDIATES_SHA256,
         NVIDIA_DEVICE_IDENTITY_CA_SHA256,
         NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
     }

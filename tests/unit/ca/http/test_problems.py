@@ -13,7 +13,9 @@ from aiohttp import web
 import ca
 from ca import errors
 from ca.errors import (
+    AnchorRefused,
     AuthorityError,
+    ChainHalted,
     ConfigurationError,
     Denied,
     LintFailed,
@@ -27,7 +29,15 @@ from verifiers.errors import Reason, VerificationError
 SECRET = "postgresql://user:hunter2@db.internal"  # noqa: S105 - a canary
 # Raised where no request leads: by commands, at start, or by readers of our own extensions.
 NOT_SERVED = {"app", "cli", "config"}
-NOT_OVER_HTTP = {"attestation-info", "cmw", "scope-unknown"}
+# … or by the job that anchors.
+NOT_OVER_HTTP = {
+    "anchor-refused",
+    "attestation-info",
+    "chain-halted",
+    "cmw",
+    "nodes-disagree",
+    "scope-unknown",
+}
 
 
 def _codes_in_sources() -> set[str]:
@@ -77,7 +87,15 @@ def test_every_error_of_ours(kind: type[AuthorityError]) -> None:
     if problem.status >= 500:
         assert SECRET not in str(problem.members())
     assert (problem.alarm is not None) == (
-        kind in {AuthorityError, LintFailed, ConfigurationError, LogHalted}
+        kind
+        in {
+            AnchorRefused,
+            AuthorityError,
+            ChainHalted,
+            ConfigurationError,
+            LintFailed,
+            LogHalted,
+        }
     )
 
 

@@ -7,13 +7,8 @@ The list of steps is held against what an enrollment really does, so a new step 
 from __future__ import annotations
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -21,6 +16,7 @@ from cryptography import x509
 from ca.ports import CertificateQuery, Outcome
 from ca.store.sql import SqlStore
 from simulator.pki import pem
+from tests import dying
 from tests.app_lab import problem_of
 from tests.service_lab import leaf_of
 
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
     from ca.ports import CertificateRecord
     from tests.app_lab import App
 
-ROOT = Path(__file__).parents[2]
 CALLS = ("nonce_state", "policies", "record_intent", "sign", "record_certificate", "certificate")
 NO_TRACE = ("before nonce_state", "before policies", "before record_intent")
 INTENT = ("before sign", "before record_certificate")
@@ -38,19 +33,13 @@ ISSUED = ("before certificate", "after certificate")
 
 
 @pytest.fixture(scope="module")
-def enroller() -> Iterator[subprocess.Popen[str]]:
+def enroller() -> Iterator[dying.Tell]:
     """The process whose children die."""
-    program = [sys.executable, "-m", "tests.dying_enrollment"]
-    with subprocess.Popen(  # noqa: S603 - our own
-        program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.kill()
+    with dying.started("tests.dying_enrollment") as tell:
+        yield tell
 
 
-async def die_at(
-    step: str, body: bytes, app: App, enroller: subprocess.Popen[str]
-) -> dict[str, Any]:
+async def die_at(step: str, body: bytes, app: App, enroller: dying.Tell) -> dying.Ended:
     order = {
         "folder": str(app.config.ca.directory.parent),
         "database": app.config.database.url.get_secret_value(),
@@ -59,17 +48,9 @@ async def die_at(
         "body": body.decode(),
         "step": step,
     }
-
-    def ask() -> str:
-        assert enroller.stdin is not None
-        assert enroller.stdout is not None
-        enroller.stdin.write(json.dumps(order) + "\n")
-        enroller.stdin.flush()
-        return enroller.stdout.readline()
-
-    ended: dict[str, Any] = json.loads(await asyncio.to_thread(ask))  # the vendor runs in this loop
+    ended = await asyncio.to_thread(enroller, order)  # the vendor runs in this loop
     if step:
-        assert ended == {"status": -signal.SIGKILL, "done": []}
+        assert ended == {"status": dying.KILLED, "done": []}
     return ended
 
 
@@ -82,7 +63,7 @@ async def reopened(app: App) -> tuple[CertificateRecord, ...]:
         await store.close()
 
 
-async def test_these_are_all_steps(app: App, enroller: subprocess.Popen[str]) -> None:
+async def test_these_are_all_steps(app: App, enroller: dying.Tell) -> None:
     ended = await die_at("", app.body(await app.nonce()), app, enroller)
     steps = [f"{when} {call}" for call in CALLS for when in ("before", "after")]
     assert ended == {"status": 0, "done": steps}
@@ -92,7 +73,7 @@ async def test_these_are_all_steps(app: App, enroller: subprocess.Popen[str]) ->
 
 @pytest.mark.parametrize("step", NO_TRACE)
 async def test_before_the_intent_nothing_is_left(
-    app_on_both: App, enroller: subprocess.Popen[str], step: str
+    app_on_both: App, enroller: dying.Tell, step: str
 ) -> None:
     app = app_on_both
     body = app.body(await app.nonce())
@@ -106,7 +87,7 @@ async def test_before_the_intent_nothing_is_left(
 
 @pytest.mark.parametrize("step", INTENT)
 async def test_an_intent_without_certificate_is_closed_and_never_signed_again(
-    app_on_both: App, enroller: subprocess.Popen[str], step: str
+    app_on_both: App, enroller: dying.Tell, step: str
 ) -> None:
     app = app_on_both
     nonce = await app.nonce()
@@ -133,7 +114,7 @@ async def test_an_intent_without_certificate_is_closed_and_never_signed_again(
 
 @pytest.mark.parametrize("step", ISSUED)
 async def test_a_certificate_on_record_is_handed_out_when_asked_again(
-    app_on_both: App, enroller: subprocess.Popen[str], step: str
+    app_on_both: App, enroller: dying.Tell, step: str
 ) -> None:
     app = app_on_both
     body = app.body(await app.nonce())

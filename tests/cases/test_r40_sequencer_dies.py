@@ -11,13 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,41 +27,25 @@ from ca.store import log
 from ca.store.database import Database
 from ca.store.sql import SqlStore
 from ca.tree_history import TreeHistory
-from tests import log_lab, records
+from tests import dying, log_lab, records
 from tests.dying_sequencer import KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
 
-ROOT = Path(__file__).parents[2]
 START = int(records.NOW.timestamp())
 EACH = 100  # entries between two deaths: tiles become full on the way
 
 
 @pytest.fixture(scope="module")
-def sequencer() -> Iterator[subprocess.Popen[str]]:
+def sequencer() -> Iterator[dying.Tell]:
     """The process whose children die."""
-    program = [sys.executable, "-m", "tests.dying_sequencer"]
-    with subprocess.Popen(  # noqa: S603 - our own
-        program, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.kill()
-
-
-def run(
-    process: subprocess.Popen[str], url: str, folder: Path, step: int, now: int
-) -> dict[str, int]:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    order = {"database": url, "folder": str(folder), "step": step, "now": now}
-    process.stdin.write(json.dumps(order) + "\n")
-    process.stdin.flush()
-    ended: dict[str, int] = json.loads(process.stdout.readline())
-    return ended
+    with dying.started("tests.dying_sequencer") as tell:
+        yield tell
 
 
 def entries(first: int) -> list[audit.Entry]:
@@ -93,7 +72,7 @@ class Lab:
     database: Database
     url: str
     folders: list[Path]
-    process: subprocess.Popen[str]
+    tell: dying.Tell
     written: list[audit.Entry] = field(default_factory=list)
     now: int = START
 
@@ -102,11 +81,17 @@ class Lab:
         await self.database.write(log.append_all, new)
         self.written.extend(new)
 
-    async def die(self, folder: Path, step: int) -> dict[str, int]:
+    async def die(self, folder: Path, step: int = 0) -> dying.Ended:
         """A turn of one replica, a minute after the one before; every state that it may leave is looked at."""
         self.now += HEARTBEAT
-        ended = await asyncio.to_thread(run, self.process, self.url, folder, step, self.now)
-        assert ended["status"] in {0, -signal.SIGKILL}, ended
+        order = {
+            "database": self.url,
+            "folder": str(folder),
+            "step": str(step or ""),
+            "now": str(self.now),
+        }
+        ended = await asyncio.to_thread(self.tell, order)
+        assert ended["status"] in {0, dying.KILLED}, ended
         await self.remembered()
         return ended
 
@@ -128,9 +113,7 @@ class Lab:
 
 
 @pytest.fixture
-async def lab(
-    database_url: str, tmp_path: Path, sequencer: subprocess.Popen[str]
-) -> AsyncIterator[Lab]:
+async def lab(database_url: str, tmp_path: Path, sequencer: dying.Tell) -> AsyncIterator[Lab]:
     folders = [tmp_path / "one", tmp_path / "other"]
     for folder in folders:
         folder.mkdir()
@@ -146,7 +129,7 @@ async def test_killed_at_every_step(lab: Lab) -> None:
         for folder in lab.folders:
             await lab.more()
             ended.append(await lab.die(folder, step))
-        assert all(one["steps"] < step for one in ended), "so each dies at each of its steps"
+        assert all(len(one["done"]) < step for one in ended), "so each dies at each of its steps"
         return any(one["status"] for one in ended)
 
     step = 1
@@ -165,7 +148,7 @@ async def test_killed_at_every_step_of_a_heartbeat(lab: Lab) -> None:
     """Nothing waits: the same tree is signed again, with the time. Then entries come, and all goes on."""
     await lab.more()
     for folder in lab.folders:
-        await lab.die(folder, 0)
+        await lab.die(folder)
     first = await published(lab.database)
 
     async def both_die(step: int) -> bool:
@@ -180,7 +163,7 @@ async def test_killed_at_every_step_of_a_heartbeat(lab: Lab) -> None:
     assert step > 6
     assert (await published(lab.database)).time == lab.now
     await lab.more()
-    await lab.die(lab.folders[0], 0)
+    await lab.die(lab.folders[0])
     newest = await published(lab.database)
     assert newest.size == 2 * first.size
     await consistent(lab, newest)

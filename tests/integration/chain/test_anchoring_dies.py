@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,10 +10,11 @@ import pytest
 
 from ca.ledger.rpc import connected
 from ca.store.sql import SqlStore
-from tests.chain_lab import CHAIN_ID, ROOT, Anchoring, deployed
+from tests import dying
+from tests.chain_lab import CHAIN_ID, Anchoring, deployed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.chain_lab import Chain, Deployed
 
@@ -29,40 +26,23 @@ MOMENTS = tuple(
 
 
 @pytest.fixture(scope="module")
-def dying() -> Iterator[Callable[[dict[str, str]], dict[str, object]]]:
+def anchorer() -> Iterator[dying.Tell]:
     """Has a child anchor as it is told."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.dying_anchorer"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        stdin, stdout = process.stdin, process.stdout
-        assert stdin is not None
-        assert stdout is not None
-
-        def tell(order: dict[str, str]) -> dict[str, object]:
-            stdin.write(json.dumps(order) + "\n")
-            stdin.flush()
-            answer: dict[str, object] = json.loads(stdout.readline())
-            return answer
-
+    with dying.started("tests.dying_anchorer") as tell:
         yield tell
-        stdin.close()
 
 
 async def test_exactly_one_anchor_whenever_it_dies(
-    chain: Chain, database_url: str, dying: Callable[[dict[str, str]], dict[str, object]]
+    chain: Chain, database_url: str, anchorer: dying.Tell
 ) -> None:
     async with deployed(chain, caps=(100, 0)) as place:
-        await kill_at_every_moment(place, database_url, dying)
+        await kill_at_every_moment(place, database_url, anchorer)
 
 
 async def kill_at_every_moment(
     place: Deployed,
     database_url: str,
-    dying: Callable[[dict[str, str]], dict[str, object]],
+    anchorer: dying.Tell,
 ) -> None:
     store = await SqlStore.open(database_url)
     order = {
@@ -78,8 +58,8 @@ async def kill_at_every_moment(
                 await ours.revoke()
                 heads.append(await ours.publish())
                 soon = ours.now + timedelta(seconds=2)
-                answer = dying(order | {"now": soon.isoformat(), "step": moment})
-                assert answer["status"] == (-signal.SIGKILL if moment else 0), moment
+                answer = anchorer(order | {"now": soon.isoformat(), "step": moment})
+                assert answer["status"] == (dying.KILLED if moment else 0), moment
                 await ours.turn()
             assert await ours.anchored_events() == heads
             assert all(await ours.tombstones())

@@ -11,8 +11,7 @@ Profile 1.06, 10.4.2.1 (tagged event).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
@@ -24,8 +23,7 @@ EV_EVENT_TAG: Final = 0x00000006
 AAEL_TAG: Final = 0x4141454C
 
 
-@dataclass(frozen=True, slots=True)
-class AaelEntry:
+class AaelEntry(NamedTuple):
     """What an entry says. `content` may be JSON, and may be empty."""
 
     domain: str

@@ -10,7 +10,7 @@ Beside logs there are fields that the quote itself signs and that the host fills
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from verifiers.eventlog import applications, firmware, loader
 from verifiers.eventlog.claims import (
@@ -20,12 +20,11 @@ from verifiers.eventlog.claims import (
     Doubt,
     DstackIdentity,
     EventClaim,
-    Rule,
     Subject,
 )
-from verifiers.eventlog.events import Algorithm, LogFormat
+from verifiers.eventlog.events import Algorithm
 from verifiers.eventlog.labels import as_digest
-from verifiers.eventlog.proven import TD, Layout, Logs, gather, no_file
+from verifiers.eventlog.proven import TD, Layout, Logs, gather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,26 +107,10 @@ def _events(view: Logs) -> tuple[EventClaim, ...]:
 
 
 def _event(one: Proven) -> EventClaim:
-    bound = one.bound
-    if bound is None:
-        return EventClaim(one.origin, one.event.type, None, one.digest, None, may_be_file=True)
-    return EventClaim(
-        one.origin,
-        one.event.type,
-        one.event.name if (one.event.source, bound.rule) in _NAMED else None,
-        one.digest,
-        bound.data,
-        may_be_file=not no_file(one.origin, bound.data),
-    )
-
-
-_NAMED: Final = frozenset(  # boot events in a dstack log have names as well, which nothing covers
-    {
-        (LogFormat.IMA, Rule.EVENT_DATA),
-        (LogFormat.DSTACK, Rule.DSTACK_V1),
-        (LogFormat.DSTACK, Rule.DSTACK_V2),
-    }
-)
+    event, bound = one.event, one.bound
+    name = None if event.hashed is None else event.name  # of other events nothing covers it
+    data = None if bound is None else bound.data
+    return EventClaim(one.origin, event.type, name, one.digest, data, one.may_be_file)
 
 
 def _application(

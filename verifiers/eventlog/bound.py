@@ -16,13 +16,12 @@ go-tpm-tools (Confidential Space), as their logs show them; each rule was checke
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers.errors import VerificationError
-from verifiers.eventlog import dstack, efi
+from verifiers.eventlog import efi
 from verifiers.eventlog.claims import Rule
-from verifiers.eventlog.events import Algorithm, Event, LogFormat
+from verifiers.eventlog.events import HASHES, Algorithm, Event, LogFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,6 @@ EV_EFI_ACTION: Final = 0x80000007
 EV_EFI_VARIABLE_BOOT2: Final = 0x8000000C
 EV_EFI_VARIABLE_AUTHORITY: Final = 0x800000E0
 DSTACK_RUNTIME_EVENT: Final = 0x08000001
-CEL_COS: Final = 0x50
 
 TAG_AAEL: Final = 0x4141454C
 TAG_INITRD: Final = 0x8F3B22EC
@@ -56,8 +54,7 @@ GRUB_MODULE: Final = b"module_cmdline: "
 _TD_SHIM_NAMES: Final = (b"td_hob".ljust(16, b"\0"), b"td_payload_info".ljust(16, b"\0"))
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """The part of an event's data that its digest covers.
 
     Attributes:
@@ -71,29 +68,26 @@ class Bound:
     hashed: bytes
 
 
-_Candidate: TypeAlias = tuple[
-    Rule, bytes, bytes
-]  # the fields of `Bound`, before the hash was compared
-
-
 def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
     """What the event's digest of that algorithm covers of its data; None where it covers nothing that we know.
 
     An event that extends nothing has nothing that is covered.
     """
-    read = _rule_of(event)
-    if read is None or not event.extends:
-        return None
     digest = event.digests.get(algorithm)
-    for rule, data, hashed in read(event):
-        if digest_of(hashed, algorithm) == digest:
-            return Bound(rule, data, hashed)
-    return None
+    if digest is None or not event.extends:
+        return None
+    if event.hashed is not None:  # and compared, by the parser
+        return Bound(_rule_of(event, event.hashed), event.data, event.hashed)
+    read = _BY_TYPE.get(event.type)
+    found = read(event) if read is not None else None
+    if found is None or digest_of(found.hashed, algorithm) != digest:
+        return None
+    return found
 
 
 def digest_of(data: bytes, algorithm: Algorithm) -> bytes:
     """The hash of some bytes. Raises ValueError where the library cannot compute it (SM3, at some places)."""
-    made = _HASHES[algorithm](data) if algorithm in _HASHES else hashlib.new(algorithm, data)
+    made = HASHES[algorithm](data) if algorithm in HASHES else hashlib.new(algorithm, data)
     return made.digest()
 
 
@@ -104,85 +98,61 @@ def tag(event: Event) -> int | None:
     return int.from_bytes(event.data[:4], "little")
 
 
-def _rule_of(event: Event) -> Callable[[Event], tuple[_Candidate, ...]] | None:
+def _rule_of(event: Event, hashed: bytes) -> Rule:
     if event.source is LogFormat.CEL:
-        return _cel
+        return Rule.CEL_CONTENT
     if event.source is LogFormat.IMA:
-        return _whole
-    if event.type == DSTACK_RUNTIME_EVENT:
-        return _dstack if event.source is LogFormat.DSTACK else None
-    return _BY_TYPE.get(event.type)
+        return Rule.EVENT_DATA
+    return Rule.DSTACK_V2 if hashed.startswith(b"{") else Rule.DSTACK_V1
 
 
-def _whole(event: Event) -> tuple[_Candidate, ...]:
-    return ((Rule.EVENT_DATA, event.data, event.data),)
+def _whole(event: Event) -> Bound:
+    return Bound(Rule.EVENT_DATA, event.data, event.data)
 
 
-def _variable_value(event: Event) -> tuple[_Candidate, ...]:
+def _variable_value(event: Event) -> Bound | None:
     """EDK II hashes the value alone: which variable it was is not covered."""
     try:
         value = efi.variable_value(event.data)
     except VerificationError:
-        return ()
-    return ((Rule.VARIABLE_DATA, value, value),)
+        return None
+    return Bound(Rule.VARIABLE_DATA, value, value)
 
 
-def _tagged(event: Event) -> tuple[_Candidate, ...]:
+def _tagged(event: Event) -> Bound | None:
     """AAEL hashes its whole entry; Linux' EFI stub names by its tags what it hashed, and hashes that."""
-    return _whole(event) if tag(event) == TAG_AAEL else ()
+    return _whole(event) if tag(event) == TAG_AAEL else None
 
 
-def _ipl(event: Event) -> tuple[_Candidate, ...]:
+def _ipl(event: Event) -> Bound | None:
     """Texts of GRUB by their prefix, else names of sections. Whatever stands behind the text's NUL is not covered."""
-    for prefix, rule in _GRUB.items():
-        if event.data.startswith(prefix):
-            text, nul, rest = event.data[len(prefix) :].partition(b"\0")
-            if len(rest) > 1:  # Anolis' GRUB leaves one byte of memory behind the NUL
-                return ()
-            return ((rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text),)
-    return _section_name(event.data)
+    if not event.data.startswith(_PREFIXES):
+        return _section_name(event.data)
+    prefix = next(one for one in _PREFIXES if event.data.startswith(one))
+    text, nul, rest = event.data[len(prefix) :].partition(b"\0")
+    if len(rest) > 1:  # Anolis' GRUB leaves one byte of memory behind the NUL
+        return None
+    rule = _GRUB[prefix]
+    return Bound(rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text)
 
 
-def _section_name(data: bytes) -> tuple[_Candidate, ...]:
+def _section_name(data: bytes) -> Bound | None:
     """systemd-stub logs the name in UTF-16 with NUL, and hashes it in ASCII with NUL."""
     if not data.startswith(b".\0") or len(data) % 2 or any(data[1::2]):
-        return ()
+        return None
     name = data[0::2]
     if name.find(b"\0") != len(name) - 1:
-        return ()
-    return ((Rule.SECTION_NAME, name[:-1], name),)
+        return None
+    return Bound(Rule.SECTION_NAME, name[:-1], name)
 
 
-def _td_shim(event: Event) -> tuple[_Candidate, ...]:
+def _td_shim(event: Event) -> Bound | None:
     """A name of 16 bytes and a length of 4, which are not hashed, and what is."""
     if not event.data.startswith(_TD_SHIM_NAMES):
-        return ()
-    return ((Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:]),)
+        return None
+    return Bound(Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:])
 
 
-def _dstack(event: Event) -> tuple[_Candidate, ...]:
-    """The log does not say which version made the digest; no bytes are the preimage of both."""
-    if event.name is None:
-        return ()
-    entry = dstack.Entry(3, DSTACK_RUNTIME_EVENT, b"", event.name, event.data)
-    first, second = (dstack.preimage_of(replace(entry, version=one)) for one in (1, 2))
-    return ((Rule.DSTACK_V1, event.data, first), (Rule.DSTACK_V2, event.data, second))
-
-
-def _cel(event: Event) -> tuple[_Candidate, ...]:
-    """The content's type (one byte), length (u32, big endian) and value."""
-    if event.type != CEL_COS:
-        return ()
-    head = bytes((CEL_COS,)) + len(event.data).to_bytes(4, "big")
-    return ((Rule.CEL_CONTENT, event.data, head + event.data),)
-
-
-_HASHES: Final = {
-    Algorithm.SHA1: hashlib.sha1,
-    Algorithm.SHA256: hashlib.sha256,
-    Algorithm.SHA384: hashlib.sha384,
-    Algorithm.SHA512: hashlib.sha512,
-}
 _GRUB: Final = {
     GRUB_COMMAND: Rule.IPL_SUFFIX,
     GRUB_CMDLINE: Rule.IPL_SUFFIX,
@@ -190,7 +160,8 @@ _GRUB: Final = {
     GRUB_COMMAND_OLD: Rule.IPL_SUFFIX_NUL,
     GRUB_CMDLINE_OLD: Rule.IPL_SUFFIX,
 }
-_BY_TYPE: Final[dict[int | None, Callable[[Event], tuple[_Candidate, ...]]]] = {
+_PREFIXES: Final = tuple(_GRUB)
+_BY_TYPE: Final[dict[int | None, Callable[[Event], Bound | None]]] = {
     EV_SEPARATOR: _whole,
     EV_ACTION: _whole,
     EV_EFI_ACTION: _whole,

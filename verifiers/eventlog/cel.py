@@ -124,7 +124,7 @@ def _parse_record(cursor: Cursor, position: int) -> Event:
             raise VerificationError(
                 Reason.MALFORMED, f"record {position}: {algorithm} is not that of the content"
             )
-    return Event(position, register, kind, digests, content, None, LogFormat.CEL)
+    return Event(position, register, kind, digests, content, None, LogFormat.CEL, whole)
 
 
 def _parse_index(cursor: Cursor) -> Register:

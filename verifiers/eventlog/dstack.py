@@ -22,7 +22,7 @@ import json
 from binascii import unhexlify
 from dataclasses import dataclass
 from hashlib import sha384
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
@@ -45,16 +45,17 @@ if TYPE_CHECKING:
     from verifiers.jsontext import Json
 
 RUNTIME_EVENT: Final = 0x08000001
+_TYPE: Final = RUNTIME_EVENT.to_bytes(4, "little")
 _MEMBERS: Final = frozenset(
     ("imr", "event_type", "digest", "event", "event_payload", "version", "preimage")
 )
 _U32: Final = 1 << 32
 _MAX_OBJECTS: Final = 2 * MAX_EVENTS  # an event is one, and a configuration has few
+_DIGEST: Final = Algorithm.SHA384.size
 _JSON_STRING: Final = json.JSONEncoder(ensure_ascii=False).encode  # of a string it is RFC 8785's
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One event as dstack's formats have it, before its digest is known.
 
     Attributes:
@@ -130,7 +131,7 @@ def preimage_of(entry: Entry) -> bytes:
             Reason.MALFORMED, "dstack log: a name has half of a surrogate pair"
         ) from None
     if entry.version == 1:
-        return b":".join((RUNTIME_EVENT.to_bytes(4, "little"), name, entry.payload))
+        return b":".join((_TYPE, name, entry.payload))
     if entry.version == 2:
         text = _JSON_STRING(entry.name)
         return (
@@ -145,29 +146,18 @@ def _event(position: int, entry: Entry) -> Event:
     register = RTMRS[entry.imr] if entry.imr < len(RTMRS) else None
     if register is None and entry.event_type != EV_NO_ACTION:
         raise VerificationError(Reason.MALFORMED, f"dstack event {position}: RTMR {entry.imr}")
-    name, data, digest = None, entry.payload, entry.digest
     if entry.event_type == RUNTIME_EVENT:
-        digest = _runtime_digest(position, register, entry)
-        if entry.version == 1 and ":" in entry.name:
-            data = entry.name.encode("utf-8") + b":" + entry.payload
-        else:
-            name = entry.name
-    elif len(digest) != Algorithm.SHA384.size:
+        return _runtime_event(position, register, entry)
+    if len(entry.digest) != _DIGEST:
         raise VerificationError(
-            Reason.MALFORMED, f"dstack event {position}: a digest of {len(digest)} bytes"
+            Reason.MALFORMED, f"dstack event {position}: a digest of {len(entry.digest)} bytes"
         )
-    return Event(
-        position,
-        register,
-        entry.event_type,
-        {Algorithm.SHA384: digest},
-        data,
-        name,
-        LogFormat.DSTACK,
-    )
+    digests = {Algorithm.SHA384: entry.digest}
+    kind, data = entry.event_type, entry.payload
+    return Event(position, register, kind, digests, data, None, LogFormat.DSTACK)
 
 
-def _runtime_digest(position: int, register: Register | None, entry: Entry) -> bytes:
+def _runtime_event(position: int, register: Register | None, entry: Entry) -> Event:
     if register is not Register.RTMR3:
         raise VerificationError(
             Reason.MALFORMED, f"dstack event {position}: a runtime event outside of RTMR3"
@@ -179,7 +169,12 @@ def _runtime_digest(position: int, register: Register | None, entry: Entry) -> b
             Reason.MALFORMED,
             f"dstack event {position}: digest or preimage is not that of name and payload",
         )
-    return digest
+    digests, kind = {Algorithm.SHA384: digest}, entry.event_type
+    if entry.version == 1 and ":" in entry.name:
+        behind = preimage[len(_TYPE) + 1 :]
+        return Event(position, register, kind, digests, behind, None, LogFormat.DSTACK)
+    name, data = entry.name, entry.payload
+    return Event(position, register, kind, digests, data, name, LogFormat.DSTACK, preimage)
 
 
 def _parse_json(data: bytes) -> Json:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers.errors import Reason, VerificationError
 
@@ -115,9 +115,8 @@ RTMRS: Final = _EVERY[1:5]  # by their number
 PCRS: Final = _EVERY[5:]  # by their number
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry of a log, trusted by nobody.
+class Event(NamedTuple):
+    """One entry of a log, trusted by nobody. A tuple, as all that is made of each event: a log has thousands.
 
     Attributes:
         position: from 0 in its log; the header of a TCG2 log is not counted.
@@ -128,6 +127,8 @@ class Event:
             data. Not covered by the digest, unless somebody shows it.
         name: dstack's name of the event, IMA's path; None in other formats, and where no digest covers it as a name.
         source: the format of the log that it is in.
+        hashed: what all digests are the hashes of, where the parser has to compute them to read the format at all: in a
+            CEL, of dstack's runtime events, in an IMA list. They cover data and name then. None elsewhere.
     """
 
     position: int
@@ -137,14 +138,13 @@ class Event:
     data: bytes
     name: str | None
     source: LogFormat
+    hashed: bytes | None = None
 
     @property
     def extends(self) -> bool:
         """Whether the event extends its register. EV_NO_ACTION never does, even where it carries a digest."""
-        return self.type != EV_NO_ACTION and self.register not in _NEVER_EXTENDED
-
-
-_NEVER_EXTENDED: Final = (None, Register.MRTD)
+        register = self.register
+        return self.type != EV_NO_ACTION and register is not None and register is not Register.MRTD
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ def _parse_line(position: int, line: bytes, register: Register, algorithm: Algor
         )
     digest = listed if own is algorithm else HASHES[algorithm](template).digest()
     path = _text(fields["path"])
-    return Event(position, register, None, {algorithm: digest}, template, path, LogFormat.IMA)
+    digests = {algorithm: digest}
+    return Event(position, register, None, digests, template, path, LogFormat.IMA, template)
 
 
 def _template(position: int, fields: re.Match[bytes]) -> bytes:

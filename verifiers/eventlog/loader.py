@@ -14,7 +14,6 @@ A booted system can extend the same register, and no event marks in it where boo
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog.bound import (
@@ -40,7 +39,6 @@ from verifiers.eventlog.claims import (
     TextState,
 )
 from verifiers.eventlog.labels import as_digest
-from verifiers.eventlog.proven import no_file
 
 if TYPE_CHECKING:
     from verifiers.eventlog.proven import Logs, Proven
@@ -142,7 +140,7 @@ def _may_be_another(one: Proven) -> bool:
     bound = one.bound
     return (
         bound is None
-        or not no_file(one.origin, bound.data)
+        or one.may_be_file
         or bound.hashed.startswith((b"/", b"("))
         or _RELATIVE.match(bound.hashed) is not None
     )
@@ -156,4 +154,4 @@ def _is_tag(one: Proven, wanted: int) -> bool:
 
 
 def _placed(one: Proven, kind: Kind) -> Digest:
-    return replace(as_digest(one), kind=kind, origin=one.by(Rule.PLACE))
+    return as_digest(one)._replace(kind=kind, origin=one.by(Rule.PLACE))

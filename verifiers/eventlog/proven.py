@@ -8,8 +8,8 @@ a later one. The order of events of two registers is the guest's word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verifiers.eventlog.bound import TAG_AAEL, Bound, bind, digest_of
 from verifiers.eventlog.claims import Origin, Rule
@@ -42,19 +42,20 @@ _MARKS: Final = frozenset((*SEPARATORS, *ACTIONS))
 _AAEL: Final = TAG_AAEL.to_bytes(4, "little")
 
 
-def no_file(origin: Origin, data: bytes) -> bool:
-    """Whether what was hashed can be no content of a file or table.
+def _may_be_file(event: Event, bound: Bound | None) -> bool:
+    """Whether what was hashed may be the content of a file or table.
 
     Data that a digest covers do not say so by themselves: whoever has a small initial file system can call it an action
     with these data. So only what begins as no such content does: marks, entries of lists, and texts without bytes that
-    no text has, which every archive and its compression have.
-
-    `origin`: of the event. `data`: what its digest covers.
+    no text has, which every archive and its compression have, are none.
     """
-    if origin.rule in _TEXTS:
-        return _readable(data)
-    own = origin.rule in _NO_FILES or origin.format is LogFormat.IMA
-    return own or data in _MARKS or data.startswith(_AAEL)
+    if bound is None:
+        return True
+    if bound.rule in _TEXTS:
+        return not _readable(bound.data)
+    if bound.rule in _NO_FILES or event.source is LogFormat.IMA:
+        return False
+    return bound.data not in _MARKS and not bound.data.startswith(_AAEL)
 
 
 def _readable(data: bytes) -> bool:
@@ -62,13 +63,8 @@ def _readable(data: bytes) -> bool:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return text.translate(_SPACES).isprintable()
-
-
-_SPACES: Final = {
-    ord("\n"): " ",
-    ord("\t"): " ",
-}  # GRUB measures blocks of its scripts as they stand
+    # GRUB measures blocks of its scripts as they stand
+    return text.replace("\n", " ").replace("\t", " ").isprintable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +106,7 @@ TPM: Final = Layout(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(NamedTuple):
     """One event that replays.
 
     Attributes:
@@ -119,6 +114,7 @@ class Proven:
         origin: where it stands, and by which rule its data are tied to it: that of `bound`, else `label`.
         digest: of the register's algorithm.
         bound: what its digest covers of its data.
+        may_be_file: whether what was hashed may be the content of a file or table, under whatever label.
     """
 
     event: Event
@@ -126,6 +122,7 @@ class Proven:
     origin: Origin
     digest: bytes
     bound: Bound | None
+    may_be_file: bool
 
     @property
     def ordinal(self) -> int:
@@ -139,7 +136,7 @@ class Proven:
 
     def by(self, rule: Rule) -> Origin:
         """Where something comes from that is believed by another rule."""
-        return replace(self.origin, rule=rule)
+        return self.origin._replace(rule=rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +195,7 @@ def gather(
         event
         for log in logs
         for event in log.events
-        if event.extends and (id(event) in proven or event.register not in explained)
+        if id(event) in proven or (event.extends and event.register not in explained)
     )
     return Logs(algorithm, layout, told, proven, registers, next(exits, None))
 
@@ -209,4 +206,5 @@ def _prove(
     bound = bind(event, algorithm)
     rule = Rule.LABEL if bound is None else bound.rule
     origin = Origin(event.source, event.position, register, ordinal, rule)
-    return Proven(event, log, origin, event.digests[algorithm], bound)
+    may_be_file = _may_be_file(event, bound)
+    return Proven(event, log, origin, event.digests[algorithm], bound, may_be_file)

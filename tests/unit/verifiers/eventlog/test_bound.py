@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import boot_lab as lab
-from tests.eventlog_lab import Runtime, tlv
-from verifiers.eventlog import bound
+from tests.eventlog_lab import Runtime, ima_line, log_text, record, tlv
+from verifiers.eventlog import bound, cel, dstack, ima
 from verifiers.eventlog.bound import bind
 from verifiers.eventlog.claims import Rule
 from verifiers.eventlog.events import Algorithm, Event, LogFormat, Register
@@ -58,7 +57,7 @@ def test_what_extends_nothing_is_covered_by_nothing() -> None:
 def test_digest_of_another_algorithm() -> None:
     one = event(4, b"data", b"data")
     assert bind(one, Algorithm.SHA256) is None
-    both = replace(one, digests={Algorithm.SHA256: hashlib.sha256(b"data").digest()})
+    both = one._replace(digests={Algorithm.SHA256: hashlib.sha256(b"data").digest()})
     assert bind(both, Algorithm.SHA256) is not None
     assert bind(both) is None
 
@@ -137,30 +136,28 @@ def test_td_shim() -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_dstack(version: int) -> None:
     one = Runtime("app-id", b"\1\2", version)
-    made = event(0x08000001, one.preimage, b"\1\2", name="app-id", source=LogFormat.DSTACK)
-    found = bind(made)
+    (made,) = dstack.parse(log_text(one.json())).events
     rule = Rule.DSTACK_V1 if version == 1 else Rule.DSTACK_V2
-    assert found == bound.Bound(rule, b"\1\2", one.preimage)
-    forged = (
-        replace(made, name="app-ie"),
-        replace(made, data=b"\1\3"),
-        replace(made, name=None),
-        replace(made, source=LogFormat.CCEL),
-    )
-    assert [bind(one) for one in forged] == [None] * 4
+    assert bind(made) == bound.Bound(rule, b"\1\2", one.preimage)
 
 
 def test_cel() -> None:
-    made = event(0x50, tlv(0x50, b"content"), b"content", source=LogFormat.CEL)
-    assert bind(made) == bound.Bound(Rule.CEL_CONTENT, b"content", tlv(0x50, b"content"))
-    assert bind(replace(made, data=b"other")) is None
-    assert bind(replace(made, type=7)) is None
+    content = tlv(0, b"image")
+    (made,) = cel.parse(record(0, content)).events
+    assert bind(made) == bound.Bound(Rule.CEL_CONTENT, content, tlv(0x50, content))
 
 
 def test_ima() -> None:
-    made = event(None, b"template", b"template", source=LogFormat.IMA)
-    assert bind(made) == bound.Bound(Rule.EVENT_DATA, b"template", b"template")
-    assert bind(replace(made, data=b"")) is None
+    (made,) = ima.parse(ima_line(), Register.RTMR2, Algorithm.SHA384).events
+    assert bind(made) == bound.Bound(Rule.EVENT_DATA, made.data, made.data)
+    assert hashlib.sha384(made.data).digest() == made.digests[Algorithm.SHA384]
+    assert bind(made, Algorithm.SHA256) is None
+
+
+@pytest.mark.parametrize("source", [LogFormat.DSTACK, LogFormat.CEL, LogFormat.IMA])
+def test_what_no_parser_has_hashed(source: LogFormat) -> None:
+    for kind in (0x08000001, 0x50, None):
+        assert bind(event(kind, b"data", b"data", source=source)) is None
 
 
 @given(

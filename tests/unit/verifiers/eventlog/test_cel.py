@@ -43,7 +43,8 @@ def test_every_field() -> None:
     log = parse(RECORD + record(1, tlv(CosType.LAUNCH_SEPARATOR, b"")))
     assert (log.format, log.algorithms) == (LogFormat.CEL, (Algorithm.SHA384,))
     digest = {Algorithm.SHA384: sha384(tlv(0x50, IMAGE))}
-    event = Event(0, Register.RTMR3, COS_CONTENT, digest, IMAGE, None, LogFormat.CEL)
+    whole = tlv(0x50, IMAGE)
+    event = Event(0, Register.RTMR3, COS_CONTENT, digest, IMAGE, None, LogFormat.CEL, whole)
     assert log.events[0] == event
     assert parse_cos(event.data) == (CosType.IMAGE_DIGEST, b"sha256:00")
     assert parse_cos(log.events[1].data) == (CosType.LAUNCH_SEPARATOR, b"")

@@ -46,9 +46,10 @@ def test_every_field() -> None:
     assert boot == Event(
         0, Register.RTMR1, ACTION, {Algorithm.SHA384: sha384(b"boot")}, b"", None, LogFormat.DSTACK
     )
-    digest = {Algorithm.SHA384: sha384(b"\1\0\0\x08:app-id:\1\2\3")}
+    hashed = b"\1\0\0\x08:app-id:\1\2\3"
+    digest = {Algorithm.SHA384: sha384(hashed)}
     assert runtime == Event(
-        1, Register.RTMR3, RUNTIME, digest, b"\1\2\3", "app-id", LogFormat.DSTACK
+        1, Register.RTMR3, RUNTIME, digest, b"\1\2\3", "app-id", LogFormat.DSTACK, hashed
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ca.cli import inspect, machine, options, output
+from ca.cli import foreign, inspect, machine, options, output
 from ca.cli.exits import VERDICT_EXITS, UnreadableError
 from ca.cli.inputs import now, read_input
 from verifiers import registry
@@ -66,7 +66,10 @@ def collateral_command(
 ) -> None:
     """Ask the vendors (or, with --config, whom that says) about a machine; keep what they state for offline use."""
     settings, anchors = _settings(config)
-    files = machine.sort_files([read_input(name) for name in evidence])
+    try:
+        files = machine.sort_files(foreign.unpack(list(map(read_input, evidence))).files)
+    except VerificationError as error:
+        raise _stopped(evidence, error) from error
     if bool(files.devices) != (folder is not None):
         raise typer.BadParameter("--output names the folder for what is said of NVIDIA devices")
     if nras and not files.devices:
@@ -78,12 +81,17 @@ def collateral_command(
         of_cpu = _of_cpu(files.cpu, settings, anchors) if files.cpu else None
         of_devices = _of_devices(files.devices, settings, anchors, by) if files.devices else None
     except VerificationError as error:
-        output.say(f"attestca: {', '.join(evidence)}: {error.reason}: {error.detail}")
-        raise typer.Exit(VERDICT_EXITS[error.reason.verdict]) from error
+        raise _stopped(evidence, error) from error
     if of_cpu is not None:
         output.print_json(of_cpu.to_bundle())
     if of_devices is not None and folder is not None:
         _write(of_devices, folder)
+
+
+def _stopped(evidence: Sequence[str], error: VerificationError) -> typer.Exit:
+    """The end of the program with the verdict of an error, which is said."""
+    output.say(f"attestca: {', '.join(evidence)}: {error.reason}: {error.detail}")
+    return typer.Exit(VERDICT_EXITS[error.reason.verdict])
 
 
 def _of_cpu(data: Sequence[bytes], settings: Collateral, anchors: Anchors) -> Endorsements:

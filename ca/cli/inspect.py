@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, assert_never
 
 import typer
 
-from ca.cli.inputs import text_hint
+from ca.cli.inputs import read_input, text_hint
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.claims import to_json
@@ -25,8 +25,10 @@ from verifiers.eventlog.files import log_pieces
 from verifiers.evidence import LOG_KINDS, EvidenceKind, Tee
 from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
+from verifiers.snp.files import kind_of
 from verifiers.tdx.claims import TdxClaims
 from verifiers.vtpm.bare import NOT_BOUND, sort_quote, verify_bare
+from verifiers.vtpm.public import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,19 +94,41 @@ def verify_bytes(data: Sequence[bytes], bundle: bytes | None, now: datetime) -> 
         endorsements = _endorsements(parsed, identified, bundle)
         claims = registry.verify(parsed, endorsements, builtin(), None, now)
     except VerificationError as error:
-        detail = error.detail + text_hint(data, error.reason)
-        return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
+        return refused(error, data, tee, now)
     tcb = claims.tcb if isinstance(claims, TdxClaims) else None
     return Inspection(Verdict.VERIFIED, tee, None, "", claims, tcb, now)
+
+
+def refused(
+    error: VerificationError, data: Sequence[bytes], tee: Tee | None, now: datetime
+) -> Inspection:
+    """What it is to have stopped at an error; `tee`: as far as it is known."""
+    detail = error.detail + text_hint(data, error.reason)
+    return Inspection(error.reason.verdict, tee, error.reason, detail, None, error.tcb, now)
+
+
+def one_bundle(named: str | None, beside: Sequence[bytes]) -> bytes | None:
+    """The collateral that --collateral names, or that stood among the files. Raises BadParameter for several."""
+    given = [*beside, *([] if named is None else [read_input(named)])]
+    if len(given) > 1:
+        raise typer.BadParameter("one bundle or one revocation list is wanted")
+    return given[0] if given else None
 
 
 def bare_quote(data: Sequence[bytes]) -> BareQuote | None:
     """The quote of a TPM in files that hold no CPU's evidence; event logs may stand beside it.
 
-    Raises VerificationError.
+    So may certificates of its key, which say who runs the TPM and not what CPU it is beside: looked at is the key that
+    came along itself, and where there is none, nothing. Raises VerificationError.
     """
     files = [one for one in data if not log_pieces(one)]
-    return None if any(map(registry.is_of_cpu, files)) else sort_quote(files)
+    if any(map(registry.is_of_cpu, files)):
+        return None
+    certified = EvidenceKind.SNP_CERTIFICATES  # which a key in DER begins as as well
+    keys = [one for one in files if kind_of(one) is not certified or is_public(one)]
+    quote = sort_quote(keys)
+    certified_alone = quote is not None and quote.public is None and len(keys) < len(files)
+    return None if certified_alone else quote
 
 
 def identify(data: Sequence[bytes]) -> Identified:

@@ -8,11 +8,12 @@ is what such a machine should say; the entry names every input.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias, assert_never
 
 import typer
 
-from ca.cli import compute, inspect, output, snp_view
+from ca.cli import compute, foreign, inspect, output, snp_view
 from ca.cli.exits import VERDICT_EXITS, Exit
 from ca.cli.inputs import parse_instant, read_input
 from verifiers import registry
@@ -22,13 +23,13 @@ from verifiers.snp.claims import GuestPolicyBit, SnpClaims
 from verifiers.tdx.claims import TdAttribute, TdxClaims
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from verifiers.claims import Claims
     from verifiers.eventlog.judged import Boot
 
 File: TypeAlias = tuple[str, bytes]  # name and content
+Machine: TypeAlias = tuple[str, Sequence[bytes]]  # names of its files, and the pieces in them
 
 app = typer.Typer(name="refvalues", help="Reference values for policies.", no_args_is_help=True)
 app.add_typer(compute.app)
@@ -86,9 +87,8 @@ def capture_command(
     from policies.errors import PolicyError
 
     added = parse_instant(at)
-    bundle = None if collateral is None else read_input(collateral)
-    files = [(name, read_input(name)) for name in evidence]
-    machines = _machines(files)
+    machines, bundles = _machines([(name, read_input(name)) for name in evidence])
+    bundle = inspect.one_bundle(collateral, bundles)
     claims = [_verified(machine, bundle, added) for machine in machines]
     boots = [_booted(*one) for one in zip(machines, claims, strict=True)]
     entry_id = entry_id or f"captured-{added:%Y-%m-%d}"
@@ -108,26 +108,38 @@ def capture_command(
     output.write(text)
 
 
-def _machines(files: list[File]) -> list[list[File]]:
-    """The files of each machine: every file is one's quote or report, or else all belong to the same one."""
-    if all(_is_of_cpu(data) for _, data in files):
-        return [[file] for file in files]
-    return [files]
+def _machines(files: list[File]) -> tuple[list[Machine], tuple[bytes, ...]]:
+    """The pieces of each machine, and bundles of collateral that stood among the files.
 
-
-def _is_of_cpu(data: bytes) -> bool:
+    Every file is one machine's quote or report, or holds all that one machine showed; or else all belong to the same
+    machine. Ends the program where a file cannot be unpacked.
+    """
+    together = ", ".join(name for name, _ in files)
     try:
-        pieces = registry.identify([data]).evidence
+        unpacked = foreign.unpack([data for _, data in files])
+    except VerificationError as error:
+        raise _stopped(together, error) from error
+    for note in unpacked.notes:
+        output.say(f"attestca: {note}")
+    each: list[Machine] = [(name, held) for (name, _), held in zip(files, unpacked.each, strict=True) if held]
+    if all(_is_whole(held) for _, held in each):
+        return each, unpacked.bundles
+    return [(together, unpacked.files)], unpacked.bundles
+
+
+def _is_whole(pieces: Sequence[bytes]) -> bool:
+    """Whether what one file held is all of one machine's: evidence of a CPU and no more than a log, or a container."""
+    try:
+        kinds = {piece.kind for piece in registry.identify(pieces).evidence}
     except VerificationError:
         return False  # verification says what is wrong with it
-    kinds = {piece.kind for piece in pieces}
-    return bool(kinds & CPU_KINDS) and kinds <= CPU_KINDS | LOG_KINDS
+    return bool(kinds & CPU_KINDS) and (len(pieces) > 1 or kinds <= CPU_KINDS | LOG_KINDS)
 
 
-def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:
+def _verified(machine: Machine, bundle: bytes | None, now: datetime) -> Claims:
     """The claims of evidence that verifies; otherwise ends the program with the verdict."""
-    found = inspect.judge_dates(inspect.verify_bytes([data for _, data in files], bundle, now))
-    names = ", ".join(name for name, _ in files)
+    names, files = machine
+    found = inspect.judge_dates(inspect.verify_bytes(files, bundle, now))
     if found.verdict is not Verdict.VERIFIED or found.claims is None:
         output.say(f"attestca: {names}: {found.verdict}: {found.reason}: {found.detail}")
         raise typer.Exit(VERDICT_EXITS[found.verdict])
@@ -140,15 +152,19 @@ def _verified(files: list[File], bundle: bytes | None, now: datetime) -> Claims:
     return found.claims
 
 
-def _booted(files: list[File], claims: Claims) -> Boot | None:
+def _booted(machine: Machine, claims: Claims) -> Boot | None:
     """What the event logs among the files come to; ends the program where one cannot be read."""
+    names, files = machine
     try:
-        pieces = registry.identify([data for _, data in files]).evidence
-        return registry.boot(claims, registry.split(pieces)[2])
+        return registry.boot(claims, registry.split(registry.identify(files).evidence)[2])
     except VerificationError as error:
-        names = ", ".join(name for name, _ in files)
-        output.say(f"attestca: {names}: {error.reason.verdict}: {error.reason}: {error.detail}")
-        raise typer.Exit(VERDICT_EXITS[error.reason.verdict]) from error
+        raise _stopped(names, error) from error
+
+
+def _stopped(names: str, error: VerificationError) -> typer.Exit:
+    """The end of the program with the verdict of an error, which is said."""
+    output.say(f"attestca: {names}: {error.reason.verdict}: {error.reason}: {error.detail}")
+    return typer.Exit(VERDICT_EXITS[error.reason.verdict])
 
 
 def _ways_in(claims: Claims) -> Sequence[str]:

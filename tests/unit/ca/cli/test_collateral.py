@@ -102,5 +102,5 @@ def test_what_is_no_quote(cli: Cli, machine: Evidence) -> None:
     quote.write_text("no quote")
     done = cli("collateral", quote)
     assert (done.code, done.out) == (1, "")
-    assert "malformed" in done.err
+    assert "unsupported-format" in done.err
     assert cli("collateral", machine.folder / "none").code == 66

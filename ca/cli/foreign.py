@@ -2,9 +2,10 @@
 """Files of other tools, unpacked to the raw pieces that `verifiers.registry.identify` tells apart.
 
 Containers are JSON evidence (`ca.cli.evidence_json`) and the messages of go-tpm-tools (`ca.cli.gotpm`). All other files
-stay as they are. What is in a container and beside it as well is one piece, and so is a part of a piece that stands in a
-file of its own: a report beside the HCL report that holds it, or the report_data that was asked for. Collateral is set apart. Text and JSON that hold no evidence are left out, and that is said; if nothing
-else is there, it is an error. Nothing is believed more because of how it came. Pure.
+stay as they are. What is in a container and beside it as well is one piece, and so is a part of a piece that stands in
+a file of its own: a report beside the HCL report that holds it, or the report_data that was asked for. Collateral is
+set apart. Text and JSON that hold no evidence are left out, and that is said; if nothing else is there, it is an error.
+Nothing is believed more because of how it came. Pure.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ca.cli import (
     boot,
     boot_view,
     devices,
+    foreign,
     given,
     inspect,
     inspect_view,
@@ -29,6 +30,7 @@ from ca.cli import (
 from ca.cli.exits import VERDICT_EXITS
 from ca.cli.inputs import parse_instant, read_input
 from verifiers.claims import to_json
+from verifiers.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,12 +145,18 @@ def inspect_machine(
         BadParameter: files that make no evidence, options of evidence that is not given.
         UnreadableError: what an option names and cannot be read.
     """
-    files = machine.sort_files(data)
+    try:
+        unpacked = foreign.unpack(data)
+    except VerificationError as error:
+        return Verified(inspect.refused(error, data, None, now), None, now)
+    for note in unpacked.notes:
+        output.say(f"attestca: {note}")
+    files = machine.sort_files(unpacked.files)
     check_options(files, collateral, named)
     cpu = found = logs = None
     evidence = boot.beside(files.cpu)
     if evidence:
-        bundle = None if collateral is None else read_input(collateral)
+        bundle = inspect.one_bundle(collateral, unpacked.bundles)
         cpu = inspect.verify_bytes(files.cpu, bundle, now)
     elif collateral is not None:
         raise typer.BadParameter("--collateral is for CPUs: event logs have none")

@@ -159,7 +159,7 @@ class Recalled:
     def _verified(self) -> tuple[Basis, Claims, Boot | None]:
         """Step 4 and 6, with the logs. Raises VerificationError, _UnknownError."""
         decision, setting = self._decision, self._setting
-        if decision.anchors_sha256 != setting.anchors.sha256:
+        if not setting.anchors.judged_as(decision.anchors_sha256):
             raise _UnknownError("other-anchors", "decided under other trust anchors")
         try:
             basis = restored(decision)

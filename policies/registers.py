@@ -23,7 +23,8 @@ class Register(StrEnum):
     """Measurement and configuration registers.
 
     TDX: Intel TDX module ABI, TDINFO_STRUCT and TEE_TCB_INFO. SNP: AMD publication 56860, ATTESTATION_REPORT. Where a
-    paravisor vouches for a virtual TPM (Azure), the SHA-256 bank of its PCRs as well, and RTMRs are zero.
+    paravisor vouches for a virtual TPM (Azure), the SHA-256 bank of its PCRs as well, and RTMRs are zero. Where Google
+    runs one beside the CPU's protection, the same PCRs, by its word.
     """
 
     MR_TD = "mr_td"  # firmware and initial memory, as the host built them
@@ -112,8 +113,15 @@ MUST_PIN: dict[tuple[Tee, Provider], tuple[Register, ...]] = {
         Register.RTMR2,
     ),
     (Tee.TDX, Provider.AZURE): (Register.MR_TD, *_BOOTED),
+    (Tee.TDX, Provider.GOOGLE): (  # which the CPU signs; PCRs say the same by Google's word
+        Register.MR_TD,
+        Register.RTMR0,
+        Register.RTMR1,
+        Register.RTMR2,
+    ),
     (Tee.SNP, Provider.DIRECT): (Register.MEASUREMENT,),
     (Tee.SNP, Provider.AZURE): (Register.MEASUREMENT, *_BOOTED),
+    (Tee.SNP, Provider.GOOGLE): (Register.MEASUREMENT, *_BOOTED),
 }
 
 # Of Azure's evidence, what measures the paravisor itself: the virtual TPM and its PCRs are that one's word alone.

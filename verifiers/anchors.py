@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from verifiers.amd import AmdHierarchy, builtin_hierarchies
 from verifiers.certificate import P256, P384, Certificate, Suite, parse_certificate, parse_issued
 from verifiers.errors import Reason, VerificationError
+from verifiers.google_ca import GoogleRoot, builtin_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,14 +117,15 @@ class NvidiaRoots:
 class Anchors:
     """Every root that evidence may chain to. `simulated` is true for any set but the built-in one.
 
-    `amd`: at most one hierarchy of each product line; evidence of any other line is refused. `nvidia`: None refuses all
-    of NVIDIA's.
+    `amd`: at most one hierarchy of each product line; evidence of any other line is refused. `nvidia`, `google`: None
+    refuses all of theirs.
     """
 
     intel_sgx_root: Anchor
     amd: tuple[AmdHierarchy, ...] = ()
     simulated: bool = True
     nvidia: NvidiaRoots | None = None
+    google: GoogleRoot | None = None
 
     def amd_hierarchy(self, product: Product) -> AmdHierarchy | None:
         """The authorities of one product line, if they are pinned."""
@@ -140,7 +142,16 @@ class Anchors:
             keys += (one.ark.spki, one.ask.spki, one.asvk.spki)
         if self.nvidia is not None:
             keys += self.nvidia.names
+        if self.google is not None:
+            keys.append(self.google.authority.spki)
         return hashlib.sha256(b"".join(hashlib.sha256(key).digest() for key in keys)).digest()
+
+    def judged_as(self, sha256: bytes) -> bool:
+        """Whether a set of this name judges all the same evidence alike: this one, or this one before Google's root.
+
+        Nothing that was decided then can have rested on that root, and nothing else has changed.
+        """
+        return sha256 in {self.sha256, replace(self, google=None).sha256}
 
 
 @lru_cache(maxsize=1)
@@ -158,6 +169,7 @@ def builtin() -> Anchors:
             _nvidia("rim-signing-root-ca.pem", NVIDIA_RIM_SIGNING_ROOT_CA_SHA256),
             tuple(bytes.fromhex(pin) for pin in NVIDIA_NRAS_INTERMEDIATES_SHA256),
         ),
+        google=builtin_root(),
     )
 
 

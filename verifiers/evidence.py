@@ -28,10 +28,13 @@ class Provider(StrEnum):
 
     `direct`: the CPU's own report carries the binding in report_data, no paravisor or cloud vTPM between.
     `azure`: a paravisor owns report_data and vouches for a vTPM, whose quote carries the binding.
+    `google`: as `direct`, and beside it a vTPM of the host's, outside the CPU's protection: its quote carries the
+    binding too, by a key that Google certifies. That it is this machine's vTPM is Google's and the guest's word.
     """
 
     DIRECT = "direct"
     AZURE = "azure"
+    GOOGLE = "google"
 
 
 class Product(StrEnum):
@@ -53,6 +56,9 @@ class EvidenceKind(StrEnum):
     TPM_SIGNATURE = "tpm-signature"  # TPMT_SIGNATURE, or the bare RSASSA signature that Azure gives
     TPM_PCRS = (
         "tpm-pcrs"  # the quoted PCR values, one behind the other in the order of the selection
+    )
+    TPM_AK_CERTIFICATE = (
+        "tpm-ak-certificate"  # Google's, of the attestation key: DER, or PEM with its issuer's
     )
     NVIDIA_DEVICE = "nvidia-device"  # SPDM report and PEM chain, each behind its length (u32, BE)
     CCEL = "ccel"  # event log of a confidential VM's firmware: /sys/firmware/acpi/tables/data/CCEL
@@ -86,6 +92,7 @@ MAX_BYTES: dict[EvidenceKind, int] = {
     EvidenceKind.TPM_ATTEST: 1024,
     EvidenceKind.TPM_SIGNATURE: 1024,
     EvidenceKind.TPM_PCRS: 3 * 24 * 64,
+    EvidenceKind.TPM_AK_CERTIFICATE: 16 * 1024,
     EvidenceKind.NVIDIA_DEVICE: 2 * (4 + 16 * 1024),
     **dict.fromkeys(sorted(LOG_KINDS), MAX_LOG_BYTES),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from verifiers import google
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import PCRS, RTMRS, Algorithm
 from verifiers.eventlog.files import acpi_table, log_pieces
@@ -26,9 +27,9 @@ from verifiers.evidence import (
     Provider,
     Tee,
 )
+from verifiers.google import GoogleCvm, GoogleEndorsements, GoogleSource
 from verifiers.nvidia.endorsements import NvidiaSource
 from verifiers.nvidia.evidence import NvidiaEvidence, parse_piece
-from verifiers.snp.claims import SnpClaims
 from verifiers.snp.collateral import evaluations as snp_evaluations
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.endorsements import gather as gather_snp
@@ -38,12 +39,14 @@ from verifiers.snp.evidence import SnpEvidence, parse_evidence
 from verifiers.snp.files import certificate_pieces, kind_of, revocation_list, tpm_pieces
 from verifiers.snp.verify import verify as verify_snp
 from verifiers.tdx.azure import AzureTd, parse_azure_td, verify_azure_td
+from verifiers.tdx.claims import TdxClaims
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
 from verifiers.tdx.quote import TdxQuote, names_tdx, parse_quote
 from verifiers.tdx.verify import verify as verify_tdx
+from verifiers.vtpm.certified import names_google
 from verifiers.vtpm.claims import PcrBank
 from verifiers.vtpm.evidence import TPM_KINDS
 
@@ -59,8 +62,8 @@ if TYPE_CHECKING:
     from verifiers.eventlog.proven import Layout
     from verifiers.evidence import Binding
 
-ParsedEvidence: TypeAlias = TdxQuote | AzureTd | SnpEvidence
-Endorsements: TypeAlias = TdxEndorsements | SnpEndorsements
+ParsedEvidence: TypeAlias = TdxQuote | AzureTd | SnpEvidence | GoogleCvm
+Endorsements: TypeAlias = TdxEndorsements | SnpEndorsements | GoogleEndorsements
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Sources:
     intel: PcsSource = field(default_factory=PcsSource)
     amd: KdsSource = field(default_factory=KdsSource)
     nvidia: NvidiaSource = field(default_factory=NvidiaSource)
+    google: GoogleSource = field(default_factory=GoogleSource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def identify(files: Sequence[bytes]) -> Identified:
     """
     pieces: list[Evidence] = []
     certificates: list[bytes] = []
+    of_google: list[bytes] = []
     collateral: list[bytes] = []
     unknown: list[bytes] = []
     for data in files:
@@ -106,7 +111,7 @@ def identify(files: Sequence[bytes]) -> Identified:
         if (crl := revocation_list(data)) is not None:
             collateral.append(crl)
         elif kind is EvidenceKind.SNP_CERTIFICATES:
-            certificates.append(data)
+            (of_google if names_google(data) else certificates).append(data)
         elif kind is not None:
             pieces.append(Evidence(kind, data))
         elif names_tdx(data):
@@ -120,7 +125,9 @@ def identify(files: Sequence[bytes]) -> Identified:
         alone = bool(certificates) and not any(piece.kind in CPU_KINDS for piece in pieces)
         kind = EvidenceKind.SNP_REPORT if alone else EvidenceKind.TDX_QUOTE
         pieces += [Evidence(kind, data) for data in unknown]
-    return Identified((*pieces, *certificate_pieces(certificates)), tuple(collateral))
+    pieces += certificate_pieces(certificates)
+    pieces += certificate_pieces(of_google, EvidenceKind.TPM_AK_CERTIFICATE)
+    return Identified(tuple(pieces), tuple(collateral))
 
 
 def is_of_cpu(data: bytes) -> bool:
@@ -136,7 +143,7 @@ def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
             raise.
     """
     kinds = [piece.kind for piece in pieces]
-    if sorted(kinds) == sorted(TPM_KINDS):
+    if set(kinds) in (TPM_KINDS, google.KINDS):
         raise VerificationError(
             Reason.AK_NOT_BOUND, "a TPM's quote alone: nothing ties its key to a platform"
         )
@@ -150,7 +157,18 @@ def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
         )
     if azure_td:
         return parse_azure_td(pieces)
-    if EvidenceKind.TDX_QUOTE not in cpu:
+    if EvidenceKind.HCL_REPORT in cpu or not google.KINDS & set(kinds):
+        return _parse_cpu(pieces)
+    beside = {piece.kind: piece.data for piece in pieces if piece.kind in google.KINDS}
+    tpm, certificate = google.parse_beside(beside)
+    of_cpu = [piece for piece in pieces if piece.kind not in google.KINDS]
+    return GoogleCvm(_parse_cpu(of_cpu), tpm, certificate)
+
+
+def _parse_cpu(pieces: Sequence[Evidence]) -> TdxQuote | SnpEvidence:
+    """A TDX quote alone, or a report of SEV-SNP with what belongs to it. Raises VerificationError."""
+    kinds = [piece.kind for piece in pieces]
+    if EvidenceKind.TDX_QUOTE not in kinds:
         return parse_evidence(pieces)
     if len(pieces) != 1:
         raise VerificationError(
@@ -207,16 +225,17 @@ def boot(claims: Claims, logs: Sequence[Evidence]) -> Boot | None:
 def registers_of(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
     """What event logs are replayed against: values, their algorithm, and what each register is for.
 
-    PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them.
+    PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them. A TD
+    beside a vTPM of Google's has its own registers, which the CPU signs.
 
     Raises:
         VerificationError: `evidence` where the claims report no such register.
     """
-    if claims.tpm is not None:
-        return pcrs_of(claims.tpm.pcrs)
-    if isinstance(claims, SnpClaims) or claims.provider is Provider.AZURE:
+    if isinstance(claims, TdxClaims) and claims.provider is not Provider.AZURE:
+        return {one: getattr(claims.td, one) for one in RTMRS}, Algorithm.SHA384, TD
+    if claims.tpm is None:
         raise _no_registers()
-    return {one: getattr(claims.td, one) for one in RTMRS}, Algorithm.SHA384, TD
+    return pcrs_of(claims.tpm.pcrs)
 
 
 def pcrs_of(
@@ -248,6 +267,8 @@ def tee_of(parsed: ParsedEvidence) -> Tee:
             return Tee.TDX
         case SnpEvidence():
             return Tee.SNP
+        case GoogleCvm():
+            return tee_of(parsed.cpu)
         case _:
             assert_never(parsed)
 
@@ -262,6 +283,8 @@ def pieces_of(parsed: ParsedEvidence) -> tuple[Evidence, ...]:
             return (Evidence(EvidenceKind.TDX_QUOTE, parsed.raw),)
         case AzureTd() | SnpEvidence():
             return parsed.pieces
+        case GoogleCvm():
+            return (*pieces_of(parsed.cpu), *parsed.pieces)
         case _:
             assert_never(parsed)
 
@@ -273,6 +296,8 @@ def no_endorsements(parsed: ParsedEvidence) -> Endorsements:
             return TdxEndorsements()
         case SnpEvidence():
             return no_snp_endorsements(parsed)
+        case GoogleCvm():
+            return GoogleEndorsements(_of_cpu(no_endorsements(parsed.cpu)))
         case _:
             assert_never(parsed)
 
@@ -284,6 +309,8 @@ def signer_came_along(parsed: ParsedEvidence) -> bool:
             return True
         case SnpEvidence():
             return parsed.vek is not None
+        case GoogleCvm():
+            return signer_came_along(parsed.cpu)
         case _:
             assert_never(parsed)
 
@@ -298,6 +325,9 @@ def parse_bundle(parsed: ParsedEvidence, text: bytes) -> Endorsements:
             return parse_tdx_bundle(text)
         case SnpEvidence():
             return parse_snp_bundle(parsed, text)
+        case GoogleCvm():
+            crl, rest = google.split_bundle(text)
+            return GoogleEndorsements(_of_cpu(parse_bundle(parsed.cpu, rest)), crl)
         case _:
             assert_never(parsed)
 
@@ -311,6 +341,10 @@ def gather(parsed: ParsedEvidence, sources: Sources, anchors: Anchors) -> Gather
             return (yield from gather_tdx(parsed.quote, sources.intel, anchors))
         case SnpEvidence():
             return (yield from gather_snp(parsed, sources.amd, anchors))
+        case GoogleCvm():
+            of_cpu = gather(parsed.cpu, sources, anchors)
+            cpu, crl = yield from google.gather(of_cpu, parsed, sources.google, anchors)
+            return GoogleEndorsements(_of_cpu(cpu), crl)
         case _:
             assert_never(parsed)
 
@@ -336,6 +370,9 @@ def verify(
             return verify_azure_td(parsed, endorsements, anchors, binding, now)
         case SnpEvidence(), SnpEndorsements():
             return verify_snp(parsed, endorsements, anchors, binding, now)
+        case GoogleCvm(), GoogleEndorsements():
+            claims = verify(parsed.cpu, endorsements.cpu, anchors, binding, now)
+            return google.join(claims, parsed, endorsements, anchors, binding, now)
         case _:
             raise _foreign(parsed, endorsements)
 
@@ -357,8 +394,17 @@ def evaluations(
             return evaluations(parsed.quote, endorsements, sources, anchors)
         case SnpEvidence(), SnpEndorsements():
             return snp_evaluations(parsed, endorsements, anchors)
+        case GoogleCvm(), GoogleEndorsements():
+            of_cpu = evaluations(parsed.cpu, endorsements.cpu, sources, anchors)
+            return of_cpu | google.evaluations(endorsements, anchors)
         case _:
             raise _foreign(parsed, endorsements)
+
+
+def _of_cpu(endorsements: Endorsements) -> TdxEndorsements | SnpEndorsements:
+    """Collateral of a CPU's own evidence, which is never that of a whole machine."""
+    assert not isinstance(endorsements, GoogleEndorsements)  # noqa: S101  what `GoogleCvm.cpu` is
+    return endorsements
 
 
 def _foreign(parsed: ParsedEvidence, endorsements: Endorsements) -> TypeError:

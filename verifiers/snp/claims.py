@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from verifiers.endorsements import PartValidity, Revocation
-    from verifiers.vtpm.claims import HclClaims, TpmClaims
+    from verifiers.vtpm.claims import GceClaims, HclClaims, TpmClaims
 
 TCB_COMPONENTS = ("fmc", "bootloader", "tee", "snp", "microcode")
 
@@ -165,13 +165,14 @@ class SnpClaims:
     """An SEV-SNP report whose signature, chain, dates and vendor rules hold at `verified_at`.
 
     Attributes:
-        provider: `azure` where an HCL report carried it.
+        provider: `azure` where an HCL report carried it, `google` where a vTPM of Google's is quoted as well.
         cpu: None in version 2, which does not say.
         reported_tcb: the only one that the signing key proves; committed, current and launch are the firmware's word.
         guest_policy, platform: named bits that are set.
         revocation: of the ASK or ASVK, by the CRL of the ARK; `not-checked` where no CRL was at hand.
         collateral: window of the CRL ("crl"), if there was one.
-        hcl: Azure only. tpm: Azure only, None where no vTPM quote was at hand (offline inspection alone).
+        hcl: Azure only. gce: Google only. tpm: of these two; None where no vTPM quote was at hand (offline inspection
+            of Azure's alone).
         bound: whether the binding was compared (always true on the issuing path).
         evidence_sha256: SHA-256 of the report, or of the HCL report. It identifies these bytes, not the statement:
             an ECDSA signature has a twin that is as good.
@@ -202,6 +203,7 @@ class SnpClaims:
     evidence_sha256: bytes  # 32
     collateral_sha256: bytes  # 32
     verified_at: datetime
+    gce: GceClaims | None = None
 
     @property
     def tcb_status(self) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Final
 
 from verifiers import der
@@ -12,6 +11,7 @@ from verifiers.snp.certificates import is_table
 from verifiers.snp.crl import PEM_START, crl_der
 from verifiers.snp.report import REPORT_BYTES
 from verifiers.vtpm.attest import TPM_GENERATED, parse_attest, values_by_hash
+from verifiers.vtpm.certified import pem_of
 from verifiers.vtpm.hcl import SIGNATURE as HCL_SIGNATURE
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ def revocation_list(data: bytes) -> bytes | None:
     return data if any(tag in _TIMES for tag, _ in fields[:4]) else None
 
 
-def certificate_pieces(files: Sequence[bytes]) -> tuple[Evidence, ...]:
+def certificate_pieces(
+    files: Sequence[bytes], kind: EvidenceKind = EvidenceKind.SNP_CERTIFICATES
+) -> tuple[Evidence, ...]:
     """Files of certificates as one piece, in PEM if there are several. A table of a host stays a piece of its own."""
     tables = [data for data in files if is_table(data)]
     others = [data for data in files if not is_table(data)]
-    if len(others) > 1:
-        others = [b"".join(data if _is_pem(data) else _to_pem(data) for data in others)]
-    return tuple(Evidence(EvidenceKind.SNP_CERTIFICATES, data) for data in tables + others)
+    joined = [pem_of(others)] if others else []
+    return tuple(Evidence(kind, data) for data in tables + joined)
 
 
 def tpm_pieces(attest: bytes, files: Sequence[bytes]) -> tuple[Evidence, ...]:
@@ -81,8 +82,3 @@ def tpm_pieces(attest: bytes, files: Sequence[bytes]) -> tuple[Evidence, ...]:
 
 def _is_pem(data: bytes) -> bool:
     return data.lstrip().startswith(_PEM)
-
-
-def _to_pem(data: bytes) -> bytes:
-    text = base64.encodebytes(data)
-    return b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n"

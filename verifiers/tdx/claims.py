@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from verifiers.endorsements import PartValidity, Revocation
     from verifiers.tcb import TcbReport
-    from verifiers.vtpm.claims import HclClaims, TpmClaims
+    from verifiers.vtpm.claims import GceClaims, HclClaims, TpmClaims
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,9 @@ class TdxClaims:
         evidence_sha256: SHA-256 of the quote without trailing zero bytes.
         collateral_sha256: SHA-256 over the framed parts of the collateral.
         expires: earliest end of all certificates and collateral used (certificates' notAfter, parts' next_update).
-        provider: `azure` where a paravisor owns report_data. hcl: Azure only. tpm: Azure only, None where no quote of
-            the vTPM was at hand (offline inspection alone).
+        provider: `azure` where a paravisor owns report_data, `google` where a vTPM of Google's is quoted as well.
+        hcl: Azure only. gce: Google only. tpm: of these two; None where no quote of the vTPM was at hand (offline
+            inspection of Azure's alone).
     """
 
     tee: ClassVar[Tee] = Tee.TDX
@@ -177,6 +178,7 @@ class TdxClaims:
     provider: Provider = Provider.DIRECT
     hcl: HclClaims | None = None
     tpm: TpmClaims | None = None
+    gce: GceClaims | None = None
 
     @property
     def tcb_status(self) -> str:

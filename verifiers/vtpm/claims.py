@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a verified quote of a virtual TPM says, and what the paravisor says beside it. Imports the vocabulary only.
+"""What a verified quote of a virtual TPM says, and what the paravisor or Google says beside it.
 
-Sources: TCG TPM 2.0 Library part 2 (TPMS_ATTEST, TPMS_CLOCK_INFO, TPML_PCR_SELECTION); Azure HCL report.
+Sources: TCG TPM 2.0 Library part 2 (TPMS_ATTEST, TPMS_CLOCK_INFO, TPML_PCR_SELECTION); Azure HCL report; the extension
+of Google's certificates of attestation keys. Imports the vocabulary only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from verifiers.endorsements import Revocation
 
 
 class PcrBank(StrEnum):
@@ -61,3 +68,27 @@ class HclClaims:
     tpm_persisted: bool | None
     console_enabled: bool | None
     vm_unique_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GceClaims:
+    """What Google's certificate of an attestation key says: whose vTPM has the key. Google's word, not the CPU's.
+
+    Attributes:
+        zone: "us-central1-a". project_id, project_number: the project. instance_id, instance_name: the VM.
+        security_version: of Google's vTPM; 0 where the certificate does not say.
+        ak_certificate_sha256: 32 bytes. issuer_serial: serial number of the authority that signed it.
+        revocation: of that authority, by the list of Google's root; `not-checked` where no list was at hand.
+        certificates_expire: earliest end of the key's certificate, its authority's and the root's.
+    """
+
+    zone: str
+    project_id: str
+    project_number: int
+    instance_id: int
+    instance_name: str
+    security_version: int
+    ak_certificate_sha256: bytes
+    issuer_serial: int
+    revocation: Revocation
+    certificates_expire: datetime

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A key of a virtual TPM that Google certifies: its certificate -> `GceClaims` and the key.
+
+The vTPM of a confidential VM on Compute Engine is run by Google's host, outside the CPU's protection. Its certificate
+names the VM that has the key, and Google gives one to restricted signing keys of its own templates alone. It does not
+say that the VM which sends a CPU's report is the one that it names: that both carry one binding says only that whoever
+made them worked together.
+
+Rules: one authority between the key and the root; it comes with the certificate, or is known beforehand. Signatures are
+checked from the root down, so that no key is used before somebody vouched for it. The extension that names the VM must
+be there, and say that it is of production.
+
+Source: google/go-tpm-tools and google/go-attestation, which read the extension 1.3.6.1.4.1.11129.2.1.21:
+
+    SEQUENCE { zone UTF8String, projectNumber INTEGER, projectId UTF8String, instanceId INTEGER,
+               instanceName UTF8String, [0] EXPLICIT SEQUENCE { [0] securityVersion INTEGER OPTIONAL,
+                                                                [1] isProduction BOOLEAN OPTIONAL, … } OPTIONAL }
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from verifiers import der
+from verifiers.endorsements import PartValidity, Revocation
+from verifiers.errors import Reason, VerificationError
+from verifiers.google_ca import FOREIGN, authority_under, extensions_of, verify_crl
+from verifiers.vtpm.claims import GceClaims
+from verifiers.vtpm.public import read_attestation_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from verifiers.google_ca import GoogleAuthority, GoogleRoot
+    from verifiers.vtpm.public import AttestationKey
+
+ROOT_CRL: Final = "google_root_crl"  # name of the part of the collateral
+INSTANCE_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.21")
+MAX_CERTIFICATES: Final = 3  # the key's own, its authority, the root
+
+_INSTANCE: Final = bytes.fromhex("060a2b06010401d679020115")  # the OID above, in DER
+_EK_AK_CA: Final = b"EK/AK CA "
+_PEM: Final = b"-----BEGIN CERTIFICATE-----"
+_UTF8_STRING: Final = 0x0C
+_FIELDS: Final = (_UTF8_STRING, der.INTEGER, _UTF8_STRING, der.INTEGER, _UTF8_STRING)
+_SECURITY_VERSION, _IS_PRODUCTION = 0xA0, 0xA1  # explicit tags
+_TRUE: Final = (der.BOOLEAN, b"\xff")
+_MAX_TEXT: Final = (
+    256  # bytes of a name; a project's has at most 30, an instance's 63, a domain before a project
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A key that the root vouches for, with what its certificate says; no dates and no revocation were looked at."""
+
+    claims: GceClaims
+    key: AttestationKey
+    not_before: datetime  # latest start of the three certificates
+    authority: GoogleAuthority
+
+
+def read_certificates(data: bytes) -> tuple[bytes, ...]:
+    """The DER certificates of a piece: one in DER, or one to three in PEM. Nothing is believed.
+
+    Raises:
+        VerificationError: `malformed`.
+    """
+    if not data.lstrip().startswith(_PEM):
+        return (data,)
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except FOREIGN as error:
+        raise VerificationError(
+            Reason.MALFORMED, f"certificate of the attestation key: {error}"
+        ) from error
+    if len(found) > MAX_CERTIFICATES:
+        raise VerificationError(
+            Reason.MALFORMED,
+            f"certificate of the attestation key: {len(found)} certificates, at most {MAX_CERTIFICATES}",
+        )
+    return tuple(one.public_bytes(Encoding.DER) for one in found)
+
+
+def pem_of(files: Sequence[bytes]) -> bytes:
+    """Certificates in DER or PEM as one piece in PEM; one alone stays as it is. Nothing is read of them."""
+    if len(files) == 1:
+        return files[0]
+    return b"".join(one if one.lstrip().startswith(_PEM) else _to_pem(one) for one in files)
+
+
+def _to_pem(data: bytes) -> bytes:
+    return _PEM + b"\n" + base64.encodebytes(data) + b"-----END CERTIFICATE-----\n"
+
+
+def key_in(data: bytes) -> AttestationKey:
+    """The key that a piece `tpm-ak-certificate` is about, which nobody vouches for.
+
+    Raises:
+        VerificationError: `malformed`, `chain`; `unsupported-format` for a key of another kind.
+    """
+    try:
+        return _key(_leaf(read_certificates(data)))
+    except FOREIGN as error:
+        raise VerificationError(
+            Reason.CHAIN, f"certificate of the attestation key: {error}"
+        ) from error
+
+
+def names_google(data: bytes) -> bool:
+    """Whether a file of certificates is about a key of Google's: one of them names a VM, or is an authority's.
+
+    Nothing is believed; a file that cannot be read is none.
+    """
+    try:
+        found = read_certificates(data)
+    except VerificationError:
+        return False
+    return any(_INSTANCE in one or _EK_AK_CA in one for one in found)
+
+
+@lru_cache(maxsize=4096)
+def authenticate(data: bytes, root: GoogleRoot) -> Certified:
+    """Check every signature of a piece `tpm-ak-certificate`, and everything that does not change with time.
+
+    Raises:
+        VerificationError: `malformed`, `chain`, `untrusted-root`; `unsupported-format` for a key of another kind.
+    """
+    try:
+        return _chain(read_certificates(data), root)
+    except FOREIGN as error:
+        raise VerificationError(
+            Reason.CHAIN, f"certificate of the attestation key: {error}"
+        ) from error
+
+
+def check_dates(certified: Certified, now: datetime) -> None:
+    """Demand that `now` lies within the dates of all certificates, ends included.
+
+    Raises:
+        VerificationError: `certificate-not-yet-valid`, `certificate-expired`.
+    """
+    what = "the certificate of the attestation key, or of who signed it,"
+    if now < certified.not_before:
+        raise VerificationError(
+            Reason.CERTIFICATE_NOT_YET_VALID,
+            f"{what} is valid from {certified.not_before.isoformat()}",
+        )
+    if now > certified.claims.certificates_expire:
+        raise VerificationError(
+            Reason.CERTIFICATE_EXPIRED,
+            f"{what} ended {certified.claims.certificates_expire.isoformat()}",
+        )
+
+
+def check_revocation(
+    certified: Certified, root: GoogleRoot, crl: bytes, now: datetime
+) -> PartValidity:
+    """The window of the root's list (DER), on which the authority does not stand.
+
+    Past its next update is a fact for the policy.
+
+    Raises:
+        VerificationError: `crl-invalid`, `collateral-not-yet-valid`, `certificate-revoked`.
+    """
+    found, authority = verify_crl(crl, root.authority), certified.authority
+    if now < found.this_update:
+        raise VerificationError(
+            Reason.COLLATERAL_NOT_YET_VALID,
+            f"Google's root CRL was issued later, at {found.this_update.isoformat()}",
+        )
+    if authority.serial_number in found.serials:
+        raise VerificationError(
+            Reason.CERTIFICATE_REVOKED, f"{authority.common_name} is revoked by Google"
+        )
+    expired = found.next_update if now > found.next_update else None
+    return PartValidity(ROOT_CRL, found.this_update, found.next_update, expired)
+
+
+def _chain(ders: tuple[bytes, ...], root: GoogleRoot) -> Certified:
+    """The key's certificate is the one that no authority's is; the root may stand beside, and is looked at no further.
+
+    Raises ValueError, VerificationError.
+    """
+    leaf = _leaf(ders)
+    data = leaf.public_bytes(Encoding.DER)
+    brought = [one for one in ders if one not in (data, root.authority.der)]
+    authority = _issuer(leaf, brought, root)
+    if not authority.has_issued(data):
+        raise VerificationError(
+            Reason.CHAIN,
+            f"the certificate of the attestation key is not signed by {authority.common_name}",
+        )
+    return _certified(data, leaf, authority, root)
+
+
+def _leaf(ders: tuple[bytes, ...]) -> x509.Certificate:
+    """The one certificate that is no authority's. Raises ValueError."""
+    leaves = [one for one in map(x509.load_der_x509_certificate, ders) if not _is_ca(one)]
+    if len(leaves) != 1:
+        raise ValueError(f"{len(leaves)} certificates of keys among {len(ders)}, one is wanted")
+    return leaves[0]
+
+
+def _key(leaf: x509.Certificate) -> AttestationKey:
+    """Its key, if it is of a kind and size that attestation keys are. Raises ValueError, VerificationError."""
+    spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return read_attestation_key(spki)
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _issuer(leaf: x509.Certificate, brought: list[bytes], root: GoogleRoot) -> GoogleAuthority:
+    """The authority that the key's certificate names by the identifier of its key, among those that came or are known.
+
+    All of them have one name, so it is not the name that tells them apart. Raises ValueError, VerificationError.
+    """
+    if len(brought) > 1:
+        raise ValueError("one authority is wanted between the key and the root")
+    wanted = _key_id(leaf)
+    candidates = [*brought, *(one for one in root.known if _own_key_id(one) == wanted)]
+    if not candidates:
+        raise VerificationError(
+            Reason.CHAIN,
+            f"the certificate of the authority that signed it, key {wanted.hex()}, is missing",
+        )
+    return authority_under(root.authority, candidates[0])
+
+
+def _key_id(certificate: x509.Certificate) -> bytes:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound as error:
+        raise ValueError("authority key identifier is missing") from error
+    return found.value.key_identifier or b""
+
+
+@lru_cache(maxsize=64)
+def _own_key_id(data: bytes) -> bytes:
+    certificate = x509.load_der_x509_certificate(data)
+    found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return found.value.digest
+
+
+def _certified(
+    data: bytes, leaf: x509.Certificate, authority: GoogleAuthority, root: GoogleRoot
+) -> Certified:
+    found = extensions_of(leaf)
+    try:
+        usage = found.get_extension_for_class(x509.KeyUsage).value
+        instance = found.get_extension_for_oid(INSTANCE_OID).value
+    except x509.ExtensionNotFound as error:
+        raise ValueError("key usage, or the extension that names the VM, is missing") from error
+    if not usage.digital_signature or usage.key_encipherment or usage.key_cert_sign:
+        raise ValueError("its key is not one that signs and does nothing else: no attestation key")
+    assert isinstance(instance, x509.UnrecognizedExtension)  # noqa: S101  the library knows it not
+    chain = (authority, root.authority)
+    claims = GceClaims(
+        **_instance(instance.value)._asdict(),
+        ak_certificate_sha256=hashlib.sha256(data).digest(),
+        issuer_serial=authority.serial_number,
+        revocation=Revocation.NOT_CHECKED,
+        certificates_expire=min(leaf.not_valid_after_utc, *(one.not_after for one in chain)),
+    )
+    not_before = max(leaf.not_valid_before_utc, *(one.not_before for one in chain))
+    return Certified(claims, _key(leaf), not_before, authority)
+
+
+class _Instance(NamedTuple):
+    """What the extension says; see `GceClaims`."""
+
+    zone: str
+    project_id: str
+    project_number: int
+    instance_id: int
+    instance_name: str
+    security_version: int
+
+
+def _instance(value: bytes) -> _Instance:
+    """Read the extension. Raises ValueError."""
+    members = der.elements(der.only(value, der.SEQUENCE))
+    if tuple(tag for tag, _ in members[:5]) != _FIELDS or len(members) > 6:
+        raise ValueError("the extension that names the VM has another form")
+    zone, project_number, project_id, instance_id, instance_name = (one for _, one in members[:5])
+    security = dict(_security(members[5:]))
+    if security.get(_IS_PRODUCTION) != _TRUE:
+        raise ValueError("it is no key of Google's production")
+    tag, version = security.get(_SECURITY_VERSION, (der.INTEGER, b"\x00"))
+    if tag != der.INTEGER:
+        raise ValueError("securityVersion is no number")
+    return _Instance(
+        zone=_text(zone),
+        project_id=_text(project_id),
+        project_number=der.unsigned(project_number),
+        instance_id=der.unsigned(instance_id),
+        instance_name=_text(instance_name),
+        security_version=der.unsigned(version),
+    )
+
+
+def _security(rest: tuple[tuple[int, bytes], ...]) -> list[tuple[int, tuple[int, bytes]]]:
+    """(tag, element) of the security properties, each once. Raises ValueError."""
+    if not rest:
+        return []
+    ((tag, content),) = rest
+    if tag != der.CONTEXT_0:
+        raise ValueError("the security properties have another form")
+    found = [
+        (one, der.element(inner)) for one, inner in der.elements(der.only(content, der.SEQUENCE))
+    ]
+    if len({one for one, _ in found}) != len(found):
+        raise ValueError("a security property stands twice")
+    return found
+
+
+def _text(data: bytes) -> str:
+    """A name without control characters. Raises ValueError."""
+    text = data.decode("utf-8")
+    if not text or len(data) > _MAX_TEXT or not text.isprintable():
+        raise ValueError("a name of the VM is empty, too long, or not printable")
+    return text

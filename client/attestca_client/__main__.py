@@ -4,8 +4,8 @@
 Exit codes: 0 issued, collected, or accepted; 1 refused by the authority, or by `verify`, which also has 2 for what it
 cannot decide (`verify_command`); 64 usage; 66 unreadable input (root file, or no evidence here); 69 authority or
 platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to stdout (JSON
-with --json). There is deliberately no option for where the evidence comes from, and what `evidence` writes is good for
-no enrollment.
+with --json). There is deliberately no option for where the evidence comes from, but for event logs, which prove nothing
+by themselves; and what `evidence` writes is good for no enrollment.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from attestca_client.machine import MachineQuoteSource
 from attestca_client.nvidia import NvmlDeviceSource
 from attestca_client.renewal import Daemon
 from attestca_client.runtime import Runtime
+from attestca_client.sent_logs import Choice, WithEventLogs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,10 @@ DEVICES = ("auto", "none", "required")
 DEVICES_HELP = (
     "GPUs: those in confidential-computing mode, if there are any (auto, the default); none; or"
     " required, so that it is an error if there is none"
+)
+EVENT_LOG_HELP = (
+    "what was booted, for the authority to replay: the firmware's log, if there is one (auto, the default); none; or a"
+    " file with a log, of the firmware, an application or IMA. May be repeated: what is named is sent, and nothing else"
 )
 
 
@@ -85,6 +90,7 @@ def add_enroll(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--profile", default="default", help="certificate profile (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="where to write (default: a directory in memory)")
     add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
+    add("--event-log", action="append", default=[], metavar="LOG", help=EVENT_LOG_HELP)
     add("--json", action="store_true", help="print the result as one line of JSON")
     add("--daemon", action="store_true", help="stay, and renew at two thirds of the lifetime")
     add("--metrics", type=Path, metavar="FILE", help="with --daemon: Prometheus text file")
@@ -106,6 +112,7 @@ def add_evidence(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--nonce", required=True, metavar="HEX", help="16 to 64 bytes; hashed before they are used")
     add("--out", required=True, type=Path, metavar="DIR", help="a new or empty directory")
     add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
+    add("--event-log", action="append", default=[], metavar="LOG", help=EVENT_LOG_HELP)
     add("--json", action="store_true", help="print the result as one line of JSON")
 
 
@@ -150,14 +157,16 @@ def attest(
     runtime: Runtime,
 ) -> None:
     """`enroll` or `evidence`, with what this machine has where nothing else is given."""
+    logs = Choice.of(options.event_log)
     if quote_source is None:
-        quote_source = MachineQuoteSource.of(runtime)
+        quote_source = MachineQuoteSource.of(runtime, with_log=logs.firmware)
         device_source = NvmlDeviceSource(runtime, required=options.devices == "required")
+    quotes = WithEventLogs(quote_source, logs, runtime)
     devices = None if options.devices == "none" else device_source
     if options.command == "evidence":
-        collect(options, quote_source, devices)
+        collect(options, quotes, devices)
     else:
-        _Command(options, quote_source, devices, runtime).run()
+        _Command(options, quotes, devices, runtime).run()
 
 
 def verify(options: argparse.Namespace, runtime: Runtime) -> int:

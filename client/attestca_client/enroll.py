@@ -6,7 +6,8 @@ evidence; the certificate before plays no part in it, so one that was stolen or 
 
 The sources of evidence are arguments for the sake of the simulator and of tests. The command line always passes
 `machine.MachineQuoteSource` and `nvidia.NvmlDeviceSource`: evidence from a file or an address would let whoever feeds
-it pass another machine off as ours.
+it pass another machine off as ours. Event logs alone may come from files (`sent_logs`): they prove nothing that the
+registers of the evidence do not confirm.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client import wire
 from attestca_client.chain import check_issued, load_root, root_id, spki
-from attestca_client.errors import BadAnswer, Unavailable, Untrusted
+from attestca_client.errors import BadAnswer, Refused, Unavailable, Untrusted
 from attestca_client.files import KeyDirectory, KeySet
 from attestca_client.protocol import attachment, binding, gpu_nonce
 from attestca_client.runtime import SYSTEM, Runtime
+from attestca_client.sent_logs import advice
 from attestca_client.transport import Address, Answer, Transport
 
 if TYPE_CHECKING:
@@ -121,7 +123,11 @@ def enroll(  # noqa: PLR0913 - all that an enrollment is about, once
     body = wire.enrollment_request(
         nonce=nonce.value, profile=profile, csr_der=_csr(key), evidence=evidence
     )
-    issued = wire.parse_issued(_post(transport, body, runtime))
+    try:
+        issued = wire.parse_issued(_post(transport, body, runtime))
+    except Refused as refused:
+        refused.hint = advice(refused, evidence)
+        raise
     # 6 what came back, and only then the disk
     check_issued(issued.certificate, issued.chain, root=root, spki_der=spki_der, now=runtime.now())
     directory.write(KeySet(key, issued.certificate, issued.chain))

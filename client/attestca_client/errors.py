@@ -12,6 +12,7 @@
           DevicesMissing        66    GPUs are demanded, and none here is in confidential-computing mode
           DevicesPermission     66    they are there, but not for this user
           DevicesUnavailable    69    their driver failed, or gave what cannot be evidence; try again
+          EventLogUnusable      66    a log that --event-log names: not there, not readable, no log, too large
           UnsupportedProvider   66    another technology than this version can enroll with
           QuoteUnavailable      69    busy, interrupted, or what makes the quote failed; try again
         AuthorityError                the authority's, or the network's
@@ -101,6 +102,12 @@ class DevicesUnavailable(EvidenceError):
 
     code = "devices-unavailable"
     exit_code = 69
+
+
+class EventLogUnusable(EvidenceError):
+    """An event log that is to be sent: missing, not for this user, of no known format, too large, or one too many."""
+
+    code = "event-log-unusable"
 
 
 class UnsupportedProvider(EvidenceError):

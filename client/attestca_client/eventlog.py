@@ -33,9 +33,14 @@ MAX_LOG = 1024 * 1024  # the authority's limits
 MAX_EVENTS = 4096
 MAX_AREA = 16 * 1024 * 1024  # what is read of a file whose size the kernel does not say
 _PADDING = (b"\xff" * 8, bytes(8))  # what stands behind the last event
+_NO_ACTION = b"\x03\0\0\0" + bytes(20)  # type and SHA-1 of the first event
 _SPEC_ID = b"Spec ID Event03\0"
 _KNOWN = {(0x04, 20), (0x0B, 32), (0x0C, 48), (0x0D, 64), (0x12, 32)}  # TPM_ALG_ID, bytes
 _BANKS = {"ccel": ("SHA-384", (0x0C, 48)), "tpm-event-log": ("SHA-256", (0x0B, 32))}
+
+
+class LogFault(Exception):
+    """An authority would refuse this log; the text says why, in words that follow its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +68,33 @@ class EventLogSource:
             return []
         except OSError as error:
             return self._left_out(f"cannot be read: {error.strerror or error}")
-        extent = _extent(area)
-        if extent is None:
-            return self._left_out("is not in the format of event logs")
-        end, events, sizes = extent
-        if end > MAX_LOG or events > MAX_EVENTS:
-            return self._left_out(f"has more than {MAX_LOG} bytes or {MAX_EVENTS} events")
-        name, bank = _BANKS[self.kind]
-        if bank not in sizes.items() or not sizes.items() <= _KNOWN:
-            return self._left_out(f"has no digests of {name}, or some that nobody knows")
-        return [Evidence(self.kind, area[:end])]
+        try:
+            return [Evidence(self.kind, without_padding(area, self.kind))]
+        except LogFault as fault:
+            return self._left_out(str(fault))
 
     def _left_out(self, why: str) -> list[Evidence]:
         self.runtime.say(f"the event log {self.path} {why}; going on without it")
         return []
+
+
+def is_crypto_agile(data: bytes) -> bool:
+    """Whether it begins as a log in this format does, however it goes on."""
+    return data[4:28] == _NO_ACTION and data.startswith(_SPEC_ID, 32)
+
+
+def without_padding(area: bytes, kind: str) -> bytes:
+    """The log in an area of memory or a file, as an authority takes it as evidence of this kind. Raises LogFault."""
+    extent = _extent(area)
+    if extent is None:
+        raise LogFault("is not in the format of event logs")
+    end, events, sizes = extent
+    if end > MAX_LOG or events > MAX_EVENTS:
+        raise LogFault(f"has more than {MAX_LOG} bytes or {MAX_EVENTS} events")
+    name, bank = _BANKS[kind]
+    if bank not in sizes.items() or not sizes.items() <= _KNOWN:
+        raise LogFault(f"has no digests of {name}, or some that nobody knows")
+    return area[:end]
 
 
 def end_of_log(area: bytes) -> int | None:

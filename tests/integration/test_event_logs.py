@@ -291,6 +291,32 @@ def test_by_the_client_and_the_service(sqlite_stage: Stage, tmp_path: Path) -> N
         refused = sqlite_stage.enroll(tmp_path / sent, "--log", sent)
         assert refused.returncode == 1
         assert f"fail: boot-replay at boot.replayed.{register_}" in refused.stderr
+        assert f"(ccel) do not give {register_} of the quote" in refused.stderr
     broken = sqlite_stage.enroll(tmp_path / "broken", "--log", "broken")
     assert broken.returncode == 1
     assert "refused (malformed)" in broken.stderr
+    assert "(ccel): if one of them is meant, --event-log none" in broken.stderr
+
+
+def test_the_option_of_the_client(sqlite_stage: Stage, tmp_path: Path) -> None:
+    """What `--event-log` names is on record, and nothing else: of a good machine, and of one that sends a lie."""
+    own = tmp_path / "eventlog"
+    own.write_bytes(dict(BOOT.logs())["ccel"] + b"\xff" * 100)
+
+    def enroll_with(*options: str, sent: str = "own") -> tuple[int, str, set[str]]:
+        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+        done = sqlite_stage.enroll(out, "--json", "--log", sent, *options)
+        answer = json.loads(done.stdout)
+        if done.returncode:
+            return done.returncode, answer["code"], set()
+        record = json.loads(sqlite_stage.operate("certs", "show", answer["serial"], "--json"))
+        return 0, "", {piece["kind"] for piece in record["decision"]["evidence"]}
+
+    named = ("--event-log", str(own))
+    assert enroll_with() == (0, "", {"tdx-quote", "ccel"})
+    assert enroll_with("--event-log", "none") == (0, "", {"tdx-quote"})
+    assert enroll_with("--event-log", "none", sent="tampered") == (0, "", {"tdx-quote"})
+    assert enroll_with(*named, sent="tampered") == (0, "", {"tdx-quote", "ccel"})
+    assert enroll_with("--event-log", "auto", *named) == (66, "event-log-unusable", set())
+    own.write_bytes(dict(eventlog.direct_boot().logs())["ccel"])
+    assert enroll_with(*named) == (1, "denied", set())

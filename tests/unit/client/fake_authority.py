@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 QUOTE_PREFIX = b"a quote over "
 DEVICE = "nvidia-device"
+LOGS = ("ccel", "ima-log")  # which are in no binding
 REQUEST = bytes.fromhex("11e001ff")  # how a device's report begins, before the nonce
 HOUR = timedelta(hours=1)
 
@@ -290,7 +291,7 @@ class FakeAuthority:
             spki_der=spki_der,
             attachments=[protocol.attachment(device.kind, device.data) for device in devices],
         )
-        (quote,) = (piece for piece in pieces if piece.kind != DEVICE)
+        (quote,) = (piece for piece in pieces if piece.kind not in {DEVICE, *LOGS})
         if quote != Evidence("tdx-quote", QUOTE_PREFIX + expected):
             return problem(422, "binding-mismatch", "report_data is not the binding")
         device_nonce = protocol.gpu_nonce(

@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from attestca_client import __main__ as cli
 from attestca_client import azure, errors, eventlog, machine, tsm
 from attestca_client.runtime import Runtime
+from attestca_client.wire import Evidence
+from simulator import eventlog as simulated
+from tests.eventlog_lab import action, tcg2
 from tests.unit.client.fake_authority import (
     FakeAuthority,
     Pki,
@@ -37,10 +40,10 @@ from tests.unit.client.fake_nvml import FakeNvml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from attestca_client.wire import Evidence
 
 ROOT = Path(__file__).parents[3]
 PKI = Pki()
+IMA = simulated.ima([simulated.measured_file("/usr/bin/app", b"app")])
 FINDING = {"rule": "measurements", "path": "mr_td", "result": "fail", "hint": "not a known image"}
 
 
@@ -206,7 +209,7 @@ def test_a_machine_without_evidence(
         eventlog.EventLogSource.of_a_tpm(Runtime(), nowhere / "measurements"),
         nowhere / "tag",
     )
-    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: source)
+    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime, **_: source)
     assert cli.run(arguments(authority, root_file)) == 66
     assert "the module tdx_guest (in a TDX guest) or sev-guest" in capsys.readouterr().err
 
@@ -214,7 +217,7 @@ def test_a_machine_without_evidence(
 @pytest.fixture
 def on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose CPU gives quotes."""
-    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime: fake_quote)
+    monkeypatch.setattr(machine.MachineQuoteSource, "of", lambda _runtime, **_: fake_quote)
 
 
 @pytest.mark.usefixtures("on_this_machine")
@@ -283,6 +286,82 @@ def test_sources_that_are_given_replace_both_of_the_machines(
     assert nvml.calls == {}
 
 
+LOG = tcg2(action(1, b"one"))
+
+
+def with_log(report_data: bytes) -> list[Evidence]:
+    """A machine whose firmware has a log."""
+    return [*fake_quote(report_data), Evidence("ccel", LOG)]
+
+
+@pytest.mark.parametrize(
+    ("option", "kinds"),
+    [
+        ([], ["tdx-quote", "ccel"]),
+        (["--event-log", "auto"], ["tdx-quote", "ccel"]),
+        (["--event-log", "none"], ["tdx-quote"]),
+        (["--event-log", "FILE"], ["tdx-quote", "ima-log"]),
+        (["--event-log", "auto", "--event-log", "FILE"], ["tdx-quote", "ccel", "ima-log"]),
+    ],
+)
+def test_event_logs(
+    authority: FakeAuthority, root_file: Path, option: list[str], kinds: list[str]
+) -> None:
+    file = root_file.parent / "ima"
+    file.write_bytes(IMA)
+    option = [str(file) if word == "FILE" else word for word in option]
+    assert cli.run(arguments(authority, root_file, *option), with_log) == 0
+    assert [piece["kind"] for piece in authority.posts()[0].json()["evidence"]] == kinds
+    nonce, out = "00" * 32, root_file.parent / "evidence"
+    assert cli.run(["evidence", "--nonce", nonce, "--out", str(out), *option], with_log) == 0
+    assert {one.name for one in out.iterdir()} == {f"{kind}.bin" for kind in kinds}
+
+
+@pytest.mark.usefixtures("on_this_machine")
+@pytest.mark.parametrize(("option", "with_log_"), [([], True), (["--event-log", "none"], False)])
+def test_what_is_not_sent_is_not_read(
+    authority: FakeAuthority,
+    root_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: list[str],
+    *,
+    with_log_: bool,
+) -> None:
+    asked: list[bool] = []
+
+    def of(_runtime: Runtime, *, with_log: bool) -> object:
+        asked.append(with_log)
+        return fake_quote
+
+    monkeypatch.setattr(machine.MachineQuoteSource, "of", of)
+    assert cli.run(arguments(authority, root_file, *option)) == 0
+    assert asked == [with_log_]
+
+
+def test_event_logs_that_cannot_be_sent(
+    authority: FakeAuthority, root_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = arguments(authority, root_file, "--json", "--event-log", "/nowhere/log")
+    assert cli.run(missing, with_log) == 66
+    out, err = capsys.readouterr()
+    assert json.loads(out)["code"] == "event-log-unusable"
+    assert "the event log /nowhere/log cannot be read: No such file or directory" in err
+    both = arguments(authority, root_file, "--event-log", "none", "--event-log", "auto")
+    assert cli.run(both, with_log) == 64
+    assert authority.posts() == []
+
+
+def test_a_log_that_is_refused(
+    authority: FakeAuthority, root_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finding = {"rule": "boot-replay", "path": "boot.replayed.rtmr2", "result": "fail", "hint": "no"}
+    authority.script("POST", problem(403, "denied", "one rule failed", findings=[finding]))
+    assert cli.run(arguments(authority, root_file), with_log) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "(ccel) do not give rtmr2 of the quote" in last
+    assert "--event-log none enrolls without" in last
+
+
 def test_a_bug_is_no_verdict(
     authority: FakeAuthority, root_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +427,7 @@ def test_the_console_script() -> None:
 
 
 def test_no_option_or_variable_names_a_source_of_evidence() -> None:
+    """But for event logs, which prove nothing by themselves (`test_sent_logs`)."""
     (commands,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
     makers = [command for name, command in commands.choices.items() if name != "verify"]
     options = {
@@ -358,7 +438,7 @@ def test_no_option_or_variable_names_a_source_of_evidence() -> None:
     }
     assert options == {
         *("-h", "--help", "--ca", "--ca-root", "--profile", "--out", "--json"),
-        *("--daemon", "--metrics", "--hook", "--devices", "--nonce"),
+        *("--daemon", "--metrics", "--hook", "--devices", "--event-log", "--nonce"),
     }
     (chosen,) = {
         tuple(action.choices or ())
@@ -384,7 +464,7 @@ def test_the_readme_names_every_option_and_exit_code() -> None:
         tree.extend(kind.__subclasses__())
     codes = {str(kind.exit_code) for kind in tree}
     assert rows == {"--ca", "--ca-root", "--profile", "--out", "--json", "--daemon"} | {
-        *("--metrics", "--hook", "--devices", "--nonce", "0"),
+        *("--metrics", "--hook", "--devices", "--event-log", "--nonce", "0"),
         "2",  # of `verify`, which has no error for it
         *codes,
     }

@@ -147,7 +147,7 @@ def test_what_a_caller_wants_to_see_in_the_evidence_does_not_get_there(
 
 @pytest.fixture
 def _on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MachineQuoteSource, "of", lambda _runtime: fake_quote)
+    monkeypatch.setattr(MachineQuoteSource, "of", lambda _runtime, **_: fake_quote)
 
 
 @pytest.mark.usefixtures("_on_this_machine")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,6 +74,16 @@ def test_the_log_of_azures_tpm(bench: Bench) -> None:
     assert [piece.kind for piece in source(DATA)] == ["tdx-quote", "ccel"]
 
 
+def test_no_log_is_read_where_none_is_wanted(bench: Bench) -> None:
+    made, kernel = machine(bench, TAG)
+    source = replace(made, with_log=False)
+    for name in ("CCEL", "measurements"):
+        (bench.root / name).write_bytes(tcg2(action(1, b"one")))
+    assert source(DATA) == [Evidence("tdx-quote", b"quote " + DATA)]
+    kernel.errors["mkdir"] = [6]
+    assert source(DATA) == bench.expected
+
+
 @pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
 def test_no_azure_and_no_provider(bench: Bench, tag: bytes | None) -> None:
     source, kernel = machine(bench, tag)
@@ -93,7 +104,9 @@ def test_a_provider_that_fails_is_no_reason_for_azure(bench: Bench, number: int,
 
 
 def test_this_machines_own_sources() -> None:
+    assert not MachineQuoteSource.of(Runtime(), with_log=False).with_log
     source = MachineQuoteSource.of(Runtime())
+    assert source.with_log
     assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
     assert source.azure.tools == TpmTools()
     assert (source.event_log.path, source.event_log.kind) == (CCEL, "ccel")

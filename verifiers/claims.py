@@ -37,8 +37,6 @@ def to_json(value: object) -> JsonValue:
 def _composite(value: object) -> JsonValue:
     if isinstance(value, frozenset | set):
         return [to_json(item) for item in sorted(value)]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):  # of a NamedTuple
-        return {name: to_json(getattr(value, name)) for name in value._fields}
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     if is_dataclass(value):

@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from verifiers.errors import Reason, VerificationError
+
+if TYPE_CHECKING:
+    from struct import Struct
 
 
 class Cursor:
@@ -23,13 +28,29 @@ class Cursor:
 
     def take(self, count: int, field: str) -> bytes:
         """The next `count` bytes."""
-        start, end = self.position, self.position + count
+        start = self.position
+        end = start + count
         if end > self._end:
-            raise VerificationError(
-                Reason.MALFORMED, f"{field}: {count} bytes wanted, {self.remaining} left"
-            )
+            raise self._overrun(count, field)
         self.position = end
         return self._data[start:end]
+
+    def unpack(self, layout: Struct, field: str) -> tuple[Any, ...]:
+        """The next bytes as the layout's values."""
+        start = self.position
+        end = start + layout.size
+        if end > self._end:
+            raise self._overrun(layout.size, field)
+        self.position = end
+        return layout.unpack_from(self._data, start)
+
+    def u8(self, field: str) -> int:
+        """The next byte."""
+        start = self.position
+        if start >= self._end:
+            raise self._overrun(1, field)
+        self.position = start + 1
+        return self._data[start]
 
     def u16(self, field: str) -> int:
         """The next two bytes, little endian."""
@@ -45,3 +66,8 @@ class Cursor:
             raise VerificationError(
                 Reason.MALFORMED, f"{field}: {self.remaining} bytes more than its content needs"
             )
+
+    def _overrun(self, count: int, field: str) -> VerificationError:
+        return VerificationError(
+            Reason.MALFORMED, f"{field}: {count} bytes wanted, {self.remaining} left"
+        )

@@ -11,10 +11,11 @@ Profile 1.06, 10.4.2.1 (tagged event).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
+from verifiers.eventlog.record import record
 
 if TYPE_CHECKING:
     from verifiers.eventlog.events import Event
@@ -23,7 +24,8 @@ EV_EVENT_TAG: Final = 0x00000006
 AAEL_TAG: Final = 0x4141454C
 
 
-class AaelEntry(NamedTuple):
+@record
+class AaelEntry:
     """What an entry says. `content` may be JSON, and may be empty."""
 
     domain: str

@@ -122,7 +122,7 @@ def aael_entries(events: Sequence[Proven]) -> tuple[AaelClaim, ...] | str:
         except VerificationError as error:
             return error.detail
         origin = one.origin
-        found.append(AaelClaim(*entry, origin))
+        found.append(AaelClaim(entry.domain, entry.operation, entry.content, origin))
     return tuple(found)
 
 

@@ -16,12 +16,13 @@ go-tpm-tools (Confidential Space), as their logs show them; each rule was checke
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from verifiers.errors import VerificationError
 from verifiers.eventlog import efi
 from verifiers.eventlog.claims import Rule
 from verifiers.eventlog.events import HASHES, Algorithm, Event, LogFormat
+from verifiers.eventlog.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,8 @@ GRUB_MODULE: Final = b"module_cmdline: "
 _TD_SHIM_NAMES: Final = (b"td_hob".ljust(16, b"\0"), b"td_payload_info".ljust(16, b"\0"))
 
 
-class Bound(NamedTuple):
+@record
+class Bound:
     """The part of an event's data that its digest covers.
 
     Attributes:
@@ -77,7 +79,10 @@ def bind(event: Event, algorithm: Algorithm = Algorithm.SHA384) -> Bound | None:
     if digest is None or not event.extends:
         return None
     if event.hashed is not None:  # and compared, by the parser
-        return Bound(_rule_of(event, event.hashed), event.data, event.hashed)
+        rule = _BY_SOURCE[event.source]
+        if rule is _DSTACK_V1 and event.hashed.startswith(b"{"):
+            rule = _DSTACK_V2
+        return Bound(rule, event.data, event.hashed)
     read = _BY_TYPE.get(event.type)
     found = read(event) if read is not None else None
     if found is None or digest_of(found.hashed, algorithm) != digest:
@@ -98,16 +103,8 @@ def tag(event: Event) -> int | None:
     return int.from_bytes(event.data[:4], "little")
 
 
-def _rule_of(event: Event, hashed: bytes) -> Rule:
-    if event.source is LogFormat.CEL:
-        return Rule.CEL_CONTENT
-    if event.source is LogFormat.IMA:
-        return Rule.EVENT_DATA
-    return Rule.DSTACK_V2 if hashed.startswith(b"{") else Rule.DSTACK_V1
-
-
 def _whole(event: Event) -> Bound:
-    return Bound(Rule.EVENT_DATA, event.data, event.data)
+    return Bound(_EVENT_DATA, event.data, event.data)
 
 
 def _variable_value(event: Event) -> Bound | None:
@@ -153,6 +150,14 @@ def _td_shim(event: Event) -> Bound | None:
     return Bound(Rule.SUFFIX_FROM_20, event.data[20:], event.data[20:])
 
 
+_EVENT_DATA: Final = Rule.EVENT_DATA  # names are found faster than members of an Enum
+_DSTACK_V1: Final = Rule.DSTACK_V1
+_DSTACK_V2: Final = Rule.DSTACK_V2
+_BY_SOURCE: Final = {
+    LogFormat.CEL: Rule.CEL_CONTENT,
+    LogFormat.IMA: _EVENT_DATA,
+    LogFormat.DSTACK: _DSTACK_V1,
+}
 _GRUB: Final = {
     GRUB_COMMAND: Rule.IPL_SUFFIX,
     GRUB_CMDLINE: Rule.IPL_SUFFIX,

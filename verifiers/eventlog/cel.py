@@ -15,6 +15,7 @@ Sources: TCG Canonical Event Log Format 1.0, 5 (TLV); google/go-eventlog, cel an
 from __future__ import annotations
 
 from enum import IntEnum
+from struct import Struct
 from typing import Final
 
 from verifiers.cursor import Cursor
@@ -37,6 +38,10 @@ COS_CONTENT: Final = 0x50
 _RECORD_NUMBER: Final = 0x00
 _DIGESTS: Final = 0x03
 _INDICES: Final = {0x01: PCRS, 0x6C: CCMRS}
+_HEAD: Final = Struct(">BI")  # type and length
+_NUMBER: Final = Struct(">BIQ")
+_CEL: Final = LogFormat.CEL  # names are found faster than members of an Enum
+_MRTD: Final = Register.MRTD
 
 
 class CosType(IntEnum):
@@ -88,53 +93,55 @@ def parse_cos(content: bytes) -> tuple[int, bytes]:
         VerificationError: `malformed`.
     """
     cursor = Cursor(content)
-    kind, value = _parse_tlv(cursor, "content of Confidential Space")
-    cursor.nothing_left("content of Confidential Space")
-    return kind, value
-
-
-def _parse_tlv(cursor: Cursor, field: str) -> tuple[int, bytes]:
-    head = cursor.take(5, field)
-    return head[0], cursor.take(int.from_bytes(head[1:], "big"), field)
+    kind, size = cursor.unpack(_HEAD, "content of Confidential Space")
+    if size != cursor.remaining:
+        raise VerificationError(
+            Reason.MALFORMED,
+            f"content of Confidential Space: {size} bytes by its length, {cursor.remaining} there",
+        )
+    return kind, content[_HEAD.size :]
 
 
 def _parse_record(cursor: Cursor, position: int) -> Event:
-    number = _parse_tlv(cursor, "record number")
-    if number != (_RECORD_NUMBER, position.to_bytes(8, "big")):
+    number = cursor.take(_NUMBER.size, "record number")
+    if number != _NUMBER.pack(_RECORD_NUMBER, 8, position):
         raise VerificationError(
             Reason.MALFORMED, f"canonical event log: record {position} is not numbered so"
         )
     register = _parse_index(cursor)
-    kind, listed = _parse_tlv(cursor, "digests")
+    kind, size = cursor.unpack(_HEAD, "digests")
     if kind != _DIGESTS:
         raise VerificationError(
             Reason.MALFORMED, f"record {position}: no digests where they belong"
         )
-    kind, content = _parse_tlv(cursor, "content")
+    listed = cursor.take(size, "digests")
+    kind, size = cursor.unpack(_HEAD, "content")
     if kind != COS_CONTENT:
         raise VerificationError(
             Reason.UNSUPPORTED_FORMAT,
             f"record {position}: content {kind:#04x}; {COS_CONTENT:#04x} is known",
         )
+    content = cursor.take(size, "content")
     parse_cos(content)
     digests = _parse_digests(listed)
-    whole = bytes([kind]) + len(content).to_bytes(4, "big") + content
+    whole = _HEAD.pack(kind, size) + content
     for algorithm, digest in digests.items():
         if HASHES[algorithm](whole).digest() != digest:
             raise VerificationError(
                 Reason.MALFORMED, f"record {position}: {algorithm} is not that of the content"
             )
-    return Event(position, register, kind, digests, content, None, LogFormat.CEL, whole)
+    return Event(position, register, kind, digests, content, None, _CEL, whole)
 
 
 def _parse_index(cursor: Cursor) -> Register:
-    kind, index = _parse_tlv(cursor, "register")
+    kind, size = cursor.unpack(_HEAD, "register")
     registers = _INDICES.get(kind)
     if registers is None:
         raise VerificationError(
             Reason.UNSUPPORTED_FORMAT, f"canonical event log: index of type {kind:#04x}"
         )
-    if len(index) != 1 or index[0] >= len(registers) or registers[index[0]] is Register.MRTD:
+    index = cursor.take(size, "register")
+    if size != 1 or index[0] >= len(registers) or registers[index[0]] is _MRTD:
         raise VerificationError(
             Reason.MALFORMED, f"canonical event log: no register {index[:8].hex()}"
         )
@@ -145,17 +152,17 @@ def _parse_digests(listed: bytes) -> dict[Algorithm, bytes]:
     cursor = Cursor(listed)
     digests: dict[Algorithm, bytes] = {}
     while cursor.remaining:
-        identifier, digest = _parse_tlv(cursor, "digest")
-        algorithm = ALGORITHM_IDS.get(identifier, Algorithm.SM3)
+        identifier, size = cursor.unpack(_HEAD, "digest")
+        algorithm = ALGORITHM_IDS.get(identifier)
         if algorithm not in HASHES:
             raise VerificationError(
                 Reason.UNSUPPORTED_FORMAT, f"canonical event log: algorithm {identifier:#04x}"
             )
-        if algorithm in digests or len(digest) != algorithm.size:
+        if algorithm in digests or size != algorithm.size:
             raise VerificationError(
                 Reason.MALFORMED, f"canonical event log: {algorithm} twice, or of wrong length"
             )
-        digests[algorithm] = digest
+        digests[algorithm] = cursor.take(size, "digest")
     if not digests:
         raise VerificationError(Reason.MALFORMED, "canonical event log: a record without digests")
     return digests

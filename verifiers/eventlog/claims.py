@@ -14,15 +14,15 @@ register, in their order. So three things are told apart here:
 A fact is as good as the code that extended the register: firmware and boot loader have to be pinned for it to mean
 anything. Texts of GRUB share their register with the contents of files, and nothing tells the two apart but the label;
 see `CommandLine.unexplained`.
-
-What a log may have thousands of are tuples, which are made in a third of a data class' time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from verifiers.eventlog.record import record
 
 if TYPE_CHECKING:
     from verifiers.eventlog.events import LogFormat, Register
@@ -47,7 +47,8 @@ class Rule(StrEnum):
     LABEL = "label"  # none: the digest stands alone, its label is the guest's word
 
 
-class Origin(NamedTuple):
+@record
+class Origin:
     """The event that something comes from.
 
     Attributes:
@@ -110,7 +111,8 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Digest(NamedTuple):
+@record
+class Digest:
     """A digest of something that the log does not hold.
 
     Attributes:
@@ -124,7 +126,8 @@ class Digest(NamedTuple):
     origin: Origin
 
 
-class EventClaim(NamedTuple):
+@record
+class EventClaim:
     """One event that replays, with what its digest covers.
 
     Attributes:
@@ -160,7 +163,8 @@ class SignatureDatabase:
     origin: Origin
 
 
-class Authority(NamedTuple):
+@record
+class Authority:
     """A variable that an image was allowed by: an entry of db, shim's SbatLevel and the like."""
 
     guid: str
@@ -169,14 +173,16 @@ class Authority(NamedTuple):
     origin: Origin
 
 
-class Text(NamedTuple):
+@record
+class Text:
     """A text that a digest covers: a command of GRUB's."""
 
     text: str
     origin: Origin
 
 
-class Value(NamedTuple):
+@record
+class Value:
     """Bytes that a digest covers."""
 
     value: bytes
@@ -195,7 +201,8 @@ class DstackIdentity:
     others: tuple[tuple[str, Value], ...]  # other events before `system-ready`, by name
 
 
-class AaelClaim(NamedTuple):
+@record
+class AaelClaim:
     """One entry of Confidential Containers' attestation agent. `content` may be JSON, and may hold spaces."""
 
     domain: str

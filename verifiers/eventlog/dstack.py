@@ -22,7 +22,7 @@ import json
 from binascii import unhexlify
 from dataclasses import dataclass
 from hashlib import sha384
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from verifiers import jsontext
 from verifiers.errors import Reason, VerificationError
@@ -38,6 +38,7 @@ from verifiers.eventlog.events import (
     demand_count,
     demand_size,
 )
+from verifiers.eventlog.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,8 @@ _DIGEST: Final = Algorithm.SHA384.size
 _JSON_STRING: Final = json.JSONEncoder(ensure_ascii=False).encode  # of a string it is RFC 8785's
 
 
-class Entry(NamedTuple):
+@record
+class Entry:
     """One event as dstack's formats have it, before its digest is known.
 
     Attributes:

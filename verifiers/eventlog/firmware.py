@@ -17,6 +17,7 @@ or behind data: an image's Authenticode hash is over bytes that begin with its h
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from verifiers.errors import VerificationError
@@ -66,11 +67,9 @@ def secure_boot(logs: Logs) -> tuple[SecureBoot | None, Origin | None, Doubt | N
         for value, state in _SECURE_BOOT.items()
     }
     states = {digest_of(data, logs.algorithm): (data, state) for data, state in values.items()}
-    head = efi.variable_data(efi.GLOBAL_VARIABLE, "SecureBoot", b"")
+    algorithm, begins = logs.algorithm, _beginning(efi.GLOBAL_VARIABLE, "SecureBoot").match
     speaking = [
-        event
-        for event in logs.told
-        if event.digests[logs.algorithm] in states or _names(event.data, head)
+        event for event in logs.told if event.digests[algorithm] in states or begins(event.data)
     ]
     if not speaking:
         return None, None, None
@@ -96,8 +95,8 @@ def databases(
     doubts: list[Doubt] = []
     variables = [event for event in logs.told if event.type == EV_EFI_VARIABLE_DRIVER_CONFIG]
     for behind, (subject, (vendor, name)) in enumerate(DATABASES.items(), 1):
-        head = efi.variable_data(vendor, name, b"")
-        speaking = [event for event in variables if _names(event.data, head)]
+        begins = _beginning(vendor, name).match
+        speaking = [event for event in variables if begins(event.data)]
         if not speaking:
             continue
         place = state.ordinal + behind if state is not None else None
@@ -160,9 +159,11 @@ def _first_separator(logs: Logs) -> int | None:
     return next(places, None)
 
 
-def _names(data: bytes, head: bytes) -> bool:
-    """Whether an event's data begin as those of a variable, whose `head` has an empty value: GUID, length, name."""
-    return data.startswith(head[:24]) and data[32 : len(head)] == head[32:]
+def _beginning(vendor: str, name: str) -> re.Pattern[bytes]:
+    """What an event's data begin with if they are those of a variable, whatever its value."""
+    empty = efi.variable_data(vendor, name, b"")
+    guid_and_length, encoded = re.escape(empty[:24]), re.escape(empty[32:])
+    return re.compile(guid_and_length + b".{8}" + encoded, re.DOTALL)
 
 
 def _database(logs: Logs, event: Event, place: int | None) -> SignatureDatabase | str:

@@ -14,6 +14,7 @@ A booted system can extend the same register, and no event marks in it where boo
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog.bound import (
@@ -154,4 +155,4 @@ def _is_tag(one: Proven, wanted: int) -> bool:
 
 
 def _placed(one: Proven, kind: Kind) -> Digest:
-    return as_digest(one)._replace(kind=kind, origin=one.by(Rule.PLACE))
+    return replace(as_digest(one), kind=kind, origin=one.by(Rule.PLACE))

@@ -8,12 +8,13 @@ a later one. The order of events of two registers is the guest's word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from verifiers.eventlog.bound import TAG_AAEL, Bound, bind, digest_of
 from verifiers.eventlog.claims import Origin, Rule
 from verifiers.eventlog.events import RTMRS, Algorithm, Event, LogFormat, Register
+from verifiers.eventlog.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +37,10 @@ ACTIONS: Final = (
 )
 
 
-_NO_FILES: Final = (Rule.SECTION_NAME, Rule.DSTACK_V1, Rule.DSTACK_V2, Rule.CEL_CONTENT)
-_TEXTS: Final = (Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL)
+_NO_FILES: Final = frozenset((Rule.SECTION_NAME, Rule.DSTACK_V1, Rule.DSTACK_V2, Rule.CEL_CONTENT))
+_TEXTS: Final = frozenset((Rule.IPL_SUFFIX, Rule.IPL_SUFFIX_NUL))
+_LABEL: Final = Rule.LABEL
+_IMA: Final = LogFormat.IMA
 _MARKS: Final = frozenset((*SEPARATORS, *ACTIONS))
 _AAEL: Final = TAG_AAEL.to_bytes(4, "little")
 
@@ -53,7 +56,7 @@ def _may_be_file(event: Event, bound: Bound | None) -> bool:
         return True
     if bound.rule in _TEXTS:
         return not _readable(bound.data)
-    if bound.rule in _NO_FILES or event.source is LogFormat.IMA:
+    if bound.rule in _NO_FILES or event.source is _IMA:
         return False
     return bound.data not in _MARKS and not bound.data.startswith(_AAEL)
 
@@ -106,11 +109,11 @@ TPM: Final = Layout(
 )
 
 
-class Proven(NamedTuple):
+@record
+class Proven:
     """One event that replays.
 
     Attributes:
-        log: the number of its log.
         origin: where it stands, and by which rule its data are tied to it: that of `bound`, else `label`.
         digest: of the register's algorithm.
         bound: what its digest covers of its data.
@@ -118,7 +121,6 @@ class Proven(NamedTuple):
     """
 
     event: Event
-    log: int
     origin: Origin
     digest: bytes
     bound: Bound | None
@@ -136,7 +138,7 @@ class Proven(NamedTuple):
 
     def by(self, rule: Rule) -> Origin:
         """Where something comes from that is believed by another rule."""
-        return self.origin._replace(rule=rule)
+        return replace(self.origin, rule=rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Logs:
         proven: by the identity (`id`) of the event, those that replay.
         registers: their events in their order, at their ordinals. A register without any has no entry.
         exit: the proven first mark of the end of boot services; None where there is none.
+        before: what the log of that mark has before it, whether it replays or not.
     """
 
     algorithm: Algorithm
@@ -157,6 +160,7 @@ class Logs:
     proven: Mapping[int, Proven]
     registers: Mapping[Register, tuple[Proven, ...]]
     exit: Proven | None
+    before: Sequence[Event]
 
     def of(self, register: Register) -> tuple[Proven, ...]:
         """The proven events of a register."""
@@ -168,8 +172,8 @@ class Logs:
 
     def before_exit(self, one: Proven) -> bool:
         """Whether the log says that an event came before the end of boot services, and that end is proven."""
-        mark = self.exit
-        return mark is not None and one.log == mark.log and one.event.position < mark.event.position
+        place = one.event.position
+        return place < len(self.before) and self.before[place] is one.event
 
 
 def gather(
@@ -179,16 +183,15 @@ def gather(
     layout: Layout,
 ) -> Logs:
     """Put events and replay together. `replayed`: of these very logs, by `replay.replay` with this algorithm."""
-    numbers = {id(event): number for number, log in enumerate(logs) for event in log.events}
     registers = {
         register: tuple(
-            _prove(event, numbers[id(event)], register, ordinal, algorithm)
-            for ordinal, event in enumerate(one.proven)
+            _prove(event, register, ordinal, algorithm) for ordinal, event in enumerate(one.proven)
         )
         for register, one in replayed.items()
     }
     mark = digest_of(EXIT_BOOT_SERVICES, algorithm)
     exits = (one for one in registers.get(layout.exit, ()) if one.digest == mark)
+    exit_ = next(exits, None)
     proven = {id(one.event): one for found in registers.values() for one in found}
     explained = {register for register, one in replayed.items() if one.explained}
     told = tuple(
@@ -197,14 +200,20 @@ def gather(
         for event in log.events
         if id(event) in proven or (event.extends and event.register not in explained)
     )
-    return Logs(algorithm, layout, told, proven, registers, next(exits, None))
+    before = () if exit_ is None else _before(exit_.event, logs)
+    return Logs(algorithm, layout, told, proven, registers, exit_, before)
 
 
-def _prove(
-    event: Event, log: int, register: Register, ordinal: int, algorithm: Algorithm
-) -> Proven:
+def _before(mark: Event, logs: Sequence[EventLog]) -> Sequence[Event]:
+    """The events before one, in its own log."""
+    place = mark.position
+    own = (log.events for log in logs if any(one is mark for one in log.events[place : place + 1]))
+    return next(own)[:place]
+
+
+def _prove(event: Event, register: Register, ordinal: int, algorithm: Algorithm) -> Proven:
     bound = bind(event, algorithm)
-    rule = Rule.LABEL if bound is None else bound.rule
+    rule = _LABEL if bound is None else bound.rule
     origin = Origin(event.source, event.position, register, ordinal, rule)
     may_be_file = _may_be_file(event, bound)
-    return Proven(event, log, origin, event.digests[algorithm], bound, may_be_file)
+    return Proven(event, origin, event.digests[algorithm], bound, may_be_file)

@@ -17,6 +17,7 @@ Sources: TCG PC Client Platform Firmware Profile 1.06, 10.2 (TCG_PCR_EVENT2) and
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final, Literal
 
@@ -44,6 +45,21 @@ _HEADER: Final = Struct("<II20sI")  # index, type, SHA-1, size of the data
 _EVENT: Final = Struct("<III")  # index, type, number of digests
 
 
+@dataclass(frozen=True, slots=True)
+class _Banks:
+    """The algorithms of a log.
+
+    Attributes:
+        algorithms: by TCG's identifiers, in the order of the header.
+        identifiers: the same.
+        usual: identifier and digest of each in that order, as nearly all events have them.
+    """
+
+    algorithms: dict[int, Algorithm]
+    identifiers: tuple[int, ...]
+    usual: Struct
+
+
 def parse(data: bytes, kind: Literal[LogFormat.CCEL, LogFormat.TCG2]) -> EventLog:
     """Parse a log.
 
@@ -59,15 +75,14 @@ def parse(data: bytes, kind: Literal[LogFormat.CCEL, LogFormat.TCG2]) -> EventLo
     banks = _parse_header(cursor)
     registers = CCMRS if kind is LogFormat.CCEL else PCRS
     events: list[Event] = []
-    while cursor.remaining and data[cursor.position : cursor.position + 8] not in _PADDING:
+    while cursor.remaining and not data.startswith(_PADDING, cursor.position):
         demand_count(len(events) + 1, "event log")
         events.append(_parse_event(cursor, len(events), banks, registers, kind))
-    return EventLog(kind, tuple(events), tuple(banks[identifier] for identifier in banks))
+    return EventLog(kind, tuple(events), tuple(banks.algorithms.values()))
 
 
-def _parse_header(cursor: Cursor) -> dict[int, Algorithm]:
-    """The algorithms of the log, by TCG's identifiers, in the order of the header."""
-    _, event_type, digest, size = _HEADER.unpack(cursor.take(_HEADER.size, "event log header"))
+def _parse_header(cursor: Cursor) -> _Banks:
+    _, event_type, digest, size = cursor.unpack(_HEADER, "event log header")
     if event_type != EV_NO_ACTION or any(digest):
         raise VerificationError(
             Reason.MALFORMED, "event log: the first event is no EV_NO_ACTION with a zero digest"
@@ -85,7 +100,7 @@ def _parse_header(cursor: Cursor) -> dict[int, Algorithm]:
     return banks
 
 
-def _parse_banks(header: Cursor) -> dict[int, Algorithm]:
+def _parse_banks(header: Cursor) -> _Banks:
     count = header.u32("number of algorithms")
     if not 1 <= count <= MAX_DIGESTS:
         raise VerificationError(
@@ -104,45 +119,51 @@ def _parse_banks(header: Cursor) -> dict[int, Algorithm]:
                 Reason.MALFORMED, f"event log: {algorithm} with {size} bytes, or listed twice"
             )
         banks[identifier] = algorithm
-    return banks
+    usual = "".join(f"H{one.size}s" for one in banks.values())
+    return _Banks(banks, tuple(banks), Struct(f"<{usual}"))
 
 
 def _parse_event(
     cursor: Cursor,
     position: int,
-    banks: dict[int, Algorithm],
+    banks: _Banks,
     registers: tuple[Register, ...],
     kind: LogFormat,
 ) -> Event:
-    index, event_type, count = _EVENT.unpack(cursor.take(_EVENT.size, "event"))
+    index, event_type, count = cursor.unpack(_EVENT, "event")
     register = registers[index] if index < len(registers) else None
     digests = _parse_digests(cursor, count, banks)
     data = cursor.take(cursor.u32("size of event data"), "event data")
     event = Event(position, register, event_type, digests, data, None, kind)
     if event_type != EV_NO_ACTION:
-        if register is None or register is Register.MRTD:
+        if not event.extends:
             raise VerificationError(
                 Reason.MALFORMED, f"event {position}: no event extends a register {index}"
             )
-        if len(digests) != len(banks):
+        if count != len(banks.identifiers):
             raise VerificationError(
                 Reason.MALFORMED,
-                f"event {position}: {len(digests)} digests, {len(banks)} by the header",
+                f"event {position}: {count} digests, {len(banks.identifiers)} by the header",
             )
     return event
 
 
-def _parse_digests(
-    cursor: Cursor, count: int, banks: dict[int, Algorithm]
-) -> dict[Algorithm, bytes]:
-    if count > len(banks):
+def _parse_digests(cursor: Cursor, count: int, banks: _Banks) -> dict[Algorithm, bytes]:
+    if count == len(banks.identifiers):
+        start = cursor.position
+        fields = cursor.unpack(banks.usual, "digests")
+        if fields[::2] == banks.identifiers:
+            return dict(zip(banks.algorithms.values(), fields[1::2], strict=True))
+        cursor.position = start
+    if count > len(banks.identifiers):
         raise VerificationError(
-            Reason.MALFORMED, f"event: {count} digests, the header lists {len(banks)} algorithms"
+            Reason.MALFORMED,
+            f"event: {count} digests, the header lists {len(banks.identifiers)} algorithms",
         )
     digests: dict[Algorithm, bytes] = {}
     for _ in range(count):
         identifier = cursor.u16("algorithm of a digest")
-        algorithm = banks.get(identifier)
+        algorithm = banks.algorithms.get(identifier)
         if algorithm is None or algorithm in digests:
             raise VerificationError(
                 Reason.MALFORMED,

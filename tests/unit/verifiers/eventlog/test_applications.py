@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests import boot_lab as lab
@@ -42,9 +44,9 @@ def replayed(log: EventLog) -> dict[Register, bytes]:
 @pytest.mark.parametrize("log", [SPACE, DSTACK, AAEL], ids=["space", "dstack", "aael"])
 def test_data_that_its_digest_does_not_cover(log: EventLog) -> None:
     first = log.events[0]
-    forged = first._replace(hashed=None, data=b"\1\0\0\0\0" + b"LEAA\0\0\0\0" + b"e" * 11)
+    forged = replace(first, hashed=None, data=b"\1\0\0\0\0" + b"LEAA\0\0\0\0" + b"e" * 11)
     if log is AAEL:
-        forged = first._replace(data=lab.aael("example.org start evil").data)
+        forged = replace(first, data=lab.aael("example.org start evil").data)
     lying = EventLog(log.format, (forged, *log.events[1:]), log.algorithms)
     values = replayed(log)
     honest, found = (
@@ -61,7 +63,7 @@ def test_content_that_is_no_tlv() -> None:
     content = b"\1\0\0\0\7short"
     whole = eventlog_lab.tlv(0x50, content)
     digests = {Algorithm.SHA384: eventlog_lab.sha384(whole)}
-    event = SPACE.events[0]._replace(data=content, digests=digests, hashed=whole)
+    event = replace(SPACE.events[0], data=content, digests=digests, hashed=whole)
     log = EventLog(LogFormat.CEL, (event,), (Algorithm.SHA384,))
     found = boot_claims([log], replay([log], replayed(log), Algorithm.SHA384))
     assert found.confidential_space is None
@@ -74,5 +76,5 @@ def test_languages() -> None:
         Subject.DSTACK,
         Subject.AAEL,
     ]
-    assert language(DSTACK.events[0]._replace(source=LogFormat.CCEL)) is None
-    assert language(DSTACK.events[0]._replace(type=4)) is None
+    assert language(replace(DSTACK.events[0], source=LogFormat.CCEL)) is None
+    assert language(replace(DSTACK.events[0], type=4)) is None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ def test_what_extends_nothing_is_covered_by_nothing() -> None:
 def test_digest_of_another_algorithm() -> None:
     one = event(4, b"data", b"data")
     assert bind(one, Algorithm.SHA256) is None
-    both = one._replace(digests={Algorithm.SHA256: hashlib.sha256(b"data").digest()})
+    both = replace(one, digests={Algorithm.SHA256: hashlib.sha256(b"data").digest()})
     assert bind(both, Algorithm.SHA256) is not None
     assert bind(both) is None
 

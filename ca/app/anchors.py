@@ -3,7 +3,8 @@
 
 One file holds Intel's simulated root, and each product line of AMD's has a file with its ARK, ASK and ASVK. One file
 may have three of NVIDIA's: the roots of devices and of manifests' signers, and the intermediate that certifies keys of
-its attestation service. In each file they stand in any order.
+its attestation service. One may have Google's root for keys of virtual TPMs, with authorities under it or without. In
+each file they stand in any order.
 
 A key of a real vendor among them is refused, alone or with others: evidence of real machines must never lead to a
 certificate that says simulated, nor the other way round.
@@ -23,6 +24,7 @@ from verifiers.amd import AmdHierarchy
 from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.errors import VerificationError
 from verifiers.evidence import Product
+from verifiers.google_ca import GoogleRoot, builtin_root
 from verifiers.nvidia.device import nvidia_roots
 
 if TYPE_CHECKING:
@@ -43,17 +45,19 @@ _NVIDIA: Final = (  # how the common names of the three end
     "NVIDIA Attestation Service GPU Intermediate 001",
 )
 _PREFIX: Final = "Simulated "
+_GOOGLE: Final = (_PREFIX + "EK/AK CA Root", _PREFIX + "EK/AK CA Intermediate")
 
 
 def simulated(files: Sequence[Path]) -> Anchors:
     """The anchors in these files. Tokens of NVIDIA's simulated service name the real one as their issuer.
 
     Raises:
-        ConfigurationError: for the first file that cannot be read or is none of the three, that holds a key of a real
+        ConfigurationError: for the first file that cannot be read or is none of the four, that holds a key of a real
             vendor, or whose vendor and product line stand in another one too; or where Intel's root is missing.
     """
     intel: list[Anchor] = []
     nvidia: list[NvidiaRoots] = []
+    google: list[GoogleRoot] = []
     amd: dict[Product, AmdHierarchy] = {}
     for path in files:
         try:
@@ -64,6 +68,8 @@ def simulated(files: Sequence[Path]) -> Anchors:
             intel.append(found)
         elif isinstance(found, NvidiaRoots):
             nvidia.append(found)
+        elif isinstance(found, GoogleRoot):
+            google.append(found)
         elif found.product in amd:
             raise ConfigurationError(f"{_KEY}: {path}: another file has AMD {found.product}")
         else:
@@ -74,21 +80,28 @@ def simulated(files: Sequence[Path]) -> Anchors:
         )
     if len(nvidia) > 1:
         raise ConfigurationError(f"{_KEY}: {len(nvidia)} files have NVIDIA's authorities")
+    if len(google) > 1:
+        raise ConfigurationError(f"{_KEY}: {len(google)} files have Google's root")
     return Anchors(
         intel_sgx_root=intel[0],
         amd=tuple(amd[product] for product in Product if product in amd),
         simulated=True,
         nvidia=nvidia[0] if nvidia else None,
+        google=google[0] if google else None,
     )
 
 
-def _read(path: Path) -> Anchor | AmdHierarchy | NvidiaRoots:
+def _read(path: Path) -> Anchor | AmdHierarchy | NvidiaRoots | GoogleRoot:
     """Raises OSError, ValueError, VerificationError."""
     certificates = x509.load_pem_x509_certificates(path.read_bytes())
     _refuse_real(certificates)
     names = [_common_name(one) for one in certificates]
     if sorted(names) == sorted(_PREFIX + name for name in _NVIDIA):
         return _nvidia(dict(zip(names, certificates, strict=True)))
+    if names.count(_GOOGLE[0]) == 1 and set(names) <= set(_GOOGLE):
+        ders = [one.public_bytes(Encoding.DER) for one in certificates]
+        root = ders.pop(names.index(_GOOGLE[0]))
+        return GoogleRoot.from_der(root, *ders)
     if len(certificates) == 1 and names[0] not in _ROLES:
         return Anchor.from_der(certificates[0].public_bytes(Encoding.DER))
     products = {_ROLES[name][0] for name in names if name in _ROLES}
@@ -124,7 +137,10 @@ def _real_keys() -> frozenset[bytes]:
     anchors, nvidia = builtin(), nvidia_roots(builtin())
     of_amd = (one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk))
     others = (anchors.intel_sgx_root, nvidia.device, nvidia.rim)
+    google = builtin_root()
+    of_google = [google.authority.der, *google.known]
     spkis = (
+        *(_spki(x509.load_der_x509_certificate(one).public_key()) for one in of_google),
         *(_spki(key) for key in of_amd),
         *(_spki(one.certificate.public_key) for one in others),
     )

@@ -44,7 +44,9 @@ _BANKS: Final = (
     "SHA512",
     "SHA384",
 )  # as TPM evidence names them; the first is what policies speak of
-_COLLATERAL: Final = frozenset({"tcb_info", "qe_identity", "root_ca_crl", "pck_crl", "vek", "crl"})
+_COLLATERAL: Final = frozenset(
+    {"tcb_info", "qe_identity", "root_ca_crl", "pck_crl", "vek", "crl", "google_root_crl"}
+)
 # (names of one member, of which at most one is there)
 _PARTS: Final = (
     ("hcl_report", "report"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Azure's paravisor and a virtual TPM say, for people."""
+"""What Azure's paravisor, Google and a virtual TPM say, for people."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from ca.cli import output
 
 if TYPE_CHECKING:
-    from verifiers.vtpm.claims import HclClaims, TpmClaims
+    from verifiers.vtpm.claims import GceClaims, HclClaims, TpmClaims
 
 
-def show_vtpm(hcl: HclClaims | None, tpm: TpmClaims | None) -> None:
+def show_vtpm(hcl: HclClaims | None, tpm: TpmClaims | None, gce: GceClaims | None = None) -> None:
     """Each under a title, behind an empty line; nothing of what is not there."""
     if hcl is not None:
         output.say_blank()
         output.print_facts(_hcl_facts(hcl), "Azure's paravisor")
+    if gce is not None:
+        output.say_blank()
+        output.print_facts(_gce_facts(gce), "Google's word for the key of its virtual TPM")
     if tpm is not None:
         output.say_blank()
         output.print_facts(_tpm_facts(tpm), "Virtual TPM")
@@ -40,6 +43,17 @@ def _hcl_facts(hcl: HclClaims) -> dict[str, str]:
         "VM": hcl.vm_unique_id or "not named",
         "user data": "none" if hcl.user_data is None else hcl.user_data.hex(),
         "runtime data": f"sha256 {hcl.runtime_data_sha256.hex()}",
+    }
+
+
+def _gce_facts(gce: GceClaims) -> dict[str, str]:
+    return {
+        "VM": f"{gce.instance_name}, id {gce.instance_id}, in {gce.zone}",
+        "project": f"{gce.project_id}, number {gce.project_number}",
+        "certificate": f"sha256 {gce.ak_certificate_sha256.hex()}",
+        "revocation": f"authority that signed it {gce.revocation}",
+        "certificates end": gce.certificates_expire.isoformat(),
+        "of this CPU's machine": "by Google's word and the guest's: what both carry is one binding, no more",
     }
 
 

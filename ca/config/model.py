@@ -43,6 +43,7 @@ from ca.config.fields import (
 )
 from ca.errors import ConfigurationError
 from ca.fetch.origins import Origin, split_url
+from verifiers.google import GOOGLE_ROOT_CRL, GoogleSource
 from verifiers.nvidia.endorsements import NVIDIA_NRAS, NVIDIA_OCSP, NVIDIA_RIM, NvidiaSource
 from verifiers.registry import Sources
 from verifiers.snp.endorsements import AMD_KDS, KdsSource
@@ -170,6 +171,9 @@ class RefreshHours(Section):
     pck_crl: Hours = Field(default=6, description="Revoked platforms.")
     root_ca_crl: Hours = Field(default=6, description="Revoked authorities of Intel.")
     crl: Hours = Field(default=6, description="Revoked authorities of AMD.")
+    google_root_crl: Hours = Field(
+        default=6, description="Revoked authorities of Google, for keys of virtual TPMs."
+    )
     rim: Hours = Field(default=6, description="Reference manifests of NVIDIA.")
     ocsp_device: Hours = Field(
         default=1,
@@ -209,6 +213,10 @@ class Collateral(Section):
     kds_base_url: str = Field(
         default=AMD_KDS, description="AMD's key distribution service, or a mirror of its paths."
     )
+    google_root_crl_url: str = Field(
+        default=GOOGLE_ROOT_CRL,
+        description="What Google's root for keys of virtual TPMs has revoked, or a mirror of it.",
+    )
     nvidia_rim_base_url: str = Field(
         default=NVIDIA_RIM, description="NVIDIA's service of reference manifests, or a mirror."
     )
@@ -240,6 +248,7 @@ class Collateral(Section):
         "pcs_base_url",
         "root_crl_url",
         "kds_base_url",
+        "google_root_crl_url",
         "nvidia_rim_base_url",
         "nvidia_ocsp_url",
         "nras_base_url",
@@ -265,14 +274,19 @@ class Collateral(Section):
             intel = PcsSource(self.pcs_base_url, update=self.update)
         intel = replace(intel, root_crl_url=self.root_crl_url or intel.root_crl_url)
         nvidia = NvidiaSource(self.nvidia_rim_base_url, self.nvidia_ocsp_url, self.nras_base_url)
-        return Sources(intel=intel, amd=KdsSource(self.kds_base_url), nvidia=nvidia)
+        return Sources(
+            intel=intel,
+            amd=KdsSource(self.kds_base_url),
+            nvidia=nvidia,
+            google=GoogleSource(self.google_root_crl_url),
+        )
 
     @property
     def origins(self) -> tuple[Origin, ...]:
         """Whom the service may ask, and nobody else."""
         intel, nvidia = self.sources.intel, self.sources.nvidia
         urls = (
-            *(intel.base_url, intel.root_crl_url, self.kds_base_url),
+            *(intel.base_url, intel.root_crl_url, self.kds_base_url, self.google_root_crl_url),
             *(nvidia.rim_base_url, nvidia.ocsp_url, nvidia.nras_base_url),
         )
         return tuple({Origin.of(url, private_hosts=self.allow_private_hosts): None for url in urls})

@@ -26,6 +26,7 @@ from ca.config import (
     template,
 )
 from ca.errors import ConfigurationError
+from verifiers.google import GoogleSource
 from verifiers.nvidia.endorsements import NvidiaSource
 from verifiers.registry import Sources
 from verifiers.snp.endorsements import KdsSource
@@ -371,6 +372,7 @@ class TestConfig:
             "api.trustedservices.intel.com",
             "certificates.trustedservices.intel.com",
             "kdsintf.amd.com",
+            "storage.googleapis.com",
             "rim.attestation.nvidia.com",
             "ocsp.ndis.nvidia.com",
             "nras.attestation.nvidia.com",
@@ -382,6 +384,7 @@ class TestConfig:
             "pck_crl",
             "root_ca_crl",
             "crl",
+            "google_root_crl",
             "rim",
             "ocsp-device",
             "ocsp-rim",
@@ -395,6 +398,7 @@ class TestConfig:
             "pccs": True,
             "update": "early",
             "kds_base_url": "https://kds.example/amd/",
+            "google_root_crl_url": "https://crl.example/google.crl",
             "nvidia_rim_base_url": "https://nvidia.example/rims/",
             "nvidia_ocsp_url": "https://nvidia.example/ocsp",
             "nras_base_url": "https://nras.example",
@@ -406,10 +410,12 @@ class TestConfig:
             NvidiaSource(
                 "https://nvidia.example/rims", "https://nvidia.example/ocsp", "https://nras.example"
             ),
+            GoogleSource("https://crl.example/google.crl"),
         )
         assert [origin.key for origin in mirrored.origins] == [
             ("https", "pccs.example", 8081),
             ("https", "kds.example", 443),
+            ("https", "crl.example", 443),
             ("https", "nvidia.example", 443),
             ("https", "nras.example", 443),
         ]

@@ -125,7 +125,7 @@ def _once(files: Sequence[bytes], each: Sequence[Sequence[bytes]]) -> list[bytes
     A file given twice stays twice: whoever names two machines' files is told.
     """
     held = {part for pieces in each for piece in pieces for part in _held(piece)}
-    seen = set(files)
+    seen = {data for data, pieces in zip(files, each, strict=True) if data in pieces}
     kept: list[bytes] = []
     for data, pieces in zip(files, each, strict=True):
         for piece in pieces:

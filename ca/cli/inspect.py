@@ -25,10 +25,8 @@ from verifiers.eventlog.files import log_pieces
 from verifiers.evidence import LOG_KINDS, EvidenceKind, Tee
 from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
-from verifiers.snp.files import kind_of
 from verifiers.tdx.claims import TdxClaims
 from verifiers.vtpm.bare import NOT_BOUND, sort_quote, verify_bare
-from verifiers.vtpm.public import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,17 +116,10 @@ def one_bundle(named: str | None, beside: Sequence[bytes]) -> bytes | None:
 def bare_quote(data: Sequence[bytes]) -> BareQuote | None:
     """The quote of a TPM in files that hold no CPU's evidence; event logs may stand beside it.
 
-    So may certificates of its key, which say who runs the TPM and not what CPU it is beside: looked at is the key that
-    came along itself, and where there is none, nothing. Raises VerificationError.
+    Raises VerificationError.
     """
     files = [one for one in data if not log_pieces(one)]
-    if any(map(registry.is_of_cpu, files)):
-        return None
-    certified = EvidenceKind.SNP_CERTIFICATES  # which a key in DER begins as as well
-    keys = [one for one in files if kind_of(one) is not certified or is_public(one)]
-    quote = sort_quote(keys)
-    certified_alone = quote is not None and quote.public is None and len(keys) < len(files)
-    return None if certified_alone else quote
+    return None if any(map(registry.is_of_cpu, files)) else sort_quote(files)
 
 
 def identify(data: Sequence[bytes]) -> Identified:

@@ -14,6 +14,7 @@ from policies import (
     boot_application_rules,
     boot_event_rules,
     boot_rules,
+    launch_rules,
     nvidia_rules,
     nvidia_version_rules,
     snp_guest_rules,
@@ -138,6 +139,7 @@ BOOT_CHECKS = (
     boot_application_rules.check_aael,
     boot_application_rules.check_confidential_space,
 )
+LAUNCH_CHECKS = (launch_rules.check_dstack_launch, launch_rules.check_init_data)
 NVIDIA_CHECKS = (
     nvidia_rules.check_collateral,
     nvidia_rules.check_count,
@@ -193,6 +195,7 @@ def appraise(  # noqa: PLR0913  what a verdict depends on
     findings = [finding for check in CHECKS for finding in check(case)]
     findings += measured.findings
     findings += explain(case)
+    findings += launch_rules.explain_launch(case)
     findings += _of_its_technology(case, consulted)
     findings += _of_its_boot(case)
     softened = tuple(_soften(finding, document, now) for finding in findings)
@@ -281,7 +284,7 @@ def _of_its_boot(case: Case) -> Iterator[Finding]:
     if case.boot is not None and case.document.boot is not None:
         booted = boot_case(case.boot, case.document.boot)
         yield from (finding for check in BOOT_CHECKS for finding in check(booted))
-    yield from boot_application_rules.check_init_data(case)
+    yield from (finding for check in LAUNCH_CHECKS for finding in check(case))
 
 
 def _soften(finding: Finding, document: PolicyDocument, now: datetime) -> Finding:

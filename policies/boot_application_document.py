@@ -33,11 +33,13 @@ class DstackRules(Model):
     """The application in a dstack guest, as measured before `system-ready`.
 
     Attributes:
+        launch_compose_hash: accepted ones in MRCONFIGID (version 1), where the host put it at launch. They need no log.
         events: further events by name, each with the payloads that it may have.
     """
 
     app_id: Annotated[frozenset[Hex20], Field(min_length=1)] | None = None
     compose_hash: Annotated[frozenset[Hex32], Field(min_length=1)] | None = None
+    launch_compose_hash: Annotated[frozenset[Hex32], Field(min_length=1)] | None = None
     instance_id: Annotated[frozenset[Hex20], Field(min_length=1)] | None = None
     os_image_hash: Annotated[frozenset[Hex32], Field(min_length=1)] | None = None
     key_provider: Annotated[tuple[KeyProvider, ...], Field(strict=False, min_length=1)] | None = (
@@ -47,6 +49,11 @@ class DstackRules(Model):
         Annotated[str, Field(min_length=1, max_length=200)],
         Annotated[frozenset[Data], Field(min_length=1)],
     ] = Field(default_factory=dict)
+
+    @property
+    def wants_log(self) -> bool:
+        """Whether it asks for anything that only a log can prove."""
+        return any(value not in (None, {}) for name, value in self if name != "launch_compose_hash")
 
     @model_validator(mode="after")
     def _asks_something(self) -> DstackRules:

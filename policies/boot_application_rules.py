@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over what runs in the booted machine: dstack's application, CoCo's init data and entries, the one container.
+"""Rules over what runs in the booted machine: dstack's application, CoCo's entries, the one container.
 
 The system that booted measured them, so they are worth what is known of that system: pin it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
 from policies.boot_text import doubt, several, shown
 from policies.case import passed
 from policies.patterns import matches
-from policies.registers import Register, read
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.eventlog.claims import Subject
-from verifiers.evidence import Provider, Tee
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
         DstackRules,
         KeyProvider,
     )
-    from policies.case import BootCase, Case
+    from policies.case import BootCase
     from verifiers.eventlog.claims import (
         AaelClaim,
         BootClaims,
@@ -40,13 +37,12 @@ if TYPE_CHECKING:
 
 _OF_DSTACK: Final = ("app_id", "compose_hash", "instance_id", "os_image_hash")
 _WORDS: Final = ("image_digest", "image_id", "restart_policy", "gpu_cc_mode")
-_NO_HASH: Final = bytes(32)  # PCR 8 before its first event
 
 
 def check_dstack(case: BootCase) -> Iterator[Finding]:
     """`dstack`: each part of the application's identity that the policy lists values of."""
     rules, found = case.rules.dstack, case.claims.dstack
-    if rules is None:
+    if rules is None or not rules.wants_log:
         return
     if found is None:
         yield _nothing(
@@ -192,39 +188,6 @@ def _every_text(name: str, texts: Sequence[Text], patterns: Sequence[str]) -> Fi
         actual=f"{len(texts)}; not allowed: {several(bad, shown) or 'none'}",
         hint=f"{len(bad)} of {name} are not allowed: {several(bad, shown)}" if bad else "",
     )
-
-
-def check_init_data(case: Case) -> Iterator[Finding]:
-    """`init-data`: what the host handed over at launch is one of the policy's, by the register that has its hash."""
-    rules = case.document.boot
-    if rules is None or rules.coco is None or rules.coco.init_data is None:
-        return
-    register = init_data_register(case.claims.tee, case.claims.provider)
-    value = read(case.claims, register)
-    accepted = [_as_held(register, one) for one in rules.coco.init_data]
-    good = value in accepted
-    yield Finding(
-        RuleId.INIT_DATA,
-        register.path,
-        passed(good) if value is not None else RuleResult.MISSING,
-        expected=f"the hash of one of {len(accepted)} init data",
-        actual="not reported" if value is None else value.hex(),
-        hint="" if good else f"{register} is not that of init data which are allowed",
-    )
-
-
-def init_data_register(tee: Tee, provider: Provider) -> Register:
-    """Where the hash of init data is."""
-    if provider is Provider.AZURE:
-        return Register.PCR8
-    return Register.MR_CONFIG_ID if tee is Tee.TDX else Register.HOST_DATA
-
-
-def _as_held(register: Register, digest: bytes) -> bytes:
-    """PCR 8 is extended with the hash; the other registers are it."""
-    if register is Register.PCR8:
-        return hashlib.sha256(_NO_HASH + digest).digest()
-    return digest
 
 
 def _nothing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from policies.boot_application_rules import init_data_register
+from policies.launch_rules import init_data_register
 from policies.registers import Register, reported_by
 from verifiers.evidence import Provider, Tee
 
@@ -33,6 +33,9 @@ def faults(rules: BootRules, match: Match) -> Iterator[tuple[Path, str]]:
             wanted = " or ".join(str(2 * size) for size in sorted(_sizes(match)))
             yield path, f"wants {wanted} hexadecimal digits: registers are extended with no other"
     yield from _init_data(rules, match)
+    said, field = rules.chosen_at_launch, Register.MR_CONFIG_ID
+    if "dstack.launch_compose_hash" in said and not field.is_of(match.tee):
+        yield ("boot", "dstack", "launch_compose_hash"), f"evidence of {match.tee} has no {field}"
 
 
 def _sizes(match: Match) -> frozenset[int]:

@@ -115,6 +115,7 @@ COMPARISONS: Final[Mapping[str, Comparison]] = {
     "boot.events.*.patterns": alternatives,
     "boot.dstack.app_id": _allows,
     "boot.dstack.compose_hash": _allows,
+    "boot.dstack.launch_compose_hash": _allows,
     "boot.dstack.instance_id": _allows,
     "boot.dstack.os_image_hash": _allows,
     "boot.dstack.key_provider": _allows,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from policies.boot_text import labels, named
-from policies.measurements import differing, in_force
+from policies.measurements import differing, unmatched
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.eventlog import events
@@ -35,12 +35,7 @@ def explain(case: Case) -> Iterator[Finding]:
     rules, boot = case.document.boot, case.boot
     if rules is None or boot is None or not rules.reference_logs:
         return
-    for name in case.document.rules.measurements:
-        live = [one for one in case.document.reference_sets[name] if in_force(one, case.now)]
-        counts = [len(differing(entry, case.claims)) for entry in live]
-        if not counts or not min(counts):
-            continue
-        nearest = live[counts.index(min(counts))]
+    for _, nearest in unmatched(case):
         for register in differing(nearest, case.claims):
             finding = _explained(register, nearest, rules.reference_logs, boot)
             if finding is not None:

@@ -170,8 +170,20 @@ class BootRules(Model):
         for name in _FACTS:
             if getattr(self, name) not in (None, ()):
                 yield name
+        if self.dstack is not None and self.dstack.wants_log:
+            yield "dstack"
         if self.coco is not None and self.coco.aael is not None:
             yield "coco.aael"
+
+    @property
+    def chosen_at_launch(self) -> frozenset[str]:
+        """The keys that ask for what the host put into a report's field, which no log has to prove."""
+        said = {
+            "coco.init_data": self.coco is not None and self.coco.init_data is not None,
+            "dstack.launch_compose_hash": self.dstack is not None
+            and self.dstack.launch_compose_hash is not None,
+        }
+        return frozenset(name for name, asked in said.items() if asked)
 
     @property
     def wants_log(self) -> bool:
@@ -187,7 +199,6 @@ _FACTS = (
     "cmdline_digest",
     "initrd_digest",
     "events",
-    "dstack",
     "confidential_space",
     "ima",
 )

@@ -44,6 +44,9 @@ _NO_SYSTEM: Final = (
     "the system that measured it is not pinned: pin {}, or ask for its command line and initial file "
     "system as well"
 )
+_NO_HOLDER: Final = (
+    "who starts the machine chooses it, with any system: pin {}, so that one runs that holds to it"
+)
 
 
 def errors(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:
@@ -84,6 +87,7 @@ def warnings(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path,
     yield from _replay(document, rules)
     yield from _secure_boot(rules)
     yield from _command_line(document, rules)
+    yield from _chosen_at_launch(document, rules)
     yield from _applications(document, rules)
     for index, rule in enumerate(rules.events):
         if rule.looks_at_data and rule.at is None and rule.register_ not in _OF_FIRMWARE:
@@ -134,6 +138,27 @@ def _command_line(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[
         if open_ended(pattern):
             path = ("boot", "kernel_cmdline", "patterns", index)
             yield path, "whoever writes the boot entry may append anything, init=/bin/sh for one"
+
+
+def _chosen_at_launch(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:
+    open_ = [one.value for one in _holders(document, rules) if one not in covered(document)]
+    if open_:
+        for name in sorted(rules.chosen_at_launch):
+            yield ("boot", *name.split(".")), _NO_HOLDER.format(", ".join(open_))
+
+
+def _holders(document: PolicyDocument, rules: BootRules) -> Iterator[Register]:
+    """The registers that tell which system holds to what it was handed, but those whose events are asked for."""
+    if _measures_into_rtmrs(document):
+        if rules.images is None:
+            yield Register.RTMR1
+        if rules.initrd_digest is None or rules.cmdline_digest is None:
+            yield Register.RTMR2
+    elif document.match.provider is Provider.AZURE:
+        yield from (one for one in _system(document) if one is not Register.PCR8)
+        yield Register.PCR4
+    else:
+        yield Register.MEASUREMENT
 
 
 def _applications(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:

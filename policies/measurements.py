@@ -23,7 +23,7 @@ from policies.rules import RuleId
 from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from policies.case import Case
@@ -146,6 +146,14 @@ def differing(entry: ReferenceEntry, claims: Claims) -> tuple[Register, ...]:
         for register, values in entry.values.items()
         if read(claims, register) not in values
     )
+
+
+def unmatched(case: Case) -> Iterator[tuple[Sequence[ReferenceEntry], ReferenceEntry]]:
+    """Of each used set that does not match and has entries in force: these, and the nearest of them."""
+    for name in case.document.rules.measurements:
+        live = [one for one in case.document.reference_sets[name] if in_force(one, case.now)]
+        if live and all(differing(entry, case.claims) for entry in live):
+            yield live, min(live, key=lambda entry: len(differing(entry, case.claims)))
 
 
 def _path(set_name: str) -> str:

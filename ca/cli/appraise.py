@@ -10,12 +10,12 @@ genuine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import typer
 
-from ca.cli import appraise_view, given, inspect, judges, options, output, verify
+from ca.cli import appraise_view, given, inspect, judges, launch_fields, options, output, verify
 from ca.cli.exits import Exit
 from ca.cli.inputs import parse_instant, read_input
 from verifiers.errors import Verdict
@@ -60,6 +60,7 @@ def appraise_command(
     nonce: given.NonceOption = None,
     nras_token: given.TokenOption = None,
     jwks: given.JwksOption = None,
+    init_data: launch_fields.InitDataOption = None,
     at: inspect.AtOption = None,
     policy: judges.PolicyOption = None,
     amd_floors: judges.FloorsOption = None,
@@ -70,7 +71,8 @@ def appraise_command(
     who = judges.load(policy, amd_floors, nvidia_minimums)
     named = given.Given(tuple(rim or ()), ocsp, nonce, tuple(nras_token or ()), jwks)
     now = parse_instant(at)
-    done = appraise([read_input(name) for name in files], collateral, named, who, now)
+    handed = launch_fields.read_file(init_data)
+    done = appraise([read_input(name) for name in files], collateral, named, who, now, handed)
     if json_:
         output.print_json(appraisal_json(done))
     else:
@@ -84,13 +86,14 @@ def appraise(
     named: given.Given,
     who: Judges,
     now: datetime,
+    init_data: tuple[str, bytes] | None = None,
 ) -> Appraisal:
     """Verify what files hold, and judge it.
 
     Raises BadParameter for tokens that the policy does not ask for; what `verify.inspect_machine` raises.
     """
     by = _appraised_by(who.policy, named)
-    found = verify.inspect_machine(data, collateral, named, now, by)
+    found = verify.inspect_machine(data, collateral, named, now, by, init_data=init_data)
     policy = who.policy or _default(found)
     return Appraisal(found, policy, _judge(found, policy, who, now))
 
@@ -149,8 +152,10 @@ def appraisal_json(done: Appraisal) -> dict[str, JsonValue]:
     findings: list[JsonValue] = (
         [] if judged is None else [{**one.as_json()} for one in judged.findings]
     )
+    launch = done.verified.launch  # that another file was handed over is said: the policy judges
     return {
-        **verify.verified_json(done.verified),
+        **verify.verified_json(replace(done.verified, launch=None)),
+        **({} if launch is None else {"launch": launch_fields.launch_json(launch)}),
         "verdict": done.verdict,
         "policy": {
             "name": document.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ca.cli import boot_view, inspect_view, machine, nvidia_view, output
+from ca.cli import boot_view, inspect_view, launch_fields, machine, nvidia_view, output
 from policies.result import TOLERABLE, RuleResult
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def show(done: Appraisal) -> None:
         _show_all_findings(done.judged.findings)
     if found.cpu is not None:
         inspect_view.show_evidence(found.cpu)
+    if found.cpu is not None and found.launch is not None:
+        launch_fields.show(found.launch, first=found.cpu.claims is None and found.cpu.tcb is None)
     if found.boot is not None:
         output.say_blank()
         boot_view.show(found.boot)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`attestca refvalues compute`: the reference entry of an image, calculated and not read off a machine.
 
-The entry is what `policies.document.ReferenceEntry` reads; its source names every input, since the digest depends on
+An entry is what `policies.document.ReferenceEntry` reads; its source names every input, since the digest depends on
 all of them: the same image with another number of virtual CPUs has another digest.
 """
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ca.cli import direct_files, launch, options, output
-from ca.cli.inputs import parse_instant
+from ca.cli.inputs import parse_instant, read_input
+from verifiers.eventlog import handed
+from verifiers.eventlog.launch import LaunchField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,6 +93,19 @@ CmdlineDigestOption = Annotated[
     ),
 ]
 
+InitDataArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="Exactly as it is handed over.")
+]
+AlgorithmOption = Annotated[
+    handed.HashName | None,
+    typer.Option("--algorithm", help="Default: what init data name, else that of the field."),
+]
+
+_WHERE = {
+    LaunchField.MR_CONFIG_ID: "of a TD",
+    LaunchField.HOST_DATA: "of an SEV-SNP guest",
+    LaunchField.PCR8: "in Azure, whose policies take the value of host_data as boot.coco.init_data",
+}
 _NOT_ALL = "attestca: MRTD and RTMR0 are not computed: capture them, or leave them to other entries"
 _FIRMWARE_ALONE = "attestca: without --kernel the digest is the firmware's: what that boots from a disk is not in it"
 
@@ -162,6 +177,30 @@ def tdx_command(
     if found.kernel_sha256 is not None:
         source = {"kind": "computed", "sha256": found.kernel_sha256.hex(), "note": found.inputs}
     _print(_checked(values, source, entry_id, note, added), as_json=json_)
+
+
+@app.command("init-data")
+def init_data_command(
+    file: InitDataArgument,
+    algorithm: AlgorithmOption = None,
+    json_: options.JsonOption = False,
+) -> None:
+    """Print what MRCONFIGID, HOST_DATA and Azure's PCR 8 hold of a file that a host hands over at launch.
+
+    Init data of Confidential Containers, dstack's app-compose.json or configuration document, or any other file.
+    """
+    data = read_input(file)
+    kind = handed.kind_of(data) if algorithm is None else handed.FileKind.INIT_DATA
+    declared = algorithm or handed.declared_algorithm(data)
+    held = {one: handed.held_for(one, data, algorithm) for one in _WHERE}
+    values = {one: value.hex() for one, value in held.items() if value is not None}
+    if json_:
+        named = {one.value: value for one, value in values.items()}
+        output.print_json({"kind": kind, "algorithm": declared, **named})
+        return
+    lines = [f"# {kind}" + ("" if declared is None else f", {declared}")]
+    lines += [f'{one}: "{value}"  # {_WHERE[one]}' for one, value in values.items()]
+    output.write("".join(f"{line}\n" for line in lines))
 
 
 def _hexadecimal(text: str) -> int:

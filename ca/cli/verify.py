@@ -22,6 +22,7 @@ from ca.cli import (
     given,
     inspect,
     inspect_view,
+    launch_fields,
     machine,
     nras,
     nvidia_view,
@@ -50,11 +51,12 @@ class Verified:
     devices: devices.DeviceInspection | None
     checked_at: datetime
     boot: boot.BootInspection | None = None
+    launch: launch_fields.LaunchInspection | None = None
 
     @property
     def verdict(self) -> Verdict:
         """The worst."""
-        parts = (self.cpu, self.devices, self.boot)
+        parts = (self.cpu, self.devices, self.boot, self.launch)
         return machine.worst(one.verdict for one in parts if one is not None)
 
     def dated(self) -> Verified:
@@ -75,6 +77,7 @@ def verify_command(
     nras_token: given.TokenOption = None,
     jwks: given.JwksOption = None,
     register: boot.RegisterOption = None,
+    init_data: launch_fields.InitDataOption = None,
     at: inspect.AtOption = None,
     json_: inspect.JsonOption = False,
 ) -> None:
@@ -84,23 +87,18 @@ def verify_command(
     if files:
         data = [read_input(name) for name in files]
         stated = boot.parse_registers(register or ())
-        verdict = _verify_machine(data, collateral, named, now, stated, as_json=json_)
+        handed = launch_fields.read_file(init_data)
+        found = inspect_machine(data, collateral, named, now, stated=stated, init_data=handed)
+        verdict = _verified(found.dated(), as_json=json_)
+    elif init_data is not None:
+        raise typer.BadParameter("--init-data is for CPUs' evidence")
     else:
         verdict = _verify_tokens(collateral, named, now, as_json=json_)
     raise typer.Exit(VERDICT_EXITS[verdict])
 
 
-def _verify_machine(
-    data: Sequence[bytes],
-    collateral: str | None,
-    named: given.Given,
-    now: datetime,
-    stated: Mapping[Register, bytes],
-    *,
-    as_json: bool,
-) -> Verdict:
+def _verified(found: Verified, *, as_json: bool) -> Verdict:
     """No policy is asked, so collateral past its next update is a refusal."""
-    found = inspect_machine(data, collateral, named, now, stated=stated).dated()
     if as_json:
         output.print_json(verified_json(found))
     else:
@@ -130,6 +128,7 @@ def inspect_machine(
     now: datetime,
     by: AppraisedBy | None = None,
     stated: Mapping[Register, bytes] | None = None,
+    init_data: tuple[str, bytes] | None = None,
 ) -> Verified:
     """Verify what files hold; collateral past its next update is no fault yet.
 
@@ -140,6 +139,7 @@ def inspect_machine(
         now: at which to judge.
         by: whose comparison of devices with their manifests counts, as `devices.inspect_devices` takes it.
         stated: registers that event logs without evidence are compared with.
+        init_data: name and content of a file that a field of the CPU's evidence should hold a hash of.
 
     Raises:
         BadParameter: files that make no evidence, options of evidence that is not given.
@@ -153,21 +153,25 @@ def inspect_machine(
         output.say(f"attestca: {note}")
     files = machine.sort_files(unpacked.files)
     check_options(files, collateral, named)
-    cpu = found = logs = None
     evidence = boot.beside(files.cpu)
+    if collateral is not None and not evidence:
+        raise typer.BadParameter("--collateral is for CPUs: event logs have none")
+    cpu = logs = None
     if evidence:
         bundle = inspect.one_bundle(collateral, unpacked.bundles)
         cpu = inspect.verify_bytes(files.cpu, bundle, now)
-    elif collateral is not None:
-        raise typer.BadParameter("--collateral is for CPUs: event logs have none")
+    claims = None if cpu is None else cpu.claims
     if boot.sent(files.cpu):
-        claims = None if cpu is None else cpu.claims
         logs = boot.inspect_logs(files.cpu, claims, evidence, stated or {})
     elif stated:
         raise typer.BadParameter("--register is for event logs")
+    launch = launch_fields.inspect(claims, evidence, None if logs is None else logs.boot, init_data)
+    if launch is None and init_data is not None:
+        raise typer.BadParameter("--init-data: no evidence of a CPU that can be read is here")
+    found = None
     if files.devices:
         found = devices.inspect_devices(files.devices, named.read(), now, by)
-    return Verified(cpu, found, now, logs)
+    return Verified(cpu, found, now, logs, launch)
 
 
 def check_options(files: machine.MachineFiles, collateral: str | None, named: given.Given) -> None:
@@ -182,7 +186,8 @@ def verified_json(found: Verified) -> dict[str, JsonValue]:
     """The object that `--json` prints: that of the CPU or of the devices, or both objects in one; logs as `boot`."""
     if found.devices is None:
         cpu = {} if found.cpu is None else inspect.inspection_json(found.cpu)
-        return {**cpu, **_boot_json(found), "checked_at": to_json(found.checked_at)}
+        beside = {**_boot_json(found), **_launch_json(found)}
+        return {**cpu, **beside, "checked_at": to_json(found.checked_at)}
     if found.cpu is None and found.boot is None:
         return devices.inspection_json(found.devices)
     return {
@@ -191,8 +196,20 @@ def verified_json(found: Verified) -> dict[str, JsonValue]:
         "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
         "devices": devices.inspection_json(found.devices),
         **_boot_json(found),
+        **_launch_json(found),
         "checked_at": to_json(found.checked_at),
     }
+
+
+def _launch_json(found: Verified) -> dict[str, JsonValue]:
+    """What was chosen at launch, with the verdict of the whole where that is why it is refused."""
+    if found.launch is None:
+        return {}
+    said = launch_fields.launch_json(found.launch)
+    others = (found.cpu, found.boot)
+    if found.launch.reason is None or any(one and one.reason for one in others):
+        return {"launch": said}
+    return {"verdict": str(found.verdict), "reason": said["reason"], "launch": said}
 
 
 def _boot_json(found: Verified) -> dict[str, JsonValue]:
@@ -216,6 +233,8 @@ def show(found: Verified) -> None:
         output.say_blank()
     if found.cpu is not None:
         inspect_view.show(found.cpu, "CPU" if both else "")
+    if found.cpu is not None and found.launch is not None:
+        launch_fields.show(found.launch, first=found.cpu.claims is None and found.cpu.tcb is None)
     if found.boot is not None:
         if found.cpu is not None:
             output.say_blank()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import boot_lab as lab
 from tests import eventlog_vectors
 from tests.tdx_vectors import NOTICE, ROOT
 from verifiers.eventlog import bound, tcg2
 from verifiers.eventlog.boot import boot_claims
 from verifiers.eventlog.claims import BootClaims, Kind, Rule, SecureBoot, TextState
 from verifiers.eventlog.events import PCRS, Algorithm, LogFormat
-from verifiers.eventlog.launch import load_options_digest
 from verifiers.eventlog.proven import TPM
 from verifiers.eventlog.replay import ReplayState, replay
 
@@ -191,7 +191,7 @@ def test_direct_boot_by_place(name: str) -> None:
     else:
         assert found == (reference["cmdline_utf16le_nul_sha384"], reference["initrd_sha384"])
         assert claims.images[0].digest.hex() == reference["kernel_authenticode_sha384"]
-    assert claims.cmdline_digest.digest != load_options_digest("another command line")
+    assert claims.cmdline_digest.digest != lab.options("another command line").digest
 
 
 def test_load_options_behind_grub_stay_labels() -> None:

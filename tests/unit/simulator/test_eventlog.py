@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator import eventlog
+from tests import boot_lab as lab
 from verifiers.eventlog.claims import SecureBoot, TextState
 from verifiers.eventlog.events import RTMRS, Algorithm, Register
 from verifiers.eventlog.judge import judge
-from verifiers.eventlog.launch import load_options_digest
 from verifiers.evidence import LOG_KINDS, Evidence, EvidenceKind
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_claims_of_a_direct_boot() -> None:
     claims = judged(BOOTS["direct"]).claims
     assert claims.secure_boot is SecureBoot.ABSENT
     assert claims.cmdline_digest is not None
-    assert claims.cmdline_digest.digest == load_options_digest("console=hvc0 ro")
+    assert claims.cmdline_digest.digest == lab.options("console=hvc0 ro").digest
     assert claims.initrd_digest is not None
     assert len(claims.images) == 1
 

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from ca.cli import direct_boot
 from ca.cli.direct_boot import authenticode, patched
 from policies.loader import load_policy
-from tests import eventlog_vectors
+from tests import boot_lab, eventlog_vectors
 from tests.unit.ca.cli.bzimage import CERTIFICATES, CHECKSUM, SIZE, bzimage
 from verifiers.eventlog.events import Register
-from verifiers.eventlog.launch import load_options_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,14 +85,14 @@ def test_from_files(cli: Cli, boot: list[str]) -> None:
     found = values(cli, *boot, "--qemu", "10.2", "--cmdline", "console=hvc0")
     marks = [sha384(mark).digest() for mark in direct_boot.MARKS]
     rtmr1 = direct_boot.extended(authenticode(KERNEL), *marks)
-    options = load_options_digest("console=hvc0 initrd=initrd")
+    options = boot_lab.options("console=hvc0 initrd=initrd").digest
     rtmr2 = direct_boot.extended(options, sha384(INITRD).digest())
     assert found == {"rtmr1": rtmr1.hex(), "rtmr2": rtmr2.hex()}
 
 
 def test_without_an_initrd(cli: Cli, boot: list[str]) -> None:
     found = values(cli, *boot[:2], "--qemu", "9.2", "--cmdline", "ro")
-    assert found["rtmr2"] == direct_boot.extended(load_options_digest("ro")).hex()
+    assert found["rtmr2"] == direct_boot.extended(boot_lab.options("ro").digest).hex()
     kernel = authenticode(patched(KERNEL, 0, 0))
     marks = [sha384(mark).digest() for mark in direct_boot.MARKS]
     assert found["rtmr1"] == direct_boot.extended(kernel, *marks).hex()

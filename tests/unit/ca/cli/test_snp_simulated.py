@@ -65,7 +65,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_the_whole_object(cli: Cli, bench: Bench) -> None:
     lab = SnpLab.create("Turin")
     said = cli.good("verify", *bench(lab), "--json").json()
-    assert list(said) == ["verdict", "reason", "tee", "tcb", "revocation", "claims", "checked_at"]
+    assert list(said) == [
+        *("verdict", "reason", "tee", "tcb", "revocation", "claims", "launch", "checked_at"),
+    ]
     assert (said["verdict"], said["reason"], said["tee"], said["tcb"]) == (
         *("verified", None),
         *("snp", None),

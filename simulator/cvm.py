@@ -2,9 +2,9 @@
 """`python -m simulator.cvm`: a confidential VM that is none. Enrolls through attestca-client with simulated evidence.
 
 Everything but the source of evidence is the client's own code. `--tee snp` is an SEV-SNP guest, `--azure` either under
-a paravisor. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>` with `--azure`) boots another image, `--tamper`
-flips a bit of genuine evidence on its way. `--log` says what a TD sends for the log of its boot. `--gpus N` puts H100s
-beside the CPU, `--gpu-evidence` says whose evidence is sent for theirs.
+a paravisor, `--google` either with a vTPM of Google's beside. `--field rtmr1=<hex>` (`measurement=<hex>`, `pcr4=<hex>`
+with a vTPM) boots another image, `--tamper` flips a bit of genuine evidence on its way. `--log` says what a TD sends
+for the log of its boot. `--gpus N` puts H100s beside the CPU, `--gpu-evidence` says whose evidence is sent for theirs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from simulator.azure import AzureCvm, AzureTd
+    from simulator.google import GoogleCvm, GoogleTd
     from simulator.machine import Platform
     from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
@@ -144,6 +145,34 @@ class SimulatedAzure:
         return pieces
 
 
+@dataclass(frozen=True, slots=True)
+class SimulatedGoogle:
+    """A source of evidence of Google's VMs: the CPU's over the binding, its vTPM's quote over it, and the logs.
+
+    Attributes:
+        fields, tamper: as above; the bit is one of the CPU's measurement. A VM whose fields say that it booted
+            something else has no log of that.
+    """
+
+    vm: GoogleCvm | GoogleTd
+    fields: Mapping[str, bytes] = field(default_factory=dict)
+    tamper: bool = False
+
+    def __call__(self, report_data: bytes) -> Sequence[Evidence]:
+        """The evidence for this binding."""
+        fields: dict[str, Any] = dict(self.fields)
+        logs = self.vm.logs if not any(name.startswith((PCR, RTMR)) for name in fields) else []
+        for name in [name for name in fields if name.startswith(PCR)]:
+            self.vm.tpm.pcrs[int(name.removeprefix(PCR))] = fields.pop(name)
+        found = [*self.vm.evidence(report_data, tpm_extra(report_data), **fields), *logs]
+        pieces = [Evidence(*piece) for piece in found]
+        if self.tamper:
+            of_a_td = pieces[0].kind == "tdx-quote"
+            places_of = offsets(4, 2)["mr_td"] if of_a_td else places(SNP_REPORT)["measurement"]
+            pieces[0] = Evidence(pieces[0].kind, _flipped(pieces[0].data, places_of.start))
+        return pieces
+
+
 class GpuEvidence(StrEnum):
     """Whose evidence a machine sends for that of its GPUs."""
 
@@ -189,7 +218,9 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulator.cvm", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="file made by simulator.vendor")
     parser.add_argument("--tee", choices=("tdx", "snp"), default="tdx")
-    parser.add_argument("--azure", action="store_true", help="under a paravisor")
+    cloud = parser.add_mutually_exclusive_group()
+    cloud.add_argument("--azure", action="store_true", help="under a paravisor")
+    cloud.add_argument("--google", action="store_true", help="with a vTPM of Google's beside")
     parser.add_argument("--field", action="append", default=[], metavar="NAME=HEX")
     parser.add_argument("--tamper", action="store_true")
     parser.add_argument("--log", type=LogSent, choices=list(LogSent), default=LogSent.OWN)
@@ -210,6 +241,9 @@ def _source(ours: argparse.Namespace, world: World) -> Callable[[bytes], Sequenc
     if ours.azure:
         cvm = world.azure_td() if ours.tee == "tdx" else world.azure()
         return SimulatedAzure(cvm, fields, ours.tamper)
+    if ours.google:
+        vm = world.google_td() if ours.tee == "tdx" else world.google_cvm()
+        return SimulatedGoogle(vm, fields, ours.tamper)
     if ours.tee == "tdx":
         return SimulatedQuotes(world.machine, fields, ours.tamper, ours.log)
     return SimulatedReports(world.snp, fields, ours.tamper)

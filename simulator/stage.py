@@ -105,7 +105,7 @@ class Stage:
         both = f"{checkout}{os.pathsep}{checkout / 'client'}"
         self._environment = {**os.environ, "PYTHONPATH": both}
         vendor = ["-m", "simulator.vendor", "--world", str(self.world_file)]
-        pcs, kds, nvidia = self._launch(vendor, 3)
+        pcs, kds, nvidia, google = self._launch(vendor, 4)
         self._environment |= {
             "ATTESTCA_COLLATERAL__PCS_BASE_URL": pcs,
             "ATTESTCA_COLLATERAL__ROOT_CRL_URL": f"{pcs}/IntelSGXRootCA.der",
@@ -113,6 +113,7 @@ class Stage:
             "ATTESTCA_COLLATERAL__NVIDIA_RIM_BASE_URL": nvidia,
             "ATTESTCA_COLLATERAL__NVIDIA_OCSP_URL": nvidia,
             "ATTESTCA_COLLATERAL__NRAS_BASE_URL": nvidia,
+            "ATTESTCA_COLLATERAL__GOOGLE_ROOT_CRL_URL": google,
             "ATTESTCA_COLLATERAL__ALLOW_PRIVATE_HOSTS": "127.0.0.1",
             **self.overrides,
         }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m simulator.vendor --world FILE`: the fake vendors of a world on 127.0.0.1.
 
-Makes the world if FILE is not there, its anchors beside it. Prints three addresses: Intel's PCS, AMD's KDS, and
-NVIDIA's services, which are RIM service, OCSP and NRAS under one address. Runs until it is stopped.
+Makes the world if FILE is not there, its anchors beside it. Prints four addresses: Intel's PCS, AMD's KDS, NVIDIA's
+services, which are RIM service, OCSP and NRAS under one address, and the list of what Google's root has revoked. Runs
+until it is stopped.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import signal
 import sys
 from pathlib import Path
 
-from simulator import kds, pcs
+from simulator import bucket, kds, pcs
 from simulator.nvidia import services
 from simulator.world import World
 
 
-async def serve(world: World, pcs_port: int, kds_port: int, nvidia_port: int) -> None:
+async def serve(
+    world: World, pcs_port: int, kds_port: int, nvidia_port: int, google_port: int
+) -> None:
     """Serve a world until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -27,8 +30,10 @@ async def serve(world: World, pcs_port: int, kds_port: int, nvidia_port: int) ->
         pcs.running(world.intel, pcs_port) as intel,
         kds.running(world.amd, kds_port) as amd,
         services.running(world.nvidia, nvidia_port) as nvidia,
+        bucket.running(world.google, google_port) as google,
     ):
-        sys.stdout.write(f"{intel.base_url}\n{amd.base_url}\n{nvidia.base_url}\n")
+        addresses = (intel.base_url, amd.base_url, nvidia.base_url, google.crl_url)
+        sys.stdout.write("".join(f"{one}\n" for one in addresses))
         sys.stdout.flush()
         await stop.wait()
 
@@ -39,7 +44,9 @@ if __name__ == "__main__":
     arguments.add_argument("--port", type=int, default=0, help="of Intel's service")
     arguments.add_argument("--kds-port", type=int, default=0, help="of AMD's service")
     arguments.add_argument("--nvidia-port", type=int, default=0, help="of NVIDIA's services")
+    arguments.add_argument("--google-port", type=int, default=0, help="of Google's list")
     options = arguments.parse_args()
     path = options.world
     world = World.load(path) if path.exists() else World.create(path)
-    asyncio.run(serve(world, options.port, options.kds_port, options.nvidia_port))
+    ports = (options.port, options.kds_port, options.nvidia_port, options.google_port)
+    asyncio.run(serve(world, *ports))

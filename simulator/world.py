@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One simulated world in a file, so that several processes see the same fake vendors and the same machines.
 
-The file holds a seed, an instant and the RSA keys of AMD's authorities and of NVIDIA's attestation service; everything
-else follows from them. They are a toy's keys: whoever reads the file can sign as these vendors, which nothing but an
-authority made with `init --simulated` believes.
+The file holds a seed, an instant and the RSA keys of AMD's and Google's authorities and of NVIDIA's attestation
+service; everything else follows from them. They are a toy's keys: whoever reads the file can sign as these vendors,
+which nothing but an authority made with `init --simulated` believes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from simulator.amd import FakeAmd
 from simulator.amd_keys import RsaKeys
 from simulator.azure import AzureCvm, AzureTd
 from simulator.eventlog import grub_boot
+from simulator.google import FakeGoogle
 from simulator.intel import FakeIntel
 from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
@@ -25,6 +26,7 @@ from simulator.pki import pem
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from simulator.google import GoogleCvm, GoogleTd
     from simulator.machine import Platform
     from simulator.nvidia.hardware import NvidiaDevice
     from simulator.snp import SnpMachine
@@ -36,7 +38,7 @@ LINE = "Genoa"  # of the SEV-SNP machine; each line costs three RSA keys of 4096
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A fake Intel with one TDX machine, a fake AMD with one SEV-SNP machine, a fake NVIDIA with GPUs.
+    """A fake Intel with one TDX machine, a fake AMD with one SEV-SNP machine, a fake NVIDIA with GPUs, a fake Google.
 
     Attributes:
         gpus: what is plugged into the machines here. elsewhere: as many genuine ones, in a machine of somebody else.
@@ -49,6 +51,7 @@ class World:
     nvidia: FakeNvidia
     gpus: tuple[NvidiaDevice, ...]
     elsewhere: tuple[NvidiaDevice, ...]
+    google: FakeGoogle
 
     @classmethod
     def create(cls, path: Path) -> World:
@@ -57,11 +60,12 @@ class World:
         keys = RsaKeys()
         line = FakeAmd.create(now, seed=seed, keys=keys).line(LINE)
         authorities = FakeNvidia.create(now, seed=seed, keys=keys).pem
+        of_google = FakeGoogle.create(now, keys=keys).pem
         facts = {"seed": seed.hex(), "now": now.isoformat(), "rsa": keys.dump()}
         path.touch(mode=0o600)
         path.write_text(json.dumps(facts), encoding="ascii")
         world = cls.load(path)
-        anchors = (pem(world.intel.root_der), line.pem, authorities)
+        anchors = (pem(world.intel.root_der), line.pem, authorities, of_google)
         for file, text in zip(anchor_paths(path), anchors, strict=True):
             file.write_text(text, encoding="ascii")
         return world
@@ -79,7 +83,8 @@ class World:
         here, elsewhere = (tuple(nvidia.gpu() for _ in range(GPUS)) for _ in range(2))
         machine = intel.platform()
         machine.boot(BOOT)
-        return cls(intel, machine, amd, amd.machine(LINE), nvidia, here, elsewhere)
+        google = FakeGoogle.create(now, keys=keys)
+        return cls(intel, machine, amd, amd.machine(LINE), nvidia, here, elsewhere, google)
 
     def azure(self) -> AzureCvm:
         """A confidential VM of Azure on the SEV-SNP machine; its virtual TPM is new in each process."""
@@ -89,18 +94,30 @@ class World:
         """One on the TDX machine, likewise."""
         return AzureTd(self.machine)
 
+    def google_cvm(self) -> GoogleCvm:
+        """A confidential VM of Google's on the SEV-SNP machine, which booted the same; likewise."""
+        cvm = self.google.cvm(self.snp)
+        cvm.boot(BOOT)
+        return cvm
+
+    def google_td(self) -> GoogleTd:
+        """One on the TDX machine, likewise."""
+        td = self.google.td(self.machine)
+        td.boot(BOOT)
+        return td
+
 
 def root_path(path: Path) -> Path:
     """Where the Intel root of the world in `path` is."""
     return anchor_paths(path)[0]
 
 
-def anchor_paths(path: Path) -> tuple[Path, Path, Path]:
+def anchor_paths(path: Path) -> tuple[Path, Path, Path, Path]:
     """Where the anchors of the world in `path` are.
 
     The Intel root; ARK, ASK and ASVK of AMD's product line; NVIDIA's roots of devices and of manifests' signers, and
-    the intermediate of its attestation service.
+    the intermediate of its attestation service; Google's root and intermediate.
     """
-    names = ("root", LINE.lower(), "nvidia")
-    intel, amd, nvidia = (path.with_name(f"{path.name}.{name}.pem") for name in names)
-    return intel, amd, nvidia
+    names = ("root", LINE.lower(), "nvidia", "google")
+    intel, amd, nvidia, google = (path.with_name(f"{path.name}.{name}.pem") for name in names)
+    return intel, amd, nvidia, google

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
+from attestca_client.protocol import tpm_extra
 from simulator.cvm import (
     GpuEvidence,
     SimulatedAzure,
+    SimulatedGoogle,
     SimulatedQuotes,
     SimulatedReports,
     gpus_of,
 )
 from simulator.eventlog import ccel
+from simulator.tpm_eventlog import of_tpm
 from simulator.world import BOOT, World, anchor_paths, root_path
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def test_two_readers_see_the_same_world(file: Path) -> None:
 
 def test_anchors_lie_beside_it(file: Path) -> None:
     world = World.load(file)
-    intel, genoa, nvidia = anchor_paths(file)
+    intel, genoa, nvidia, google = anchor_paths(file)
     assert intel == root_path(file)
     assert x509.load_pem_x509_certificate(intel.read_bytes()) == x509.load_der_x509_certificate(
         world.intel.root_der
@@ -61,6 +64,7 @@ def test_anchors_lie_beside_it(file: Path) -> None:
         authority.spec.tbs() for authority in (line.ark, line.ask, line.asvk)
     ]
     assert nvidia.read_text() == world.nvidia.pem
+    assert google.read_text() == world.google.pem
 
 
 def test_evidence_of_each_kind(file: Path) -> None:
@@ -84,10 +88,37 @@ def test_evidence_of_each_kind(file: Path) -> None:
     assert cut[48:632] == quote.data[48:632]
 
 
+def test_evidence_of_googles_machines(file: Path) -> None:
+    world = World.load(file)
+    binding, extra = bytes(range(64)), tpm_extra(bytes(range(64)))
+    of_tpm_kinds = ["tpm-attest", "tpm-signature", "tpm-pcrs", "tpm-ak-certificate"]
+    cvm, td = world.google_cvm(), world.google_td()
+    report, attest, _, pcrs, certificate, log = SimulatedGoogle(cvm)(binding)
+    assert [report.kind, log.kind] == ["snp-report", "tpm-event-log"]
+    assert report.data[0x50:0x90] == binding
+    assert extra in attest.data
+    assert pcrs.data == b"".join(of_tpm(BOOT).pcrs)
+    assert x509.load_der_x509_certificate(certificate.data).public_key() == (
+        cvm.tpm.ak.private.public_key()
+    )
+    quote, *beside, log = SimulatedGoogle(td)(binding)
+    assert [piece.kind for piece in beside] == of_tpm_kinds
+    assert (quote.data[568:632], log.data) == (binding, ccel(BOOT.events))
+    for change in ({"pcr4": b"\4" * 32}, {"rtmr1": b"\1" * 48}):
+        *pieces, last = SimulatedGoogle(td, change)(binding)
+        assert last.kind == "tpm-ak-certificate"
+        assert b"\4" * 32 in pieces[3].data
+
+
 def test_tampering_changes_one_signed_bit(file: Path) -> None:
     world = World.load(file)
     azure = SimulatedAzure(world.azure())
-    for source, start in ((SimulatedReports(world.snp), 0x90), (azure, 0x20 + 0x90)):
+    google = SimulatedGoogle(world.google_cvm())
+    for source, start in (
+        (SimulatedReports(world.snp), 0x90),
+        (azure, 0x20 + 0x90),
+        (google, 0x90),
+    ):
         right = source(bytes(64))[0].data
         changed = replace(source, tamper=True)(bytes(64))[0].data
         differing = [at for at, (a, b) in enumerate(zip(right, changed, strict=True)) if a != b]
@@ -96,11 +127,12 @@ def test_tampering_changes_one_signed_bit(file: Path) -> None:
 
 def test_tampering_with_a_td_changes_its_measurement(file: Path) -> None:
     """Its signatures are made anew each time, so that two quotes differ in them."""
-    source = SimulatedAzure(World.load(file).azure_td())
-    right, changed = (
-        replace(source, tamper=tamper)(bytes(64))[0].data[:632] for tamper in (False, True)
-    )
-    assert [at for at in range(632) if right[at] != changed[at]] == [184]
+    world = World.load(file)
+    for source in (SimulatedAzure(world.azure_td()), SimulatedGoogle(world.google_td())):
+        right, changed = (
+            replace(source, tamper=tamper)(bytes(64))[0].data[:632] for tamper in (False, True)
+        )
+        assert [at for at in range(632) if right[at] != changed[at]] == [184]
 
 
 def test_whose_evidence_is_sent_for_that_of_gpus(file: Path) -> None:

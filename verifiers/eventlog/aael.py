@@ -11,6 +11,7 @@ Profile 1.06, 10.4.2.1 (tagged event).
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from verifiers.cursor import Cursor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 EV_EVENT_TAG: Final = 0x00000006
 AAEL_TAG: Final = 0x4141454C
+_HEAD: Final = Struct("<II")  # tag, length
+_TAG: Final = AAEL_TAG.to_bytes(4, "little")
 
 
 @record
@@ -35,7 +38,7 @@ class AaelEntry:
 
 def is_aael(event: Event) -> bool:
     """Whether the event's type and tag are those of an entry. Neither is covered by a digest alone."""
-    return event.type == EV_EVENT_TAG and event.data[:4] == AAEL_TAG.to_bytes(4, "little")
+    return event.type == EV_EVENT_TAG and event.data.startswith(_TAG)
 
 
 def parse_entry(data: bytes) -> AaelEntry:
@@ -45,17 +48,17 @@ def parse_entry(data: bytes) -> AaelEntry:
         VerificationError: `malformed`.
     """
     cursor = Cursor(data)
-    tag = cursor.u32("tag")
-    text = cursor.take(cursor.u32("length of a tagged event"), "tagged event")
+    tag, length = cursor.unpack(_HEAD, "tagged event")
+    text = cursor.take(length, "tagged event")
     cursor.nothing_left("tagged event")
     if tag != AAEL_TAG:
         raise VerificationError(Reason.MALFORMED, f"tagged event: tag {tag:#010x} is not AAEL")
-    parts = text.split(b" ", 2)
+    try:
+        parts = text.decode("utf-8").split(" ", 2)
+    except UnicodeDecodeError:
+        raise VerificationError(Reason.MALFORMED, "AAEL entry: not UTF-8") from None
     if len(parts) != 3 or not parts[0] or not parts[1]:
         raise VerificationError(
             Reason.MALFORMED, "AAEL entry: not a domain, an operation and a content"
         )
-    try:
-        return AaelEntry(*(part.decode("utf-8") for part in parts))
-    except UnicodeDecodeError:
-        raise VerificationError(Reason.MALFORMED, "AAEL entry: not UTF-8") from None
+    return AaelEntry(*parts)

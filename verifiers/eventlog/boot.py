@@ -23,7 +23,7 @@ from verifiers.eventlog.claims import (
     Subject,
 )
 from verifiers.eventlog.events import Algorithm
-from verifiers.eventlog.labels import as_digest
+from verifiers.eventlog.labels import as_digests
 from verifiers.eventlog.proven import TD, Layout, Logs, gather
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def boot_claims(
         initrd_digest=initrd_digest,
         sections=sections,
         grub=loader.commands(view),
-        opaque=_opaque(view, images),
+        opaque=_opaque(view),
         events=_events(view),
         dstack=application if isinstance(application, DstackIdentity) else None,
         aael=application if isinstance(application, tuple) else None,
@@ -91,11 +91,10 @@ def _kernel(
     return named.get(loader.SECTION_CMDLINE), named.get(loader.SECTION_INITRD)
 
 
-def _opaque(view: Logs, images: tuple[Digest, ...]) -> tuple[Digest, ...]:
+def _opaque(view: Logs) -> tuple[Digest, ...]:
     marks = firmware.known_marks(view.algorithm)
-    made = {id(one.origin): one for one in images}
-    return tuple(
-        made.get(id(one.origin)) or as_digest(one)
+    return as_digests(
+        one
         for events in view.registers.values()
         for one in events
         if one.bound is None and one.digest not in marks

@@ -117,7 +117,7 @@ class Digest:
 
     Attributes:
         digest: of the register's algorithm.
-        label: what the log calls it, printable ASCII; of a section its name.
+        label: what the log calls it, printable ASCII; of a section its name. "" where a log has hundreds before it.
     """
 
     kind: Kind

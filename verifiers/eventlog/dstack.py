@@ -126,19 +126,18 @@ def preimage_of(entry: Entry) -> bytes:
     Raises:
         VerificationError: `malformed` where the name is no text in UTF-8; `unsupported-format` for an unknown version.
     """
+    name = entry.name if entry.version == 1 else _JSON_STRING(entry.name)
     try:
-        name = entry.name.encode("utf-8")
+        encoded = name.encode("utf-8")
     except UnicodeEncodeError:
         raise VerificationError(
             Reason.MALFORMED, "dstack log: a name has half of a surrogate pair"
         ) from None
     if entry.version == 1:
-        return b":".join((_TYPE, name, entry.payload))
+        return b":".join((_TYPE, encoded, entry.payload))
     if entry.version == 2:
-        text = _JSON_STRING(entry.name)
-        return (
-            f'{{"name":{text},"payload":"{entry.payload.hex()}","type":{RUNTIME_EVENT}}}'.encode()
-        )
+        payload = entry.payload.hex().encode("ascii")
+        return b'{"name":%b,"payload":"%b","type":%d}' % (encoded, payload, RUNTIME_EVENT)
     raise VerificationError(
         Reason.UNSUPPORTED_FORMAT, f"dstack log: version {entry.version}; 1 and 2 are known"
     )

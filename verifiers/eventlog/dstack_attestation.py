@@ -15,6 +15,7 @@ Source: Dstack-TEE/dstack, dstack-attest (attestation.rs, v1.rs); SCALE codec (P
 from __future__ import annotations
 
 from binascii import unhexlify
+from struct import Struct
 from typing import Final
 
 from verifiers.cursor import Cursor
@@ -24,6 +25,7 @@ from verifiers.eventlog.events import MAX_EVENTS, demand_count, demand_size
 from verifiers.eventlog.packed import Packed, parse_cbor, parse_msgpack
 
 _SCALE: Final = 0x00
+_SCALE_EVENT: Final = Struct("<II")  # imr, type
 _MSGPACK_MAPS: Final = range(0x80, 0x90)
 _CBOR_MAPS: Final = range(0xA0, 0xB8)
 _REPORT_DATA: Final = 64
@@ -65,7 +67,7 @@ def _evidence(
 
 
 def _parse_scale(cursor: Cursor) -> DstackEvidence:
-    platform = cursor.take(1, "platform")[0]
+    platform = cursor.u8("platform")
     if platform != 0:
         raise VerificationError(
             Reason.UNSUPPORTED_FORMAT, f"dstack attestation: platform {platform} is not TDX"
@@ -83,9 +85,10 @@ def _parse_scale(cursor: Cursor) -> DstackEvidence:
 
 
 def _scale_entry(cursor: Cursor) -> Entry:
+    imr, event_type = cursor.unpack(_SCALE_EVENT, "event")
     return Entry(
-        imr=cursor.u32("imr"),
-        event_type=cursor.u32("event type"),
+        imr=imr,
+        event_type=event_type,
         digest=_scale_bytes(cursor, "digest"),
         name=_scale_text(cursor, "event"),
         payload=_scale_bytes(cursor, "payload"),
@@ -111,13 +114,15 @@ def _scale_text(cursor: Cursor, field: str) -> str:
 
 def _compact(cursor: Cursor, field: str) -> int:
     """A length: the two low bits of its first byte say whether it has 1, 2 or 4 bytes (3: more, never needed here)."""
-    first = cursor.take(1, field)
-    mode = first[0] & 3
+    first = cursor.u8(field)
+    mode = first & 3
+    if mode == 0:
+        return first >> 2
     if mode == 3:
         raise VerificationError(Reason.MALFORMED, f"{field}: a length of more than 30 bits")
-    rest = cursor.take((0, 1, 3)[mode], field)
-    number = int.from_bytes(first + rest, "little") >> 2
-    if number < (0, 1 << 6, 1 << 14)[mode]:
+    rest = cursor.take((1, 3)[mode - 1], field)
+    number = int.from_bytes(rest, "little") << 6 | first >> 2
+    if number < (1 << 6, 1 << 14)[mode - 1]:
         raise VerificationError(Reason.MALFORMED, f"{field}: a length that is not the shortest")
     return number
 

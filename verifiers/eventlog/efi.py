@@ -174,7 +174,7 @@ def device_path(data: bytes) -> str:
 
 
 _END: Final = 0x7F
-_MAX_NODES: Final = 64
+_MAX_NODES: Final = 16  # twice what disks behind bridges have
 _FILE: Final = (4, 4)
 _FIRMWARE: Final = {(4, 6): "FvFile", (4, 7): "Fv"}
 _VENDOR_MEDIA: Final = (4, 3)

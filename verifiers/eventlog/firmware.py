@@ -37,7 +37,7 @@ from verifiers.eventlog.claims import (
     SignatureDatabase,
     Subject,
 )
-from verifiers.eventlog.labels import as_digest
+from verifiers.eventlog.labels import as_digests
 from verifiers.eventlog.proven import ACTIONS, SEPARATORS
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def authorities(logs: Logs) -> tuple[Authority, ...]:
 def images(logs: Logs) -> tuple[Digest, ...]:
     """Everything in the register of images that can be one."""
     marks = known_marks(logs.algorithm)
-    return tuple(
-        as_digest(one)
+    return as_digests(
+        one
         for one in logs.of(logs.layout.images)
         if one.digest not in marks
         and (one.bound is None or one.bound.hashed.startswith(_IMAGE_HEADERS))

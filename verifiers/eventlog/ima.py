@@ -35,8 +35,9 @@ from verifiers.eventlog.events import (
     demand_size,
 )
 
-MAX_LIST_BYTES: Final = 2 * 1024 * 1024
-MAX_LIST_EVENTS: Final = 16384  # a server that measures every executable has some thousands
+MAX_LIST_EVENTS: Final = (
+    6144  # lines of 170 bytes, as files of a distribution have, make 1 MiB of that
+)
 
 _LINE: Final = re.compile(
     rb" ?(?P<pcr>[0-9]{1,2}) (?P<hash>[0-9a-f]+) (?P<template>ima-(?:ng|ngv2|sig|sigv2|buf)) "
@@ -54,7 +55,7 @@ _NUMBERS: Final = {Register.RTMR2: (2, _PCR), PCRS[_PCR]: (_PCR,)}
 
 
 def parse(data: bytes, register: Register, algorithm: Algorithm) -> EventLog:
-    """Parse a list, `ascii_runtime_measurements` or one that names its hash behind, at most 2 MiB.
+    """Parse a list, `ascii_runtime_measurements` or one that names its hash behind, at most 1 MiB.
 
     Args:
         data: the list. The length of a template hash tells its algorithm.
@@ -68,7 +69,7 @@ def parse(data: bytes, register: Register, algorithm: Algorithm) -> EventLog:
     """
     if register not in _NUMBERS:
         raise ValueError(f"IMA does not extend {register}")
-    demand_size(data, "IMA list", MAX_LIST_BYTES)
+    demand_size(data, "IMA list")
     demand_count(data.count(b"\n"), "IMA list", MAX_LIST_EVENTS)
     lines = data.split(b"\n")
     if lines.pop():

@@ -21,13 +21,28 @@ from verifiers.eventlog.bound import (
 from verifiers.eventlog.claims import Digest, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from verifiers.eventlog.events import Event
     from verifiers.eventlog.proven import Proven
 
 MAX_LABEL: Final = 120  # characters
+_MAX_LABELS: Final = (
+    512  # nobody reads more, and a device path takes longer than all else of an event
+)
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _IMAGES: Final = range(EV_EFI_BOOT_SERVICES_APPLICATION, EV_EFI_BOOT_SERVICES_APPLICATION + 3)
 _TAGS: Final = {TAG_LOAD_OPTIONS: Kind.LOAD_OPTIONS, TAG_INITRD: Kind.INITRD}
+
+
+def as_digests(events: Iterable[Proven]) -> tuple[Digest, ...]:
+    """Events as `as_digest` gives them; of more than 512 the others without a label."""
+    return tuple(
+        as_digest(one)
+        if place < _MAX_LABELS
+        else Digest(kind_of(one.event), one.digest, "", one.origin)
+        for place, one in enumerate(events)
+    )
 
 
 def as_digest(one: Proven) -> Digest:

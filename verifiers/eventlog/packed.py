@@ -10,7 +10,6 @@ Sources: MessagePack specification (2013); RFC 8949, 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Packed: TypeAlias = "int | str | bytes | list[Packed] | dict[str, Packed] | None"
 
 _MAX_DEPTH: Final = 8  # dstack nests 6 deep
-_MAX_VALUES: Final = 1 << 16  # it writes a quote as an array of numbers
+_MAX_VALUES: Final = 1 << 15  # it writes a quote of some 5,000 bytes as an array of numbers
 
 
 class _Kind(Enum):
@@ -35,23 +34,24 @@ class _Kind(Enum):
     NULL = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What a first byte says: a kind and its number, or how many bytes the number has."""
+_NUMBER: Final = _Kind.NUMBER  # names are found faster than members of an Enum
+_BYTES: Final = _Kind.BYTES
+_TEXT: Final = _Kind.TEXT
+_ARRAY: Final = _Kind.ARRAY
+_MAP: Final = _Kind.MAP
 
-    kind: _Kind
-    number: int
-    size: int = 0
+_Head: TypeAlias = tuple[_Kind, int, int]
+"""What a first byte says: a kind and its number, or how many bytes (1 to 8) behind it the number has."""
 
 
 def _fixed(first: int, count: int, kind: _Kind) -> dict[int, _Head]:
     """First bytes that have the number in them."""
-    return {first + number: _Head(kind, number) for number in range(count)}
+    return {first + number: (kind, number, 0) for number in range(count)}
 
 
 def _sized(first: int, sizes: tuple[int, ...], kind: _Kind) -> dict[int, _Head]:
     """First bytes that have the number behind them, in so many bytes."""
-    return {first + index: _Head(kind, 0, size) for index, size in enumerate(sizes)}
+    return {first + index: (kind, 0, size) for index, size in enumerate(sizes)}
 
 
 _MSGPACK: Final = (
@@ -123,25 +123,25 @@ class _Reader:
                 Reason.TOO_LARGE,
                 f"more than {_MAX_VALUES} packed values, or more than {_MAX_DEPTH} deep",
             )
-        first = self._cursor.take(1, "packed value")[0]
+        first = self._cursor.u8("packed value")
         head = self._heads.get(first)
         if head is None:
             raise VerificationError(Reason.MALFORMED, f"packed type {first:#04x} is not used")
-        kind, number = head.kind, head.number
-        if head.size:
-            number = int.from_bytes(self._cursor.take(head.size, "packed number"), "big")
+        kind, number, size = head
+        if size:
+            number = int.from_bytes(self._cursor.take(size, "packed number"), "big")
+        if kind is _NUMBER:
+            return number
         return self._counted(kind, number, depth)
 
     def _counted(self, kind: _Kind, number: int, depth: int) -> Packed:
-        if kind is _Kind.NUMBER:
-            return number
-        if kind is _Kind.BYTES:
-            return self._cursor.take(number, "byte string")
-        if kind is _Kind.TEXT:
+        if kind is _TEXT:
             return self._text(number)
-        if kind is _Kind.ARRAY:
+        if kind is _BYTES:
+            return self._cursor.take(number, "byte string")
+        if kind is _ARRAY:
             return [self._value(depth - 1) for _ in range(number)]
-        return self._map(number, depth - 1) if kind is _Kind.MAP else None
+        return self._map(number, depth - 1) if kind is _MAP else None
 
     def _text(self, size: int) -> str:
         try:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
@@ -45,6 +45,11 @@ _HEADER: Final = Struct("<II20sI")  # index, type, SHA-1, size of the data
 _EVENT: Final = Struct("<III")  # index, type, number of digests
 
 
+_Head: TypeAlias = tuple[
+    int, int, dict[Algorithm, bytes], int
+]  # index, type, digests, size of data
+
+
 @dataclass(frozen=True, slots=True)
 class _Banks:
     """The algorithms of a log.
@@ -52,7 +57,8 @@ class _Banks:
     Attributes:
         algorithms: by TCG's identifiers, in the order of the header.
         identifiers: the same.
-        usual: identifier and digest of each in that order, as nearly all events have them.
+        usual: how nearly all events begin: index, type, number of digests, then identifier and digest of each in that
+            order, size of the data.
     """
 
     algorithms: dict[int, Algorithm]
@@ -120,7 +126,7 @@ def _parse_banks(header: Cursor) -> _Banks:
             )
         banks[identifier] = algorithm
     usual = "".join(f"H{one.size}s" for one in banks.values())
-    return _Banks(banks, tuple(banks), Struct(f"<{usual}"))
+    return _Banks(banks, tuple(banks), Struct(f"<III{usual}I"))
 
 
 def _parse_event(
@@ -130,31 +136,43 @@ def _parse_event(
     registers: tuple[Register, ...],
     kind: LogFormat,
 ) -> Event:
-    index, event_type, count = cursor.unpack(_EVENT, "event")
+    index, event_type, digests, size = _usual_head(cursor, banks) or _any_head(cursor, banks)
     register = registers[index] if index < len(registers) else None
-    digests = _parse_digests(cursor, count, banks)
-    data = cursor.take(cursor.u32("size of event data"), "event data")
+    data = cursor.take(size, "event data")
     event = Event(position, register, event_type, digests, data, None, kind)
     if event_type != EV_NO_ACTION:
         if not event.extends:
             raise VerificationError(
                 Reason.MALFORMED, f"event {position}: no event extends a register {index}"
             )
-        if count != len(banks.identifiers):
+        if len(digests) != len(banks.identifiers):
             raise VerificationError(
                 Reason.MALFORMED,
-                f"event {position}: {count} digests, {len(banks.identifiers)} by the header",
+                f"event {position}: {len(digests)} digests, {len(banks.identifiers)} by the header",
             )
     return event
 
 
-def _parse_digests(cursor: Cursor, count: int, banks: _Banks) -> dict[Algorithm, bytes]:
-    if count == len(banks.identifiers):
-        start = cursor.position
-        fields = cursor.unpack(banks.usual, "digests")
-        if fields[::2] == banks.identifiers:
-            return dict(zip(banks.algorithms.values(), fields[1::2], strict=True))
+def _usual_head(cursor: Cursor, banks: _Banks) -> _Head | None:
+    """The head in one step; None, and nothing read, where it has another form or is cut."""
+    if cursor.remaining < banks.usual.size:
+        return None
+    start = cursor.position
+    fields = cursor.unpack(banks.usual, "event")
+    if fields[2] != len(banks.identifiers) or fields[3:-1:2] != banks.identifiers:
         cursor.position = start
+        return None
+    digests = dict(zip(banks.algorithms.values(), fields[4:-1:2], strict=True))
+    return fields[0], fields[1], digests, fields[-1]
+
+
+def _any_head(cursor: Cursor, banks: _Banks) -> _Head:
+    index, event_type, count = cursor.unpack(_EVENT, "event")
+    digests = _parse_digests(cursor, count, banks)
+    return index, event_type, digests, cursor.u32("size of event data")
+
+
+def _parse_digests(cursor: Cursor, count: int, banks: _Banks) -> dict[Algorithm, bytes]:
     if count > len(banks.identifiers):
         raise VerificationError(
             Reason.MALFORMED,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.eventlog_lab import ima_line
 from verifiers.errors import Reason, VerificationError
-from verifiers.eventlog.events import PCRS, Algorithm, LogFormat, Register
-from verifiers.eventlog.ima import MAX_LIST_BYTES, MAX_LIST_EVENTS, parse
+from verifiers.eventlog.events import MAX_LOG_BYTES, PCRS, Algorithm, LogFormat, Register
+from verifiers.eventlog.ima import MAX_LIST_EVENTS, parse
 
 LINE = ima_line()
 DIGEST = hashlib.sha256(b"/bin/sh").digest()
@@ -132,7 +132,7 @@ def test_lists_that_are_refused(data: bytes, reason: Reason) -> None:
 
 def test_limits() -> None:
     assert refusal(b"\n" * (MAX_LIST_EVENTS + 1)) is Reason.TOO_LARGE
-    assert refusal(b"x" * (MAX_LIST_BYTES + 1)) is Reason.TOO_LARGE
+    assert refusal(b"x" * (MAX_LOG_BYTES + 1)) is Reason.TOO_LARGE
     most = ima_line("/", algorithm="sha1") * MAX_LIST_EVENTS
     assert len(parse(most, PCRS[10], Algorithm.SHA1).events) == MAX_LIST_EVENTS
 

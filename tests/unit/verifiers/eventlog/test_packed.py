@@ -86,7 +86,7 @@ def test_limits(read: Callable[[bytes], Packed], write: Callable[[object], bytes
         deep = [deep]
     assert read(write(deep)) == deep
     assert refusal(read, write([deep])) is Reason.TOO_LARGE
-    many = [0] * ((1 << 16) - 1)
+    many = [0] * ((1 << 15) - 1)
     assert read(write(many)) == many
     assert refusal(read, write([*many, 0])) is Reason.TOO_LARGE
 

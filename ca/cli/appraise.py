@@ -48,7 +48,8 @@ class Appraisal:
         """accepted, denied, undetermined."""
         if self.judged is not None:
             return "accepted" if self.judged.accepted else "denied"
-        undetermined = self.verified.verdict is Verdict.UNDETERMINED
+        verified = replace(self.verified, launch=None)  # whose fields the policy judges
+        undetermined = verified.verdict is Verdict.UNDETERMINED
         return str(Verdict.UNDETERMINED) if undetermined else "denied"
 
 
@@ -152,10 +153,8 @@ def appraisal_json(done: Appraisal) -> dict[str, JsonValue]:
     findings: list[JsonValue] = (
         [] if judged is None else [{**one.as_json()} for one in judged.findings]
     )
-    launch = done.verified.launch  # that another file was handed over is said: the policy judges
     return {
-        **verify.verified_json(replace(done.verified, launch=None)),
-        **({} if launch is None else {"launch": launch_fields.launch_json(launch)}),
+        **verify.verified_json(done.verified),
         "verdict": done.verdict,
         "policy": {
             "name": document.name,

@@ -229,14 +229,18 @@ def _id_block(report: SnpReportBody) -> Iterator[str]:
 # JSON
 
 
+def reason_json(found: LaunchInspection) -> JsonValue:
+    """The reason with its words; null where there is none."""
+    if found.reason is None:
+        return None
+    return {"code": str(found.reason), "detail": found.detail}
+
+
 def launch_json(found: LaunchInspection) -> dict[str, JsonValue]:
     """The object `launch` that `--json` prints. Names and shapes are stable."""
-    reason: JsonValue = None
-    if found.reason is not None:
-        reason = {"code": str(found.reason), "detail": found.detail}
     said: dict[str, JsonValue] = {
         "verified": found.verified,
-        "reason": reason,
+        "reason": reason_json(found),
         "file": found.file,
         "fields": {one.held.field.value: _field_json(one) for one in found.fields},
     }

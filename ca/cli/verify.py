@@ -100,10 +100,20 @@ def verify_command(
 def _verified(found: Verified, *, as_json: bool) -> Verdict:
     """No policy is asked, so collateral past its next update is a refusal."""
     if as_json:
-        output.print_json(verified_json(found))
+        output.print_json({**verified_json(found), **_not_as_stated(found)})
     else:
         show(found)
     return found.verdict
+
+
+def _not_as_stated(found: Verified) -> dict[str, JsonValue]:
+    """Verdict and reason where nothing is wrong but that another file was handed over than `--init-data`."""
+    others = (found.cpu, found.boot)
+    if found.launch is None or found.launch.reason is None or found.devices is not None:
+        return {}  # beside devices each part has a reason of its own
+    if any(one is not None and one.reason is not None for one in others):
+        return {}
+    return {"verdict": str(found.verdict), "reason": launch_fields.reason_json(found.launch)}
 
 
 def _verify_tokens(
@@ -185,31 +195,25 @@ def check_options(files: machine.MachineFiles, collateral: str | None, named: gi
 def verified_json(found: Verified) -> dict[str, JsonValue]:
     """The object that `--json` prints: that of the CPU or of the devices, or both objects in one; logs as `boot`."""
     if found.devices is None:
-        cpu = {} if found.cpu is None else inspect.inspection_json(found.cpu)
-        beside = {**_boot_json(found), **_launch_json(found)}
-        return {**cpu, **beside, "checked_at": to_json(found.checked_at)}
+        logs = _boot_json(found)
+        return {**_cpu_json(found), **logs, "checked_at": to_json(found.checked_at)}
     if found.cpu is None and found.boot is None:
         return devices.inspection_json(found.devices)
     return {
         "verdict": str(found.verdict),
         "binding": machine.NOT_COMPARED,
-        "cpu": None if found.cpu is None else inspect.inspection_json(found.cpu),
+        "cpu": _cpu_json(found) or None,
         "devices": devices.inspection_json(found.devices),
         **_boot_json(found),
-        **_launch_json(found),
         "checked_at": to_json(found.checked_at),
     }
 
 
-def _launch_json(found: Verified) -> dict[str, JsonValue]:
-    """What was chosen at launch, with the verdict of the whole where that is why it is refused."""
-    if found.launch is None:
-        return {}
-    said = launch_fields.launch_json(found.launch)
-    others = (found.cpu, found.boot)
-    if found.launch.reason is None or any(one and one.reason for one in others):
-        return {"launch": said}
-    return {"verdict": str(found.verdict), "reason": said["reason"], "launch": said}
+def _cpu_json(found: Verified) -> dict[str, JsonValue]:
+    """The CPU's part: its evidence, and what was chosen at launch."""
+    cpu = {} if found.cpu is None else inspect.inspection_json(found.cpu)
+    launch = {} if found.launch is None else {"launch": launch_fields.launch_json(found.launch)}
+    return {**cpu, **launch}
 
 
 def _boot_json(found: Verified) -> dict[str, JsonValue]:

@@ -45,7 +45,7 @@ def test_every_real_quote(cli: Cli, name: str) -> None:
 def test_the_whole_object(cli: Cli, evidence: Evidence) -> None:
     said = cli.good("verify", evidence.quote(), *evidence.judged, "--json").json()
     assert list(said) == [
-        *("verdict", "reason", "tee", "tcb", "revocation", "claims", "launch", "checked_at"),
+        *("verdict", "reason", "tee", "tcb", "revocation", "claims", "checked_at", "launch"),
     ]
     assert said["verdict"] == "verified"
     assert said["reason"] is None

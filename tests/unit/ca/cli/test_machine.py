@@ -36,7 +36,7 @@ def test_both_are_verified(cli: Cli, desk: Desk, evidence: Evidence) -> None:
     files = desk.lay(Exhibit())
     judged = (*evidence.judged, "--nonce", NONCE.hex())
     said = cli.good("verify", files[0], evidence.quote(), *files[1:], *judged, "--json").json()
-    assert list(said) == ["verdict", "binding", "cpu", "devices", "launch", "checked_at"]
+    assert list(said) == ["verdict", "binding", "cpu", "devices", "checked_at"]
     assert (said["verdict"], said["binding"]) == ("verified", "not-compared")
     cpu = cli.good("verify", evidence.quote(), *evidence.judged, "--json").json()
     assert said["cpu"] == cpu

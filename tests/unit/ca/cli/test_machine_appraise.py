@@ -80,7 +80,7 @@ def test_a_machine_with_its_gpu(cli: Cli, bench: Bench, evidence: Evidence, poli
     judged = (*evidence.judged, *bench.rims(), *bench.answers(), "--nonce", NONCE.hex())
     said = cli.good("appraise", *files, *judged, *policy(), "--json").json()
     assert list(said) == [
-        *("verdict", "binding", "cpu", "devices", "checked_at", "launch"),
+        *("verdict", "binding", "cpu", "devices", "checked_at"),
         *("policy", "minimums", "findings"),
     ]
     assert (said["verdict"], said["binding"]) == ("accepted", "not-compared")

@@ -66,7 +66,7 @@ def test_the_whole_object(cli: Cli, bench: Bench) -> None:
     lab = SnpLab.create("Turin")
     said = cli.good("verify", *bench(lab), "--json").json()
     assert list(said) == [
-        *("verdict", "reason", "tee", "tcb", "revocation", "claims", "launch", "checked_at"),
+        *("verdict", "reason", "tee", "tcb", "revocation", "claims", "checked_at", "launch"),
     ]
     assert (said["verdict"], said["reason"], said["tee"], said["tcb"]) == (
         *("verified", None),

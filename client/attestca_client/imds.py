@@ -10,27 +10,27 @@ authority verifies it. Nothing is asked of a proxy, and no redirection is follow
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import json
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from attestca_client.transport import TimedSocket
+from attestca_client.plainhttp import FAULTS, Question, ask
 
 if TYPE_CHECKING:
-    import socket
-
     from attestca_client.runtime import Runtime
 
+__all__ = ["ADDRESS", "FAULTS", "fetch_certificates", "fetch_td_quote"]
+
 ADDRESS: Final = ("169.254.169.254", 80)
-CERTIFICATION: Final = "/metadata/THIM/amd/certification"
-TD_QUOTE: Final = "/acc/tdquote"
-METADATA_SECONDS: Final = 1.0
-TD_QUOTE_SECONDS: Final = 10.0  # an enclave of the host signs it
 MAX_METADATA: Final = 64 * 1024
 MAX_QUOTE: Final = 64 * 1024  # the authority's limit
 MAX_ANSWER: Final = 96 * 1024  # such a quote in base64, in JSON
-FAULTS: Final = (OSError, http.client.HTTPException, ValueError, RecursionError)
+CERTIFICATION: Final = Question(
+    "/metadata/THIM/amd/certification", {"Metadata": "true"}, seconds=1.0, most=MAX_METADATA
+)
+TD_QUOTE: Final = Question(  # an enclave of the host signs it
+    "/acc/tdquote", {"Content-Type": "application/json"}, seconds=10.0, most=MAX_ANSWER
+)
 
 
 def fetch_certificates(address: tuple[str, int], runtime: Runtime) -> bytes:
@@ -38,8 +38,7 @@ def fetch_certificates(address: tuple[str, int], runtime: Runtime) -> bytes:
 
     Raises OSError, http.client.HTTPException, ValueError, RecursionError.
     """
-    body = _ask(address, runtime, CERTIFICATION, None, (METADATA_SECONDS, MAX_METADATA))
-    return parse_certification(body)
+    return parse_certification(ask(address, CERTIFICATION, runtime))
 
 
 def fetch_td_quote(address: tuple[str, int], report: bytes, runtime: Runtime) -> bytes:
@@ -47,33 +46,8 @@ def fetch_td_quote(address: tuple[str, int], report: bytes, runtime: Runtime) ->
 
     Raises OSError, http.client.HTTPException, ValueError, RecursionError.
     """
-    question = json.dumps({"report": base64.urlsafe_b64encode(report).rstrip(b"=").decode()})
-    limits = (TD_QUOTE_SECONDS, MAX_ANSWER)
-    return parse_td_quote(_ask(address, runtime, TD_QUOTE, question.encode(), limits))
-
-
-def _ask(
-    address: tuple[str, int],
-    runtime: Runtime,
-    path: str,
-    question: bytes | None,
-    limits: tuple[float, int],
-) -> bytes:
-    """GET, or POST of a question. `limits`: seconds until the whole answer is there, its most bytes."""
-    seconds, most = limits
-    method = "GET" if question is None else "POST"
-    kind = {"Metadata": "true"} if question is None else {"Content-Type": "application/json"}
-    deadline = runtime.monotonic() + seconds
-    connection = http.client.HTTPConnection(*address, timeout=seconds)
-    with contextlib.closing(connection):
-        connection.request(method, path, body=question, headers=kind)
-        sock = cast("socket.socket", TimedSocket(connection.sock, deadline, runtime))
-        with http.client.HTTPResponse(sock, method=method) as response:
-            response.begin()
-            body = response.read(most + 1)
-    if response.status != 200 or len(body) > most:
-        raise ValueError(f"status {response.status}, {len(body)} bytes")
-    return body
+    asked = json.dumps({"report": base64.urlsafe_b64encode(report).rstrip(b"=").decode()})
+    return parse_td_quote(ask(address, replace(TD_QUOTE, body=asked.encode()), runtime))
 
 
 def parse_certification(body: bytes) -> bytes:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attestca_client.azure import ASSET_TAG, AzureQuoteSource, on_azure
+from attestca_client.azure import AzureQuoteSource
+from attestca_client.dmi import ASSET_TAG, on_azure
 from attestca_client.errors import TsmMissing
 from attestca_client.eventlog import EventLogSource
 from attestca_client.tsm import TsmQuoteSource

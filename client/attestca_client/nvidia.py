@@ -25,11 +25,9 @@ Tested with the real module on a fake of the library below it. Not run on a GPU 
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import Future
 from ctypes import byref
 from dataclasses import dataclass
-from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from attestca_client.errors import (
     DevicesMissing,
@@ -38,15 +36,13 @@ from attestca_client.errors import (
     EvidenceError,
 )
 from attestca_client.protocol import frame
-from attestca_client.runtime import SYSTEM, Runtime
+from attestca_client.runtime import SYSTEM, Runtime, within
 from attestca_client.wire import Evidence, plain
 
 if TYPE_CHECKING:
     import ctypes
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import ModuleType
-
-T = TypeVar("T")
 
 KIND = "nvidia-device"
 NONCE_BYTES = 32
@@ -92,7 +88,11 @@ class NvmlDeviceSource:
         if len(nonce) != NONCE_BYTES:
             raise ValueError(f"the nonce must be {NONCE_BYTES} bytes, not {len(nonce)}")
         try:
-            pieces = within(self.seconds, lambda: collect(load_nvml(), nonce, self.runtime))
+            pieces = within(self.seconds, lambda: collect(load_nvml(), nonce, self.runtime), "nvml")
+        except TimeoutError:
+            raise DevicesUnavailable(
+                f"NVIDIA's driver gave no evidence within {self.seconds:g} s", LOG_HINT
+            ) from None
         except NoDevices as absent:
             if self.required:
                 raise DevicesMissing(f"no devices: {absent.detail}", absent.hint) from absent
@@ -118,25 +118,6 @@ def load_nvml() -> ModuleType:
     if not hasattr(module, "nvmlSystemGetConfComputeSettings"):
         raise NoDevices("this nvidia-ml-py is too old for confidential computing", EXTRA_HINT)
     return module
-
-
-def within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` gives or raises. DevicesUnavailable if it takes longer; its thread is left behind then."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True, name="nvml").start()
-    try:
-        return future.result(seconds)
-    except TimeoutError:
-        raise DevicesUnavailable(
-            f"NVIDIA's driver gave no evidence within {seconds:g} s", LOG_HINT
-        ) from None
 
 
 def collect(nvml: ModuleType, nonce: bytes, runtime: Runtime) -> list[Evidence]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import random
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 
 def utc_now() -> datetime:
@@ -38,3 +42,17 @@ class Runtime:
 
 
 SYSTEM = Runtime()
+
+
+def within(seconds: float, work: Callable[[], T], name: str) -> T:
+    """What `work` gives or raises. TimeoutError if it takes longer; its thread, called `name`, is left behind then."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True, name=name).start()
+    return future.result(seconds)

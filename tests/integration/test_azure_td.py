@@ -15,10 +15,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from attestca_client.azure import AzureQuoteSource, TpmTools
+from attestca_client.azure import AzureQuoteSource
 from attestca_client.enroll import enroll
 from attestca_client.errors import Refused
 from attestca_client.protocol import DEFAULT_OID_ARC, binding, tpm_extra
+from attestca_client.tpm import TpmTools
 from ca.issuance import csr, extension
 from ca.ports import CertificateQuery
 from ca.recomputation import Recalled, Setting, Word

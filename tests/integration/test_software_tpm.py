@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from attestca_client.azure import AzureQuoteSource, TpmTools
+from attestca_client.azure import AzureQuoteSource
 from attestca_client.enroll import enroll
 from attestca_client.errors import Refused
+from attestca_client.tpm import TpmTools
 from simulator.azure import report_data_of, write
 from simulator.snp import MEASUREMENT
 from simulator.snp_policies import AZURE_POLICY

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from attestca_client.azure import SAFE_PATH
+from attestca_client.tpm import SAFE_PATH
 from tests import tdx_vectors, vtpm_vectors
 from tests.azure_td_lab import TdLab
 from tests.eventlog_lab import action, digests, event2, tcg2

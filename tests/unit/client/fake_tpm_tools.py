@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attestca_client.azure import AzureQuoteSource, TpmTools
+from attestca_client.azure import AzureQuoteSource
 from attestca_client.runtime import Runtime
+from attestca_client.tpm import TpmTools
 from attestca_client.wire import Evidence
 from tests.tpm_lab import Hcl, runtime
 
@@ -62,7 +63,7 @@ class Bench:
             script = root / tool
             script.write_text(FAKE.format(python=sys.executable, folder=str(root)))
             script.chmod(0o755)
-        self.nvread({"files": {"report": self.hcl.hex()}})
+        self.nvread({"files": {"content": self.hcl.hex()}})
         self.quote(self.quoted())
         self.source = self.but()
 

@@ -20,7 +20,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from attestca_client.azure import AK_HANDLE, HCL_INDEX, SAFE_PATH
+from attestca_client.azure import AK_HANDLE, HCL_INDEX
+from attestca_client.tpm import SAFE_PATH
 from tests.tpm_lab import Hcl, jwk, runtime
 
 if TYPE_CHECKING:

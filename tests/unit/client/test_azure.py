@@ -11,16 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attestca_client import azure
-from attestca_client.azure import (
-    MAX_HCL,
-    RETRY_DELAYS,
-    AzureQuoteSource,
-    TpmTools,
-    complaint,
-)
+from attestca_client.azure import MAX_HCL, AzureQuoteSource
 from attestca_client.errors import EvidenceError, QuoteUnavailable, TpmMissing, UnsupportedProvider
 from attestca_client.protocol import tpm_extra
 from attestca_client.runtime import Runtime
+from attestca_client.tpm import RETRY_DELAYS, TpmTools, complaint
 from tests.tpm_lab import Hcl, runtime
 from tests.unit.client import software_tpm
 from tests.unit.client.fake_tpm_tools import DATA, NOWHERE, Bench
@@ -100,7 +95,7 @@ def test_a_tpm_without_hcl_report_or_key() -> None:
 def test_what_is_asked_of_the_tools(bench: Bench) -> None:
     assert bench.source(DATA) == bench.expected
     (read,), (quote,) = bench.calls("tpm2_nvread"), bench.calls("tpm2_quote")
-    assert read.arguments == ["-C", "o", "-o", "report", "0x01400001"]
+    assert read.arguments == ["-C", "o", "-o", "content", "0x01400001"]
     assert quote.arguments == [
         *("-c", "0x81000003", "-l", "sha256:all", "-q", tpm_extra(DATA).hex()),
         *("-m", "attest", "-s", "signature", "-o", "pcrs", "-F", "values"),
@@ -174,10 +169,10 @@ def refused(bench: Bench, kind: type[EvidenceError], match: str) -> EvidenceErro
 NO_REPORT: list[tuple[dict[str, Any], str]] = [
     ({"code": 1, "stderr": "ERROR: the handle is wrong\n"}, "ended with 1: ERROR: the handle"),
     ({"code": 3}, "ended with 3: it does not say why"),
-    ({}, "wrote no report"),
-    ({"files": {"report": ""}}, "empty or larger"),
-    ({"files": {"report": "00" * (MAX_HCL + 1)}}, "empty or larger"),
-    ({"files": {"report": "00" * 2600}}, "holds no HCL report"),
+    ({}, "wrote no content"),
+    ({"files": {"content": ""}}, "empty or larger"),
+    ({"files": {"content": "00" * (MAX_HCL + 1)}}, "empty or larger"),
+    ({"files": {"content": "00" * 2600}}, "holds no HCL report"),
 ]
 
 
@@ -191,7 +186,7 @@ def test_no_hcl_report(bench: Bench, step: dict[str, Any], match: str) -> None:
 
 @pytest.mark.parametrize("kind", [0, 1, 3, 5])
 def test_a_report_of_another_technology_is_refused_by_name(bench: Bench, kind: int) -> None:
-    bench.nvread({"files": {"report": Hcl(kind=kind, runtime=runtime()).data.hex()}})
+    bench.nvread({"files": {"content": Hcl(kind=kind, runtime=runtime()).data.hex()}})
     error = refused(bench, UnsupportedProvider, f"report of type {kind}")
     assert error.code == "unsupported-provider"
 
@@ -229,7 +224,7 @@ def test_a_tpm_without_the_whole_bank(bench: Bench) -> None:
 
 
 def test_a_tool_that_does_not_end(bench: Bench) -> None:
-    bench.nvread({"sleep": 60, "files": {"report": bench.hcl.hex()}})
+    bench.nvread({"sleep": 60, "files": {"content": bench.hcl.hex()}})
     bench.source = bench.but(seconds=0.2)
     refused(bench, TpmMissing, "tpm2_nvread did not end within 0.2 s")
 
@@ -262,7 +257,7 @@ def test_being_told_to_end_removes_what_was_written(
         assert len(list((bench.root / "temporary").iterdir())) == 1
         raise SystemExit
 
-    monkeypatch.setattr("attestca_client.azure.subprocess.run", told)
+    monkeypatch.setattr("attestca_client.tpm.subprocess.run", told)
     with pytest.raises(SystemExit):
         bench.source(DATA)
     assert list((bench.root / "temporary").iterdir()) == []

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attestca_client.azure import RETRY_DELAYS
 from attestca_client.errors import QuoteUnavailable
 from attestca_client.imds import (
     MAX_ANSWER,
@@ -27,6 +26,7 @@ from attestca_client.imds import (
     parse_td_quote,
 )
 from attestca_client.runtime import Runtime
+from attestca_client.tpm import RETRY_DELAYS
 from attestca_client.wire import Evidence
 from tests.tpm_lab import Hcl, runtime
 from tests.unit.client.fake_tpm_tools import DATA
@@ -162,7 +162,7 @@ def quoted(quote: bytes = QUOTE) -> bytes:
 
 @pytest.fixture
 def td(bench: Bench) -> Bench:
-    bench.nvread({"files": {"report": TD.hex()}})
+    bench.nvread({"files": {"content": TD.hex()}})
     return bench
 
 

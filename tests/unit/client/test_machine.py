@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from attestca_client.azure import AZURE_TAG, TpmTools, on_azure
+from attestca_client.dmi import AZURE_TAG, on_azure
 from attestca_client.errors import EvidenceError
 from attestca_client.eventlog import CCEL, TPM_LOG, EventLogSource
 from attestca_client.machine import MachineQuoteSource
 from attestca_client.runtime import Runtime
+from attestca_client.tpm import TpmTools
 from attestca_client.tsm import TsmQuoteSource
 from attestca_client.wire import Evidence
 from tests.eventlog_lab import action, tcg2

@@ -17,10 +17,12 @@ $(STAMP): requirements/dev.txt pyproject.toml client/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
 	touch $@
 
+# The workers collect alike; hundreds of processes find the modules compiled.
+QUICK := PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=
 test: install
 	$(BIN)/python -m simulator.node install
 	$(BIN)/python -m coverage erase
-	PYTHONHASHSEED=0 $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile   # the workers collect alike
+	$(QUICK) $(BIN)/python -m coverage run -m pytest -n 2 --dist loadfile --durations=15
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --include='verifiers/*,policies/*,ca/issuance/*' --fail-under=100

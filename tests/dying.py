@@ -100,10 +100,15 @@ def _child(work: Work, order: dict[str, str], answer: int) -> None:
 
 @contextmanager
 def started(module: str) -> Iterator[Tell]:
-    """The program, for tests: call it with an order, and get how its child ended."""
+    """The program, for tests: call it with an order, and get how its child ended.
+
+    Coverage is not measured there: it is written at a process's end, which these do not come to.
+    """
+    calm = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
     with subprocess.Popen(  # noqa: S603 - our own
         [sys.executable, "-m", module],
         cwd=ROOT,
+        env=calm,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

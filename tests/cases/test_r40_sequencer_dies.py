@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 START = int(records.NOW.timestamp())
-EACH = 100  # entries between two deaths: tiles become full on the way
+EACH = 40  # entries between two deaths: tiles become full on the way
 
 
 @pytest.fixture(scope="module")

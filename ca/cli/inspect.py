@@ -42,8 +42,8 @@ _FILES: Final = typer.Argument(
     help="One machine's evidence, raw bytes: a TDX quote; or an SEV-SNP report with its certificates and AMD's"
     " revocation list; on Azure the HCL report and the TPM's quote beside the one, in place of the other. In any order."
     " Event logs of its boot (CCEL, TPM, dstack, canonical, IMA). NVIDIA devices, beside it or alone: reports with"
-    " their PEM chains, or the JSON of NVIDIA's tools, and reference manifests. Or all of it as other tools keep it: JSON"
-    " of Confidential Containers or Azure's, an enrollment, go-tpm-tools' message.",
+    " their PEM chains, or the JSON of NVIDIA's tools, and reference manifests. Or all of it as other tools keep it:"
+    " JSON of Confidential Containers or Azure's, an enrollment, go-tpm-tools' message.",
 )
 FilesArgument = Annotated[list[str], _FILES]
 OptionalFilesArgument = Annotated[list[str] | None, _FILES]

@@ -19,9 +19,10 @@ from verifiers import jsontext
 from verifiers.endorsements import Fetch, Revocation, digest
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind, Provider
-from verifiers.google_ca import verify_crl
+from verifiers.google_ca import NAME, verify_crl
 from verifiers.snp.endorsements import SnpEndorsements
 from verifiers.snp.evidence import SnpEvidence
+from verifiers.snp.files import revocation_list
 from verifiers.tdx.endorsements import MAX_BUNDLE_BYTES, TdxEndorsements
 from verifiers.tdx.quote import TdxQuote
 from verifiers.vtpm.attest import verify_quote
@@ -146,15 +147,17 @@ def gather(
 
 
 def split_bundle(text: bytes) -> tuple[bytes | None, bytes]:
-    """The list in a JSON bundle, and the bundle of the CPU's vendor without it.
+    """The list in a JSON bundle, and the bundle of the CPU's vendor without it. One list alone is whose it says.
 
     Raises:
-        VerificationError: `too-large`, `collateral-malformed`.
+        VerificationError: `too-large`, `collateral-malformed`, `crl-invalid`.
     """
     if len(text) > MAX_BUNDLE_BYTES:
         raise VerificationError(
             Reason.TOO_LARGE, f"bundle: {len(text)} bytes, at most {MAX_BUNDLE_BYTES}"
         )
+    if (alone := revocation_list(text)) is not None:
+        return (alone, b"{}") if NAME in alone else (None, text)
     try:
         members = jsontext.parse(text)
         crl = members.pop(ROOT_CRL, None)

@@ -36,6 +36,7 @@ EK_AK_CA_INTERMEDIATE_SHA256: Final = (
     "c84de8116dfaf5a908f21e810487791f5437e206d00ad8025050cca6bd2ff627"
 )
 KEY_BITS: Final = 4096
+NAME: Final = b"EK/AK CA "  # in the names of all its authorities
 # What the library and `der` raise on bad certificates and lists, and on what they know nothing of.
 FOREIGN: Final = (
     *OF_DER,
@@ -55,11 +56,13 @@ class GoogleAuthority:
 
     Attributes:
         subject: content of the DER Name, as issuer fields of what it signs must be. spki: DER SubjectPublicKeyInfo.
+        key_id: its subject key identifier; None where its certificate has none.
         der: its certificate.
     """
 
     common_name: str
     subject: bytes
+    key_id: bytes | None
     spki: bytes
     public_key: rsa.RSAPublicKey
     serial_number: int
@@ -94,18 +97,20 @@ class GoogleAuthority:
 
 @dataclass(frozen=True, slots=True)
 class GoogleRoot:
-    """The pinned root. `known`: DER certificates of authorities under it that need not come with the evidence."""
+    """The pinned root. `known`: authorities that it has signed, whose certificates need not come with the evidence."""
 
     authority: GoogleAuthority
-    known: tuple[bytes, ...] = ()
+    known: tuple[GoogleAuthority, ...] = ()
 
     @classmethod
     def from_der(cls, root: bytes, *known: bytes) -> GoogleRoot:
-        """Pin a self-signed certificate, and know some that it signed. Raises VerificationError (`chain`)."""
+        """Pin a self-signed certificate, and know some that it signed.
+
+        Raises:
+            VerificationError: `chain`; `untrusted-root` for one that it has not signed.
+        """
         authority = _self_signed(root)
-        for one in known:
-            authority_under(authority, one)
-        return cls(authority, known)
+        return cls(authority, tuple(authority_under(authority, one) for one in known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def authority_under(root: GoogleAuthority, data: bytes) -> GoogleAuthority:
         VerificationError: `chain`; `untrusted-root` for one that another than the root has signed.
     """
     try:
-        certificate = x509.load_der_x509_certificate(data)
+        certificate = load_certificate(data)
         if not root.has_issued(data):
             raise VerificationError(
                 Reason.UNTRUSTED_ROOT,
@@ -165,6 +170,22 @@ def _verify_crl(data: bytes, root: GoogleAuthority) -> RootCrl:
     )
 
 
+def load_certificate(data: bytes) -> x509.Certificate:
+    """A certificate of version 3 with extensions, a positive serial number and a signature of the one algorithm.
+
+    Anything else the library might read with a warning. Trusted by nobody. Raises one of `FOREIGN`.
+    """
+    tbs, algorithm, _ = der.signed(data)
+    fields = der.elements(der.only(tbs, der.SEQUENCE))
+    if algorithm != SHA256_WITH_RSA:
+        raise ValueError("signature algorithm is not sha256WithRSAEncryption")
+    if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:
+        raise ValueError("not a version 3 certificate with extensions and no unique identifiers")
+    if not der.unsigned(fields[1][1]):
+        raise ValueError("serial number is not positive")
+    return x509.load_der_x509_certificate(data)
+
+
 def common_name(certificate: x509.Certificate) -> str:
     """The common name, or "" unless there is exactly one."""
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
@@ -174,8 +195,7 @@ def common_name(certificate: x509.Certificate) -> str:
 def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
     """The extensions of a certificate, none of which is critical and unknown. Raises ValueError."""
     for extension in (found := certificate.extensions):
-        unknown = isinstance(extension.value, x509.UnrecognizedExtension)
-        if extension.critical and (unknown or extension.oid not in _UNDERSTOOD):
+        if extension.critical and extension.oid not in _UNDERSTOOD:
             raise ValueError(f"critical extension {extension.oid.dotted_string} is not understood")
     return found
 
@@ -185,8 +205,7 @@ _UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
 
 def _self_signed(data: bytes) -> GoogleAuthority:
     try:
-        certificate = x509.load_der_x509_certificate(data)
-        root = _authority(certificate, data)
+        root = _authority(load_certificate(data), data)
         if not root.has_issued(data):
             raise ValueError(f"{root.common_name} is not self-signed")
     except FOREIGN as error:
@@ -209,6 +228,7 @@ def _authority(certificate: x509.Certificate, data: bytes) -> GoogleAuthority:
     return GoogleAuthority(
         common_name=common_name(certificate),
         subject=der.only(certificate.subject.public_bytes(), der.SEQUENCE),
+        key_id=_key_id(found),
         spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         public_key=key,
         serial_number=certificate.serial_number,
@@ -216,6 +236,13 @@ def _authority(certificate: x509.Certificate, data: bytes) -> GoogleAuthority:
         not_after=certificate.not_valid_after_utc,
         der=data,
     )
+
+
+def _key_id(found: x509.Extensions) -> bytes | None:
+    try:
+        return found.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return None
 
 
 def builtin_root() -> GoogleRoot:

@@ -138,9 +138,8 @@ def _real_keys() -> frozenset[bytes]:
     of_amd = (one.public_key for each in anchors.amd for one in (each.ark, each.ask, each.asvk))
     others = (anchors.intel_sgx_root, nvidia.device, nvidia.rim)
     google = builtin_root()
-    of_google = [google.authority.der, *google.known]
     spkis = (
-        *(_spki(x509.load_der_x509_certificate(one).public_key()) for one in of_google),
+        *(one.spki for one in (google.authority, *google.known)),
         *(_spki(key) for key in of_amd),
         *(_spki(one.certificate.public_key) for one in others),
     )

@@ -10,11 +10,7 @@ Rules: one authority between the key and the root; it comes with the certificate
 checked from the root down, so that no key is used before somebody vouched for it. The extension that names the VM must
 be there, and say that it is of production.
 
-Source: google/go-tpm-tools and google/go-attestation, which read the extension 1.3.6.1.4.1.11129.2.1.21:
-
-    SEQUENCE { zone UTF8String, projectNumber INTEGER, projectId UTF8String, instanceId INTEGER,
-               instanceName UTF8String, [0] EXPLICIT SEQUENCE { [0] securityVersion INTEGER OPTIONAL,
-                                                                [1] isProduction BOOLEAN OPTIONAL, … } OPTIONAL }
+Source: google/go-tpm-tools and google/go-attestation.
 """
 
 from __future__ import annotations
@@ -23,17 +19,24 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from verifiers import der
 from verifiers.chain import split_pem
 from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
-from verifiers.google_ca import FOREIGN, authority_under, extensions_of, verify_crl
+from verifiers.google_ca import (
+    FOREIGN,
+    NAME,
+    authority_under,
+    extensions_of,
+    load_certificate,
+    verify_crl,
+)
 from verifiers.vtpm.claims import GceClaims
+from verifiers.vtpm.instance import read_instance
 from verifiers.vtpm.public import read_attestation_key
 
 if TYPE_CHECKING:
@@ -48,14 +51,17 @@ INSTANCE_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.21")
 MAX_CERTIFICATES: Final = 3  # the key's own, its authority, the root
 
 _INSTANCE: Final = bytes.fromhex("060a2b06010401d679020115")  # the OID above, in DER
-_EK_AK_CA: Final = b"EK/AK CA "
 _PEM: Final = b"-----BEGIN CERTIFICATE-----"
-_UTF8_STRING: Final = 0x0C
-_FIELDS: Final = (_UTF8_STRING, der.INTEGER, _UTF8_STRING, der.INTEGER, _UTF8_STRING)
-_SECURITY_VERSION, _IS_PRODUCTION = 0xA0, 0xA1  # explicit tags
-_TRUE: Final = (der.BOOLEAN, b"\xff")
-_MAX_TEXT: Final = (
-    256  # bytes of a name; a project's has at most 30, an instance's 63, a domain before a project
+_SIGNS_ONLY: Final = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
 )
 
 
@@ -107,7 +113,7 @@ def key_in(data: bytes) -> AttestationKey:
         VerificationError: `malformed`, `chain`; `unsupported-format` for a key of another kind.
     """
     try:
-        return _key(_leaf(read_certificates(data)))
+        return _key(_leaf(read_certificates(data))[1])
     except FOREIGN as error:
         raise VerificationError(
             Reason.CHAIN, f"certificate of the attestation key: {error}"
@@ -123,7 +129,7 @@ def names_google(data: bytes) -> bool:
         found = read_certificates(data)
     except VerificationError:
         return False
-    return any(_INSTANCE in one or _EK_AK_CA in one for one in found)
+    return any(_INSTANCE in one or NAME in one for one in found)
 
 
 @lru_cache(maxsize=4096)
@@ -189,8 +195,7 @@ def _chain(ders: tuple[bytes, ...], root: GoogleRoot) -> Certified:
 
     Raises ValueError, VerificationError.
     """
-    leaf = _leaf(ders)
-    data = leaf.public_bytes(Encoding.DER)
+    data, leaf = _leaf(ders)
     brought = [one for one in ders if one not in (data, root.authority.der)]
     authority = _issuer(leaf, brought, root)
     if not authority.has_issued(data):
@@ -201,9 +206,10 @@ def _chain(ders: tuple[bytes, ...], root: GoogleRoot) -> Certified:
     return _certified(data, leaf, authority, root)
 
 
-def _leaf(ders: tuple[bytes, ...]) -> x509.Certificate:
+def _leaf(ders: tuple[bytes, ...]) -> tuple[bytes, x509.Certificate]:
     """The one certificate that is no authority's. Raises ValueError."""
-    leaves = [one for one in map(x509.load_der_x509_certificate, ders) if not _is_ca(one)]
+    loaded = ((data, load_certificate(data)) for data in ders)
+    leaves = [(data, one) for data, one in loaded if not _is_ca(one)]
     if len(leaves) != 1:
         raise ValueError(f"{len(leaves)} certificates of keys among {len(ders)}, one is wanted")
     return leaves[0]
@@ -223,35 +229,33 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 
 def _issuer(leaf: x509.Certificate, brought: list[bytes], root: GoogleRoot) -> GoogleAuthority:
-    """The authority that the key's certificate names by the identifier of its key, among those that came or are known.
+    """The authority that came along; if none did, the known one whose key the key's certificate names.
 
     All of them have one name, so it is not the name that tells them apart. Raises ValueError, VerificationError.
     """
     if len(brought) > 1:
         raise ValueError("one authority is wanted between the key and the root")
-    wanted = _key_id(leaf)
-    candidates = [*brought, *(one for one in root.known if _own_key_id(one) == wanted)]
-    if not candidates:
-        raise VerificationError(
-            Reason.CHAIN,
-            f"the certificate of the authority that signed it, key {wanted.hex()}, is missing",
-        )
-    return authority_under(root.authority, candidates[0])
+    if brought:
+        return authority_under(root.authority, brought[0])
+    wanted = _issuer_key_id(leaf)
+    for one in root.known:
+        if one.key_id == wanted:
+            return one
+    raise VerificationError(
+        Reason.CHAIN,
+        f"the certificate of the authority that signed it, key {wanted.hex()}, is missing",
+    )
 
 
-def _key_id(certificate: x509.Certificate) -> bytes:
+def _issuer_key_id(certificate: x509.Certificate) -> bytes:
+    """The identifier of the key that signed it. Raises ValueError."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except x509.ExtensionNotFound as error:
         raise ValueError("authority key identifier is missing") from error
-    return found.value.key_identifier or b""
-
-
-@lru_cache(maxsize=64)
-def _own_key_id(data: bytes) -> bytes:
-    certificate = x509.load_der_x509_certificate(data)
-    found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    return found.value.digest
+    if found.key_identifier is None:
+        raise ValueError("authority key identifier has no identifier of a key")
+    return found.key_identifier
 
 
 def _certified(
@@ -263,12 +267,12 @@ def _certified(
         instance = found.get_extension_for_oid(INSTANCE_OID).value
     except x509.ExtensionNotFound as error:
         raise ValueError("key usage, or the extension that names the VM, is missing") from error
-    if not usage.digital_signature or usage.key_encipherment or usage.key_cert_sign:
+    if usage != _SIGNS_ONLY:
         raise ValueError("its key is not one that signs and does nothing else: no attestation key")
     assert isinstance(instance, x509.UnrecognizedExtension)  # noqa: S101  the library knows it not
     chain = (authority, root.authority)
     claims = GceClaims(
-        **_instance(instance.value)._asdict(),
+        **read_instance(instance.value)._asdict(),
         ak_certificate_sha256=hashlib.sha256(data).digest(),
         issuer_serial=authority.serial_number,
         revocation=Revocation.NOT_CHECKED,
@@ -276,59 +280,3 @@ def _certified(
     )
     not_before = max(leaf.not_valid_before_utc, *(one.not_before for one in chain))
     return Certified(claims, _key(leaf), not_before, authority)
-
-
-class _Instance(NamedTuple):
-    """What the extension says; see `GceClaims`."""
-
-    zone: str
-    project_id: str
-    project_number: int
-    instance_id: int
-    instance_name: str
-    security_version: int
-
-
-def _instance(value: bytes) -> _Instance:
-    """Read the extension. Raises ValueError."""
-    members = der.elements(der.only(value, der.SEQUENCE))
-    if tuple(tag for tag, _ in members[:5]) != _FIELDS or len(members) > 6:
-        raise ValueError("the extension that names the VM has another form")
-    zone, project_number, project_id, instance_id, instance_name = (one for _, one in members[:5])
-    security = dict(_security(members[5:]))
-    if security.get(_IS_PRODUCTION) != _TRUE:
-        raise ValueError("it is no key of Google's production")
-    tag, version = security.get(_SECURITY_VERSION, (der.INTEGER, b"\x00"))
-    if tag != der.INTEGER:
-        raise ValueError("securityVersion is no number")
-    return _Instance(
-        zone=_text(zone),
-        project_id=_text(project_id),
-        project_number=der.unsigned(project_number),
-        instance_id=der.unsigned(instance_id),
-        instance_name=_text(instance_name),
-        security_version=der.unsigned(version),
-    )
-
-
-def _security(rest: tuple[tuple[int, bytes], ...]) -> list[tuple[int, tuple[int, bytes]]]:
-    """(tag, element) of the security properties, each once. Raises ValueError."""
-    if not rest:
-        return []
-    ((tag, content),) = rest
-    if tag != der.CONTEXT_0:
-        raise ValueError("the security properties have another form")
-    found = [
-        (one, der.element(inner)) for one, inner in der.elements(der.only(content, der.SEQUENCE))
-    ]
-    if len({one for one, _ in found}) != len(found):
-        raise ValueError("a security property stands twice")
-    return found
-
-
-def _text(data: bytes) -> str:
-    """A name without control characters. Raises ValueError."""
-    text = data.decode("utf-8")
-    if not text or len(data) > _MAX_TEXT or not text.isprintable():
-        raise ValueError("a name of the VM is empty, too long, or not printable")
-    return text

@@ -124,7 +124,7 @@ def test_without_the_quote_of_the_td() -> None:
 
 
 def test_a_td_quote_and_a_tpm_quote_alone() -> None:
-    assert refused(TdLab(edits={HCL: None})).reason is Reason.EVIDENCE
+    assert refused(TdLab(edits={HCL: None})).reason is Reason.AK_NOT_BOUND
 
 
 @pytest.mark.parametrize("kind", [QUOTE, HCL, *TPM])

@@ -21,7 +21,7 @@ from verifiers.eventlog.proven import TD, Layout
 from verifiers.eventlog.replay import ReplayState, replay
 
 if TYPE_CHECKING:
-    from verifiers.eventlog.claims import BootClaims
+    from verifiers.eventlog.claims import BootClaims, Subject
 
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
@@ -253,3 +253,14 @@ def runtime_registers(history: list[Step], *preimages: bytes) -> dict[Register, 
         digest = hashlib.sha384(preimage).digest()
         values[Register.RTMR3] = hashlib.sha384(values[Register.RTMR3] + digest).digest()
     return values
+
+
+def evil_firmware() -> list[Step]:
+    """What a machine with Secure Boot off measures."""
+    enabled, disabled = secure_boot(b"\1"), secure_boot(b"\0")
+    return [disabled if one == enabled else one for one in grub_boot()]
+
+
+def doubted(found: BootClaims) -> set[Subject]:
+    """What nothing is claimed about, though the log spoke of it."""
+    return {one.subject for one in found.doubts}

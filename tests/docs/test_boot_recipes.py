@@ -26,6 +26,7 @@ from tests.unit.policies.claims_factory import GOOD, NOW
 from tests.unit.policies.snp_claims import HCL, TPM
 from verifiers.evidence import Provider
 from verifiers.tdx.claims import TdAttribute
+from verifiers.tdx.quote import parse_quote
 from verifiers.vtpm.claims import PcrBank
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Recipe:
 
 
 DSTACK, LITE = "dstack-gpu-h100-quote-report", "dstack-lite-stripped-log"
+SCALE = "dstack-scale-attestation"
 COS, SECURE, UBUNTU = "gce-cos-113-grub", "grub-secure-boot-on", "ubuntu-grub-ima"
 CONTAINER, AGENT, QEMU = (
     "gce-confidential-space-cel",
@@ -81,6 +83,9 @@ TABLE = {
     ),
     "several sizes": Recipe(DSTACK, ("mr_td", "rtmr1", "rtmr2"), {COS: {RuleId.BOOT_EVENT}}),
     "dstack": Recipe(DSTACK, EVERY, {LITE: {RuleId.DSTACK}, COS: {RuleId.DSTACK}}),
+    "dstack by the CPU's word": Recipe(
+        LITE, EVERY, {DSTACK: {RuleId.DSTACK}, SCALE: {RuleId.DSTACK}, COS: {RuleId.DSTACK}}
+    ),
     "init data": Recipe(DSTACK, EVERY, {}),
     "agent": Recipe(AGENT, EVERY, {DSTACK: {RuleId.AAEL}, COS: {RuleId.AAEL}}),
     "container": Recipe(
@@ -91,9 +96,12 @@ TABLE = {
 
 
 def machine(name: str) -> tuple[TdxClaims, Boot]:
-    """A real machine: claims with its registers, and its logs against them."""
+    """A real machine: claims with its registers and what its host chose, and its logs against them."""
     case = eventlog_vectors.load(name)
     claims = of_registers(case.registers)
+    if case.quote is not None:
+        config = parse_quote(case.quote).td.mr_config_id
+        claims = replace(claims, td=replace(claims.td, mr_config_id=config))
     return claims, judged(claims, *case.logs)
 
 

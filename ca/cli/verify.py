@@ -2,9 +2,9 @@
 """`attestca verify`: what the vendors' own verification says of one machine's evidence, offline and without a policy.
 
 A CPU's evidence (`ca.cli.inspect`), NVIDIA devices (`ca.cli.devices`), or both, each judged by itself; which file is
-what is found by its content, never by an option. Event logs are replayed against the CPU's registers, or by themselves
-(`ca.cli.boot`). The worst verdict is that of the machine. Tokens of NVIDIA's
-attestation service count beside devices, or are looked at alone (`ca.cli.nras`).
+what is found by its content, never by an option, after those of other tools were unpacked (`ca.cli.foreign`). Event
+logs are replayed against the CPU's registers, or by themselves (`ca.cli.boot`). The worst verdict is that of the
+machine. Tokens of NVIDIA's attestation service count beside devices, or are looked at alone (`ca.cli.nras`).
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def inspect_machine(
     files = machine.sort_files(unpacked.files)
     check_options(files, collateral, named)
     evidence = boot.beside(files.cpu)
-    if collateral is not None and not evidence:
-        raise typer.BadParameter("--collateral is for CPUs: event logs have none")
+    if not evidence and (unpacked.bundles or collateral is not None):
+        raise typer.BadParameter("--collateral, or its file, is for CPUs: none is here")
     cpu = logs = None
     if evidence:
         bundle = inspect.one_bundle(collateral, unpacked.bundles)

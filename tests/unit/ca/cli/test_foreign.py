@@ -162,6 +162,14 @@ def test_collateral_among_the_files(cli: Cli, evidence: Evidence) -> None:
     )
 
 
+def test_collateral_without_the_evidence_of_a_cpu(cli: Cli, evidence: Evidence) -> None:
+    log = evidence.folder / "log"
+    log.write_bytes(LOG)
+    done = cli("verify", log, evidence.collateral)
+    assert (done.code, done.out) == (64, "")
+    assert "is for CPUs: none is here" in done.err
+
+
 def test_what_is_left_out_is_said(cli: Cli, evidence: Evidence, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_bytes(README)

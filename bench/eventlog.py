@@ -1,63 +1,88 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A firmware's log as large as one may be (1 MiB, 4096 events), judged, beside what that cannot do without.
+"""Event logs of 1 MiB, judged, beside the hashes that this cannot do without: `python -m bench.eventlog`.
 
-Judged: parsed, replayed, and every event bound to its digest for the claims. What that cannot do without is one SHA-384
-for each event, over a register and a digest. A list of IMA's may have 16,384 lines within its 1 MiB, and takes some
-four times as long; it is read, as every log, when the evidence of the CPU has held.
+Judged: parsed, replayed, data bound to digests, claims drawn. What that cannot do without: one hash
+of what each event's digest covers, and one that extends a register. Processor time, for other work on the machine
+stretches any other; the median of rounds that run all logs in turns.
 """
 
 from __future__ import annotations
 
-from hashlib import sha384
-from struct import pack
-from typing import Final
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bench.timing import rates
-from verifiers.eventlog import ccel
-from verifiers.eventlog.events import MAX_EVENTS, MAX_LOG_BYTES, RTMRS, Algorithm
-from verifiers.eventlog.judge import judge
-from verifiers.eventlog.replay import replay
-from verifiers.evidence import Evidence, EvidenceKind
+from tests.large_logs import every
 
-WHOLE: Final = "event log of 1 MiB and 4,096 events"
-HASHES: Final = "4,096 SHA-384 of a register and a digest"
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_SPEC_ID: Final = b"Spec ID Event03\0" + pack("<IBBBBIHHB", 0, 0, 2, 0, 2, 1, 0x0C, 48, 0)
-_HEADER: Final = pack("<II20sI", 1, 3, bytes(20), len(_SPEC_ID)) + _SPEC_ID
-_EVENT: Final = 12 + 2 + 48 + 4  # bytes of an event without its data
-_DATA: Final = (MAX_LOG_BYTES - len(_HEADER)) // MAX_EVENTS - _EVENT
+ROUNDS = 9
+AIM = 50.0  # ms
 
 
-def log() -> tuple[bytes, list[bytes]]:
-    """The log and its digests."""
-    data = [number.to_bytes(_DATA, "big") for number in range(MAX_EVENTS)]
-    digests = [sha384(one).digest() for one in data]
-    events = [
-        pack("<IIIH", 1 + number % len(RTMRS), 0x80000007, 1, 0x0C)
-        + digests[number]
-        + pack("<I", _DATA)
-        + data[number]
-        for number in range(MAX_EVENTS)
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one log. Times in ms of processor time."""
+
+    name: str
+    size: int  # bytes
+    events: int
+    judged: float
+    hashed: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times its hashes a log costs."""
+        return self.judged / self.hashed
+
+
+HEAD = (
+    f"| log | KiB | events | judged, ms of CPU time | its hashes, ms | ratio | under {AIM:.0f} ms |\n"
+    "|---|---|---|---|---|---|---|"
+)
+
+
+def measure() -> list[Cost]:
+    """The cost of each log, after it was seen to replay."""
+    logs = [(one, one.registers()) for one in every()]
+    for one, registers in logs:
+        if len(one.judge(registers).claims.events) != one.events:
+            raise AssertionError(one.name)
+    judged: list[list[float]] = [[] for _ in logs]
+    hashed: list[list[float]] = [[] for _ in logs]
+    for _ in range(ROUNDS):
+        for at, (one, registers) in enumerate(logs):
+            judged[at].append(_spent(lambda: one.judge(registers)))  # noqa: B023 - called at once
+            hashed[at].append(_spent(one.hash))
+    return [
+        Cost(
+            one.name,
+            sum(len(piece.data) for piece in one.pieces),
+            one.events,
+            statistics.median(judged[at]),
+            statistics.median(hashed[at]),
+        )
+        for at, (one, _) in enumerate(logs)
     ]
-    return _HEADER + b"".join(events), digests
 
 
-def measure() -> dict[str, float]:
-    """Calls per second by name."""
-    data, digests = log()
-    values = replay([ccel.parse(data)], {}, Algorithm.SHA384)
-    registers = {one: values[one].computed for one in RTMRS}
+def _spent(function: Callable[[], object]) -> float:
+    start = time.process_time()
+    function()
+    return 1000 * (time.process_time() - start)
 
-    piece = Evidence(EvidenceKind.CCEL, data)
 
-    def whole() -> None:
-        found = judge([piece], registers, Algorithm.SHA384)
-        if len(found.claims.events) != MAX_EVENTS:
-            raise AssertionError(found)
+def row(cost: Cost) -> str:
+    """A line below HEAD."""
+    return (
+        f"| {cost.name} | {cost.size / 1024:,.0f} | {cost.events:,} | {cost.judged:.0f} | {cost.hashed:.1f}"
+        f" | {cost.ratio:.1f} | {'yes' if cost.judged < AIM else 'no'} |"
+    )
 
-    def hashes() -> None:
-        register = bytes(48)
-        for digest in digests:
-            register = sha384(register + digest).digest()
 
-    return rates({WHOLE: whole, HASHES: hashes})
+if __name__ == "__main__":
+    print(HEAD)
+    for each in measure():
+        print(row(each))

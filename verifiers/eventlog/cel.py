@@ -24,6 +24,7 @@ from verifiers.eventlog.events import (
     ALGORITHM_IDS,
     CCMRS,
     HASHES,
+    MAX_APPLICATION_EVENTS,
     PCRS,
     Algorithm,
     Event,
@@ -75,7 +76,7 @@ def parse(data: bytes) -> EventLog:
     cursor = Cursor(data)
     events: list[Event] = []
     while cursor.remaining:
-        demand_count(len(events) + 1, "canonical event log")
+        demand_count(len(events) + 1, "canonical event log", MAX_APPLICATION_EVENTS)
         events.append(_parse_record(cursor, len(events)))
         if events[-1].digests.keys() != events[0].digests.keys():
             raise VerificationError(

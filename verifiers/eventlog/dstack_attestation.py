@@ -21,7 +21,7 @@ from typing import Final
 from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.dstack import RUNTIME_EVENT, DstackEvidence, Entry, log_of
-from verifiers.eventlog.events import MAX_EVENTS, demand_count, demand_size
+from verifiers.eventlog.events import MAX_APPLICATION_EVENTS, demand_count, demand_size
 from verifiers.eventlog.packed import Packed, parse_cbor, parse_msgpack
 
 _SCALE: Final = 0x00
@@ -97,7 +97,7 @@ def _scale_entry(cursor: Cursor) -> Entry:
 
 def _scale_count(cursor: Cursor) -> int:
     count = _compact(cursor, "number of events")
-    demand_count(count, "dstack attestation", MAX_EVENTS)
+    demand_count(count, "dstack attestation", MAX_APPLICATION_EVENTS)
     return count
 
 

@@ -25,6 +25,7 @@ from typing import Final
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import (
     HASHES,
+    MAX_LIST_EVENTS,
     PCRS,
     Algorithm,
     Event,
@@ -33,10 +34,6 @@ from verifiers.eventlog.events import (
     Register,
     demand_count,
     demand_size,
-)
-
-MAX_LIST_EVENTS: Final = (
-    6144  # lines of 170 bytes, as files of a distribution have, make 1 MiB of that
 )
 
 _LINE: Final = re.compile(

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog import ccel, cel, dstack, dstack_attestation, ima, tcg2
 from verifiers.eventlog.boot import boot_claims
-from verifiers.eventlog.events import Algorithm, EventLog, LogFormat, Register
+from verifiers.eventlog.events import (
+    MAX_EVENTS_TOGETHER,
+    Algorithm,
+    EventLog,
+    LogFormat,
+    Register,
+    demand_count,
+)
 from verifiers.eventlog.judged import Boot
 from verifiers.eventlog.proven import TD, Layout
 from verifiers.eventlog.replay import replay
@@ -51,7 +58,7 @@ def judge(
 
     Raises:
         VerificationError: `evidence` for a log that is not of such a machine; `no-sha384-bank`; `incomplete` where a
-            log lacks another algorithm; what the parsers raise.
+            log lacks another algorithm; `too-large` for too many events in all logs; what the parsers raise.
     """
     logs = parse_logs(pieces, algorithm, layout)
     replayed = replay(logs, registers, algorithm)
@@ -70,7 +77,13 @@ def parse_logs(
         raise VerificationError(
             Reason.EVIDENCE, f"{', '.join(foreign)}: not a log of the registers of this evidence"
         )
-    return tuple(_parse(kind, sent[kind], algorithm, layout) for kind in order if kind in sent)
+    logs: list[EventLog] = []
+    for kind in order:
+        if kind in sent:
+            logs.append(_parse(kind, sent[kind], algorithm, layout))
+            count = sum(len(log.events) for log in logs)
+            demand_count(count, "event logs", MAX_EVENTS_TOGETHER)
+    return tuple(logs)
 
 
 def _parse(kind: EvidenceKind, data: bytes, algorithm: Algorithm, layout: Layout) -> EventLog:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from verifiers.eventlog.proven import Proven
 
 MAX_LABEL: Final = 120  # characters
-_MAX_LABELS: Final = (
+MAX_LABELS: Final = (
     512  # nobody reads more, and a device path takes longer than all else of an event
 )
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
@@ -39,7 +39,7 @@ def as_digests(events: Iterable[Proven]) -> tuple[Digest, ...]:
     """Events as `as_digest` gives them; of more than 512 the others without a label."""
     return tuple(
         as_digest(one)
-        if place < _MAX_LABELS
+        if place < MAX_LABELS
         else Digest(kind_of(one.event), one.digest, "", one.origin)
         for place, one in enumerate(events)
     )

@@ -16,6 +16,7 @@ Firmware Profile 1.06, 10.4.5.3 (StartupLocality).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -158,10 +159,10 @@ def _demand_bank(log: EventLog, algorithm: Algorithm) -> None:
 
 
 def _by_register(log: EventLog) -> dict[Register, list[Event]]:
-    events: dict[Register, list[Event]] = {}
+    events: defaultdict[Register, list[Event]] = defaultdict(list)
     for event in log.events:
         if event.register is not None and event.extends:
-            events.setdefault(event.register, []).append(event)
+            events[event.register].append(event)
     return events
 
 

@@ -16,8 +16,9 @@ from tests import eventlog_lab
 from verifiers.claims import to_json
 from verifiers.eventlog import bound, dstack, ima, tcg2
 from verifiers.eventlog.boot import boot_claims
-from verifiers.eventlog.claims import BootClaims, Rule, SecureBoot, Subject, TextState
+from verifiers.eventlog.claims import BootClaims, Kind, Rule, SecureBoot, Subject, TextState
 from verifiers.eventlog.events import PCRS, Algorithm, LogFormat, Register
+from verifiers.eventlog.labels import MAX_LABELS
 from verifiers.eventlog.proven import TPM
 from verifiers.eventlog.replay import replay
 
@@ -112,6 +113,15 @@ def test_a_file_that_is_called_a_text_in_the_tpms_register_of_files() -> None:
     assert found.kernel_cmdline is not None
     assert found.kernel_cmdline.state is TextState.UNDETERMINED
     assert found.grub == ()
+
+
+def test_labels_of_the_first_hundreds() -> None:
+    """All digests are there; labels are for people, who read no more."""
+    found = lab.claims([lab.image()] * (MAX_LABELS + 1))
+    for digests in (found.images, found.opaque):
+        assert {one.digest for one in digests} == {lab.image().digest}
+        assert {one.kind for one in digests} == {Kind.IMAGE}
+        assert [one.label for one in digests] == ["\\EFI\\shim.efi"] * MAX_LABELS + [""]
 
 
 def test_events_with_what_their_digests_cover() -> None:

@@ -13,7 +13,7 @@ from tests.eventlog_lab import digests, record, sha384, tlv
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.cel import COS_CONTENT, CosType, parse, parse_cos
 from verifiers.eventlog.events import (
-    MAX_EVENTS,
+    MAX_APPLICATION_EVENTS,
     MAX_LOG_BYTES,
     PCRS,
     RTMRS,
@@ -107,8 +107,8 @@ def test_records_of_differing_algorithms() -> None:
 
 
 def test_limits() -> None:
-    every = [record(number, IMAGE) for number in range(MAX_EVENTS + 1)]
-    assert len(parse(b"".join(every[:-1])).events) == MAX_EVENTS
+    every = [record(number, IMAGE) for number in range(MAX_APPLICATION_EVENTS + 1)]
+    assert len(parse(b"".join(every[:-1])).events) == MAX_APPLICATION_EVENTS
     assert refusal(b"".join(every)) is Reason.TOO_LARGE
     assert refusal(bytes(MAX_LOG_BYTES + 1)) is Reason.TOO_LARGE
 

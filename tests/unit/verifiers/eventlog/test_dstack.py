@@ -14,7 +14,7 @@ from tests.eventlog_lab import ACTION, RUNTIME, Runtime, boot_event, log_text, r
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.dstack import Entry, log_of, parse, parse_reply, preimage_of
 from verifiers.eventlog.events import (
-    MAX_EVENTS,
+    MAX_APPLICATION_EVENTS,
     MAX_LOG_BYTES,
     RTMRS,
     Algorithm,
@@ -175,12 +175,14 @@ def test_texts_that_are_refused(data: bytes) -> None:
 
 def test_limits() -> None:
     assert refusal(b" " * (MAX_LOG_BYTES + 1)) is Reason.TOO_LARGE
-    assert refusal(b"{" * (2 * MAX_EVENTS + 1)) is Reason.TOO_LARGE
-    assert refusal(b"{" * 2 * MAX_EVENTS) is Reason.MALFORMED
+    commas = b"," * 16 * (MAX_APPLICATION_EVENTS + 1)
+    assert refusal(commas) is Reason.TOO_LARGE
+    assert refusal(commas[1:]) is Reason.MALFORMED
+    assert refusal(b"{" * MAX_LOG_BYTES) is Reason.MALFORMED
     entry = Entry(0, ACTION, bytes(48), "", b"")
-    assert len(log_of([entry] * MAX_EVENTS).events) == MAX_EVENTS
+    assert len(log_of([entry] * MAX_APPLICATION_EVENTS).events) == MAX_APPLICATION_EVENTS
     with pytest.raises(VerificationError) as caught:
-        log_of([entry] * (MAX_EVENTS + 1))
+        log_of([entry] * (MAX_APPLICATION_EVENTS + 1))
     assert caught.value.reason is Reason.TOO_LARGE
 
 

@@ -23,7 +23,7 @@ from tests.eventlog_lab import (
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog import dstack
 from verifiers.eventlog.dstack_attestation import parse
-from verifiers.eventlog.events import MAX_EVENTS, MAX_LOG_BYTES
+from verifiers.eventlog.events import MAX_APPLICATION_EVENTS, MAX_LOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def test_text_that_is_not_utf_8() -> None:
 
 def test_limits() -> None:
     assert refusal(bytes(MAX_LOG_BYTES + 1)) is Reason.TOO_LARGE
-    data = b"\0\0" + scale_bytes(b"q") + compact(MAX_EVENTS + 1)
+    data = b"\0\0" + scale_bytes(b"q") + compact(MAX_APPLICATION_EVENTS + 1)
     assert refusal(data) is Reason.TOO_LARGE
 
 

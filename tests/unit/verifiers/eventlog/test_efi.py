@@ -168,7 +168,8 @@ END = lab.node(0x7F, 0xFF)
         (lab.node(1, 2), ""),
         (pack("<BBH", 1, 2, 3) + END, ""),
         (pack("<BBH", 1, 2, 99) + END, ""),
-        (lab.node(1, 2) * 65 + END, ""),
+        (lab.node(1, 2) * 15 + END, "/".join(["Path(1,2)"] * 15)),
+        (lab.node(1, 2) * 16 + END, ""),
     ],
 )
 def test_device_path(data: bytes, text: str) -> None:

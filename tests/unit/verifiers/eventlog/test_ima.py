@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 
 from tests.eventlog_lab import ima_line
 from verifiers.errors import Reason, VerificationError
-from verifiers.eventlog.events import MAX_LOG_BYTES, PCRS, Algorithm, LogFormat, Register
-from verifiers.eventlog.ima import MAX_LIST_EVENTS, parse
+from verifiers.eventlog.events import (
+    MAX_LIST_EVENTS,
+    MAX_LOG_BYTES,
+    PCRS,
+    Algorithm,
+    LogFormat,
+    Register,
+)
+from verifiers.eventlog.ima import parse
 
 LINE = ima_line()
 DIGEST = hashlib.sha256(b"/bin/sh").digest()

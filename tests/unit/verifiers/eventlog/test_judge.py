@@ -9,8 +9,8 @@ import pytest
 
 from tests import eventlog_lab as lab
 from verifiers.errors import Reason, VerificationError
-from verifiers.eventlog.events import RTMRS, Algorithm, LogFormat, Register
-from verifiers.eventlog.judge import judge
+from verifiers.eventlog.events import MAX_EVENTS_TOGETHER, RTMRS, Algorithm, LogFormat, Register
+from verifiers.eventlog.judge import judge, parse_logs
 from verifiers.eventlog.proven import TPM
 from verifiers.eventlog.replay import ReplayState
 from verifiers.evidence import LOG_KINDS, Evidence, EvidenceKind
@@ -99,6 +99,17 @@ def test_logs_of_a_tpm() -> None:
     boot = judge(sent, registers, Algorithm.SHA256, TPM)
     assert boot.formats == (LogFormat.TCG2, LogFormat.IMA)
     assert all(boot.replayed[one].explained for one in registers)
+
+
+def test_events_of_all_logs_together() -> None:
+    line = lab.ima_line()
+    for more, refused in ((0, False), (1, True)):
+        lines = line * (MAX_EVENTS_TOGETHER - 3 + more)
+        sent = [*pieces(EvidenceKind.CCEL, EvidenceKind.CEL), Evidence(EvidenceKind.IMA_LOG, lines)]
+        if refused:
+            assert refusal(sent) is Reason.TOO_LARGE
+        else:
+            assert len(parse_logs(sent, Algorithm.SHA384)) == 3
 
 
 def test_a_log_of_another_kind_of_machine() -> None:

@@ -102,7 +102,7 @@ def test_logs_of_a_tpm() -> None:
 
 
 def test_events_of_all_logs_together() -> None:
-    line = lab.ima_line()
+    line = lab.ima_line("/a", algorithm="sha1")
     for more, refused in ((0, False), (1, True)):
         lines = line * (MAX_EVENTS_TOGETHER - 3 + more)
         sent = [*pieces(EvidenceKind.CCEL, EvidenceKind.CEL), Evidence(EvidenceKind.IMA_LOG, lines)]

@@ -125,12 +125,12 @@ def _ipl(event: Event) -> Bound | None:
     """Texts of GRUB by their prefix, else names of sections. Whatever stands behind the text's NUL is not covered."""
     if not event.data.startswith(_PREFIXES):
         return _section_name(event.data)
-    prefix = next(one for one in _PREFIXES if event.data.startswith(one))
-    text, nul, rest = event.data[len(prefix) :].partition(b"\0")
+    prefix, _, behind = event.data.partition(b" ")
+    text, nul, rest = behind.partition(b"\0")
     if len(rest) > 1:  # Anolis' GRUB leaves one byte of memory behind the NUL
         return None
-    rule = _GRUB[prefix]
-    return Bound(rule, text, text + nul if rule is Rule.IPL_SUFFIX_NUL else text)
+    rule = _GRUB[prefix + b" "]
+    return Bound(rule, text, text + nul if rule is _WITH_NUL else text)
 
 
 def _section_name(data: bytes) -> Bound | None:
@@ -151,6 +151,7 @@ def _td_shim(event: Event) -> Bound | None:
 
 
 _EVENT_DATA: Final = Rule.EVENT_DATA  # names are found faster than members of an Enum
+_WITH_NUL: Final = Rule.IPL_SUFFIX_NUL
 _DSTACK_V1: Final = Rule.DSTACK_V1
 _DSTACK_V2: Final = Rule.DSTACK_V2
 _BY_SOURCE: Final = {

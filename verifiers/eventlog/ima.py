@@ -95,9 +95,11 @@ def _parse_line(position: int, line: bytes, register: Register, algorithm: Algor
     if not any(listed):
         ones = {algorithm: b"\xff" * algorithm.size}
         return Event(position, register, None, ones, b"", None, _IMA)
-    template = _field(name + b":\0" + _unhex(position, file_digest)) + _field(path + b"\0")
+    named = name + b":\0" + _unhex(position, file_digest)
+    template = _length(len(named)) + named + _length(len(path) + 1) + path + b"\0"
     if kind not in _TWO_FIELDS:
-        template += _field(_unhex(position, more or b""))
+        third = _unhex(position, more or b"")
+        template += _length(len(third)) + third
     elif more is not None:
         raise VerificationError(
             Reason.MALFORMED, f"IMA list, line {position}: more fields than its template has"
@@ -109,11 +111,6 @@ def _parse_line(position: int, line: bytes, register: Register, algorithm: Algor
     digest = listed if own is algorithm else HASHES[algorithm](template).digest()
     digests = {algorithm: digest}
     return Event(position, register, None, digests, template, _text(path), _IMA, template)
-
-
-def _field(data: bytes) -> bytes:
-    """A field of the template data, behind its length."""
-    return _length(len(data)) + data
 
 
 def _text(path: bytes) -> str | None:

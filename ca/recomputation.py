@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from attestca_client.protocol import HandleKind, attachment, binding, gpu_nonce, tpm_extra
+from ca.boots import Boots
 from ca.errors import AuthorityError, HandleRevoked
 from ca.record import ATTACHMENT, refused_after_all, refused_by_vendor, restored
 from ca.verification import DEVICE_COLLATERAL_FAULTS
@@ -105,6 +106,7 @@ class Setting:
         ca_id: SHA-256 of the root's SubjectPublicKeyInfo, 32 bytes.
         reserved: the service's own DNS names, lower case.
         floors, minimums: for a policy that asks a list which the record has not.
+        boots: what event logs come to; remembers, for many records of one image.
     """
 
     anchors: Anchors
@@ -112,6 +114,7 @@ class Setting:
     reserved: frozenset[str] = frozenset()
     floors: Floors = field(default_factory=builtin_floors, repr=False)
     minimums: Minimums = field(default_factory=builtin_minimums, repr=False)
+    boots: Boots = field(default_factory=Boots, repr=False, compare=False)
 
 
 class _UnknownError(Exception):
@@ -168,7 +171,7 @@ class Recalled:
         claims = registry.verify(
             basis.parsed, basis.endorsements, setting.anchors, self._expected, decision.decided_at
         )
-        return basis, claims, registry.boot(claims, basis.logs)
+        return basis, claims, setting.boots(claims, basis.logs)
 
     def _appraised(self, policy: LoadedPolicy) -> AttestationResult:
         """Step 7: the CPU first, then the devices. Raises VerificationError, _UnknownError."""

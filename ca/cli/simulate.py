@@ -12,6 +12,7 @@ one program, never bytes from outside.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -234,6 +235,7 @@ def _start_worker(task: _Task) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers
     os.nice(_NICE)
     _bench = _Bench.of(task)
+    gc.freeze()  # programs and policies stay: no collection has to look through them again
 
 
 def _judge_in_worker(page: Sequence[Subject]) -> Judged:

@@ -38,8 +38,8 @@ from verifiers.eventlog.events import (
 
 _LINE: Final = re.compile(
     rb" ?(?P<pcr>[0-9]{1,2}) (?P<hash>[0-9a-f]+) (?P<template>ima-(?:ng|ngv2|sig|sigv2|buf)) "
-    rb"(?P<algorithm>(?:ima:|verity:)?[a-z0-9-]{1,16}):(?P<digest>[0-9a-f]*) (?P<path>[^ ]+)"
-    rb"(?: (?P<more>[0-9a-f]*))?"
+    rb"(?P<algorithm>(?:ima:|verity:)?[a-z0-9-]{1,16}):(?P<digest>[0-9a-f]*) (?P<path>[^ \n]+)"
+    rb"(?: (?P<more>[0-9a-f]*))?\n"
 )
 _TWO_FIELDS: Final = (b"ima-ng", b"ima-ngv2")
 _BY_SIZE: Final = {
@@ -68,21 +68,26 @@ def parse(data: bytes, register: Register, algorithm: Algorithm) -> EventLog:
         raise ValueError(f"IMA does not extend {register}")
     demand_size(data, "IMA list")
     demand_count(data.count(b"\n"), "IMA list", MAX_LIST_EVENTS)
-    lines = data.split(b"\n")
-    if lines.pop():
+    if data and not data.endswith(b"\n"):
         raise VerificationError(Reason.MALFORMED, "IMA list: its last line has no end")
-    events = tuple(
-        _parse_line(position, line, register, algorithm) for position, line in enumerate(lines)
-    )
-    return EventLog(LogFormat.IMA, events, (algorithm,))
+    events: list[Event] = []
+    start = 0
+    while start < len(data):
+        position = len(events)
+        fields = _LINE.match(data, start)
+        if fields is None:
+            raise VerificationError(
+                Reason.UNSUPPORTED_FORMAT,
+                f"IMA list, line {position}: of no template that is known",
+            )
+        start = fields.end()
+        events.append(_parse_line(position, fields, register, algorithm))
+    return EventLog(LogFormat.IMA, tuple(events), (algorithm,))
 
 
-def _parse_line(position: int, line: bytes, register: Register, algorithm: Algorithm) -> Event:
-    fields = _LINE.fullmatch(line)
-    if fields is None:
-        raise VerificationError(
-            Reason.UNSUPPORTED_FORMAT, f"IMA list, line {position}: of no template that is known"
-        )
+def _parse_line(
+    position: int, fields: re.Match[bytes], register: Register, algorithm: Algorithm
+) -> Event:
     pcr, hashed, kind, name, file_digest, path, more = fields.groups()
     if int(pcr) not in _NUMBERS[register]:
         raise VerificationError(Reason.MALFORMED, f"IMA list, line {position}: PCR {int(pcr)}")

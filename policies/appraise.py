@@ -14,6 +14,7 @@ from policies import (
     boot_application_rules,
     boot_event_rules,
     boot_rules,
+    google_rules,
     launch_rules,
     nvidia_rules,
     nvidia_version_rules,
@@ -126,6 +127,11 @@ SNP_CHECKS = (
     snp_platform_rules.check_revocation,
     snp_platform_rules.check_chip,
 )
+GOOGLE_CHECKS = (
+    google_rules.check_vm,
+    google_rules.check_collateral,
+    google_rules.check_revocation,
+)
 LOG_CHECKS = (boot_rules.check_log, boot_rules.check_replay)
 BOOT_CHECKS = (
     boot_rules.check_secure_boot,
@@ -196,7 +202,7 @@ def appraise(  # noqa: PLR0913  what a verdict depends on
     findings += measured.findings
     findings += explain(case)
     findings += launch_rules.explain_launch(case)
-    findings += _of_its_technology(case, consulted)
+    findings += _of_the_cpu(case, consulted)
     findings += _of_its_boot(case)
     softened = tuple(_soften(finding, document, now) for finding in findings)
     softened += appraise_devices(devices, document, now, minimums)
@@ -259,6 +265,13 @@ def _consulted(document: PolicyDocument, floors: Floors | None) -> Floors | None
     if document.snp is None or not document.snp.tcb.advisories:
         return None
     return floors or builtin_floors()
+
+
+def _of_the_cpu(case: Case, floors: Floors | None) -> list[Finding]:
+    """The rules over its technology, and over a vTPM of Google's beside it."""
+    found = list(_of_its_technology(case, floors))
+    found += [finding for check in GOOGLE_CHECKS for finding in check(case)]
+    return sorted(found, key=lambda finding: _ORDER[finding.rule])
 
 
 def _of_its_technology(case: Case, floors: Floors | None) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from policies.launch_rules import init_data_register
-from policies.registers import Register, reported_by
-from verifiers.evidence import Provider, Tee
+from policies.registers import Register, boot_registers, reported_by
+from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
     from policies.tree import Path
     from verifiers.eventlog import events
 
-_PCR_SIZE = 32  # bytes of a digest in the bank that is read
-
 
 def faults(rules: BootRules, match: Match) -> Iterator[tuple[Path, str]]:
     """All of them, each with the path to point at."""
-    if match.tee is Tee.SNP and match.provider is Provider.DIRECT and rules.wants_log:
+    places = _places(match)
+    if not places and rules.wants_log:
         yield ("boot",), "a report of snp from direct has no register that a log could explain"
     for path, register in _registers(rules):
-        if not reported_by(Register(register.value), match.tee, match.provider):
+        named = Register(register.value)
+        if not reported_by(named, match.tee, match.provider):
             yield path, f"evidence of {match.tee} has no {register}"
+        elif named not in places:
+            yield path, f"logs of {match.tee} from {match.provider} do not speak of {register}"
     yield from _events(rules)
+    sizes = _sizes(match)
     for path, digests in _digests(rules):
-        if any(len(one) not in _sizes(match) for one in digests):
-            wanted = " or ".join(str(2 * size) for size in sorted(_sizes(match)))
+        if sizes and any(len(one) not in sizes for one in digests):
+            wanted = " or ".join(str(2 * size) for size in sorted(sizes))
             yield path, f"wants {wanted} hexadecimal digits: registers are extended with no other"
     yield from _init_data(rules, match)
     said, field = rules.chosen_at_launch, Register.MR_CONFIG_ID
@@ -38,14 +41,18 @@ def faults(rules: BootRules, match: Match) -> Iterator[tuple[Path, str]]:
         yield ("boot", "dstack", "launch_compose_hash"), f"evidence of {match.tee} has no {field}"
 
 
+def _providers(match: Match) -> tuple[Provider, ...]:
+    return (match.provider,) if match.provider is not None else tuple(Provider)
+
+
+def _places(match: Match) -> frozenset[Register]:
+    """The registers that logs of some evidence which the document is about are replayed against."""
+    return frozenset().union(*(boot_registers(match.tee, one) for one in _providers(match)))
+
+
 def _sizes(match: Match) -> frozenset[int]:
     """Bytes of digests that registers of this evidence are extended with."""
-    of_a_td = frozenset({Register.RTMR0.length})
-    if match.provider is Provider.DIRECT:
-        return of_a_td
-    return frozenset({_PCR_SIZE}) | (
-        of_a_td if match.tee is Tee.TDX and not match.provider else frozenset()
-    )
+    return frozenset(register.length for register in _places(match))
 
 
 def _registers(rules: BootRules) -> Iterator[tuple[Path, events.Register]]:
@@ -85,8 +92,7 @@ def _digests(rules: BootRules) -> Iterator[tuple[Path, frozenset[bytes]]]:
 def _init_data(rules: BootRules, match: Match) -> Iterator[tuple[Path, str]]:
     if rules.coco is None or rules.coco.init_data is None:
         return
-    providers = (match.provider,) if match.provider is not None else tuple(Provider)
-    sizes = {init_data_register(match.tee, one).length for one in providers}
+    sizes = {init_data_register(match.tee, one).length for one in _providers(match)}
     if any(len(one) not in sizes for one in rules.coco.init_data):
         wanted = " or ".join(str(2 * size) for size in sorted(sizes))
         yield ("boot", "coco", "init_data"), f"wants {wanted} hexadecimal digits"

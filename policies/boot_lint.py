@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from policies.boot_rules import OF_A_TD
+from policies.launch_rules import init_data_register
 from policies.measurements import covered
 from policies.patterns import open_ended
-from policies.registers import Register
+from policies.registers import Register, boot_registers
 from verifiers.eventlog import events
 from verifiers.eventlog.claims import SecureBoot
-from verifiers.evidence import Provider, Tee
+from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,10 @@ def errors(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, s
 
 
 def _measures_into_rtmrs(document: PolicyDocument) -> bool:
-    return document.match.tee is Tee.TDX and document.match.provider is not Provider.AZURE
+    """Of a document about every provider, whether evidence of the CPU itself does."""
+    return Register.RTMR1 in boot_registers(
+        document.match.tee, document.match.provider or Provider.DIRECT
+    )
 
 
 def _loader(document: PolicyDocument) -> Register:
@@ -154,11 +158,13 @@ def _holders(document: PolicyDocument, rules: BootRules) -> Iterator[Register]:
             yield Register.RTMR1
         if rules.initrd_digest is None or rules.cmdline_digest is None:
             yield Register.RTMR2
-    elif document.match.provider is Provider.AZURE:
-        yield from (one for one in _system(document) if one is not Register.PCR8)
-        yield Register.PCR4
-    else:
+        return
+    match = document.match
+    if match.provider is None or match.provider is Provider.DIRECT:
         yield Register.MEASUREMENT
+        return
+    held = init_data_register(match.tee, match.provider)
+    yield from (one for one in (*_system(document), Register.PCR4) if one is not held)
 
 
 def _applications(document: PolicyDocument, rules: BootRules) -> Iterator[tuple[Path, str]]:

@@ -15,13 +15,12 @@ from policies.boot_text import doubt, named, several, shown
 from policies.case import passed
 from policies.measurements import covered
 from policies.patterns import matches
-from policies.registers import PCRS
+from policies.registers import PCRS, boot_registers
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.eventlog.claims import Kind, SecureBoot, Subject, TextState
 from verifiers.eventlog.events import RTMRS, Register
 from verifiers.eventlog.replay import ReplayState
-from verifiers.evidence import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,7 @@ def default_replay(case: Case, boot: Boot) -> tuple[Register, ...]:
     Of a TD RTMR0 to RTMR2. Of a virtual TPM those of PCR 0 to 9 that the logs have an event for and that every entry of
     a used reference set pins: a running system extends others, and writes it into no log of the firmware.
     """
-    if case.claims.provider is not Provider.AZURE:
+    if boot_registers(case.claims.tee, case.claims.provider).issuperset(OF_A_TD):
         return OF_A_TD
     pinned = {PCRS[one] for one in covered(case.document) if one in PCRS}
     return tuple(

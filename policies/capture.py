@@ -180,7 +180,18 @@ def _value(claims: Claims, register: Register) -> bytes:
 
 def _text(claims: Sequence[Claims], name: str, entries: str) -> str:
     """A whole policy around the entries. `name` is YAML text."""
-    return _POLICY.format(name=name, tee=claims[0].tee, entries=entries, **_own(claims))
+    own = {"google": _google(claims), **_own(claims)}
+    return _POLICY.format(name=name, tee=claims[0].tee, entries=entries, **own)
+
+
+def _google(claims: Sequence[Claims]) -> str:
+    """The section `google`: the projects whose VMs these are, by Google's word."""
+    vms = [one.gce for one in claims if one.gce is not None]
+    if not vms:
+        return ""
+    projects = sorted({vm.project_id for vm in vms})
+    instances = sorted({vm.instance_id for vm in vms})
+    return _GOOGLE.format(projects=json.dumps(projects), instances=json.dumps(instances))
 
 
 def _own(claims: Sequence[Claims]) -> dict[str, str]:
@@ -191,7 +202,8 @@ def _own(claims: Sequence[Claims]) -> dict[str, str]:
             own = {"rules": "", "variable": "mr_td_32"}
             if first.provider is Provider.DIRECT:
                 return {"match": "{tee: tdx}", "relax": "", **own}
-            return {"match": "{tee: tdx, provider: azure}", "relax": _SEPT_VE, **own}
+            relax = _SEPT_VE if first.provider is Provider.AZURE else ""
+            return {"match": f"{{tee: tdx, provider: {first.provider}}}", "relax": relax, **own}
         case SnpClaims():
             return {
                 "match": f"{{tee: snp, provider: {first.provider}}}",
@@ -234,6 +246,13 @@ relax:
   sept-ve-disable-clear: the paravisor of Azure starts its TDs so, and handles what the host takes away
 """
 
+_GOOGLE = """\
+
+google:  # any VM of these projects can lend its vTPM to another machine; with instances none but these can
+  projects: {projects}
+  # instances: {instances}
+"""
+
 _POLICY = """\
 # Made from captured evidence: it accepts exactly what those machines ran. All that it does not say is strict; the
 # commented default policy tells what can be said.
@@ -247,7 +266,7 @@ reference_sets:
 {entries}
 {tee}:
   measurements: [release]
-{rules}{relax}
+{rules}{google}{relax}
 issue:
   profile: default
   lifetime: 24h

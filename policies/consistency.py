@@ -14,7 +14,7 @@ from policies.names import MAX_NAMES, NameKind, check_template
 from policies.registers import MUST_PIN, SIGNERS, reported_by
 from policies.rules import BOOT_RULES, DEVICE_RULES, RULES
 from policies.snp_document import Components, IdBlock
-from verifiers.evidence import MAX_DEVICES, Product
+from verifiers.evidence import MAX_DEVICES, Product, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +47,8 @@ def faults(document: PolicyDocument) -> Iterator[tuple[Path, str]]:
         yield from _nvidia(document.nvidia)
     if document.boot is not None:
         yield from boot_consistency.faults(document.boot, document.match)
+    if document.google is not None and document.match.provider not in (None, Provider.GOOGLE):
+        yield ("google",), f"the policy is about {document.match.provider} (match.provider)"
     yield from _names(document)
 
 

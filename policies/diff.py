@@ -332,6 +332,12 @@ COMPARISONS: Final[Mapping[str, Comparison]] = {
     "boot.confidential_space": _section("boot.confidential_space", _STRICTER),
     "boot.ima": _section("boot.ima", _STRICTER),
     "boot.ima.allow": _keyed("boot.ima.allow", _LOOSER),
+    # Without the section nobody is admitted by a vTPM of Google's.
+    "google": _section("google", _LOOSER),
+    "google.projects": _allows,
+    "google.zones": _allows,
+    "google.instances": _allows,
+    "google.tolerate_stale_crl": _most,
     "relax": _keyed("relax", _exception),
     "relax.*": _nothing,
     "warn": _keyed("warn", _exception),

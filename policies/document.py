@@ -2,7 +2,8 @@
 """The policy document: every key that exists, its type, and what holds when it is not said.
 
 Frozen pydantic models that refuse unknown keys; the sections of the technologies stand in `policies.tdx_document` and
-`policies.snp_document`, that of devices in `policies.nvidia_document`, that of event logs in `policies.boot_document`.
+`policies.snp_document`, that of devices in `policies.nvidia_document`, that of event logs in `policies.boot_document`,
+that of Google's vTPM in `policies.google_document`.
 A model knows the form of its own values; what
 concerns several of them is looked at by `policies.consistency`, and whether the whole is wise by `policies.lint`.
 Defaults are the strict choice: what a document does not say is not allowed.
@@ -28,6 +29,7 @@ from pydantic import (
 )
 
 from policies.boot_document import BootRules
+from policies.google_document import GoogleRules
 from policies.model import Model, at_most
 from policies.nvidia_document import NvidiaRules
 from policies.registers import Register
@@ -172,6 +174,7 @@ class PolicyDocument(Model):
     Attributes:
         nvidia: the devices that a machine must have beside its CPU; evidence of devices is refused if not said.
         boot: what its event logs have to prove; if not said, logs that come must not contradict the registers.
+        google: whose VMs will do, where Google's vTPM stands beside the CPU; such evidence is refused if not said.
     """
 
     name: Slug
@@ -185,6 +188,7 @@ class PolicyDocument(Model):
     snp: SnpRules | None = Field(default=None, validate_default=True)
     nvidia: NvidiaRules | None = None
     boot: BootRules | None = None
+    google: GoogleRules | None = None
     relax: dict[Relaxable, Reason] = Field(default_factory=dict)
     warn: dict[Warnable, Instant] = Field(default_factory=dict)
     issue: Issue = Issue()

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from policies import boot_lint, nvidia_lint
+from policies import boot_lint, google_lint, nvidia_lint
 from policies.errors import Problem
 from policies.floors import builtin_floors
 from policies.measurements import covered, in_force, names_paravisor, tells_apart
@@ -117,6 +117,7 @@ def _errors(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, str
         yield from nvidia_lint.errors(document.nvidia)
     if document.boot is not None:
         yield from boot_lint.errors(document, document.boot)
+    yield from google_lint.errors(document)
     yield from _names(document)
 
 
@@ -172,6 +173,7 @@ def _warnings(document: PolicyDocument, now: datetime) -> Iterator[tuple[Path, s
         yield from nvidia_lint.warnings(document.nvidia)
     if document.boot is not None:
         yield from boot_lint.warnings(document, document.boot)
+    yield from google_lint.warnings(document)
     yield from _softened(document, now)
     if document.issue.lifetime > LONG_LIFETIME:
         yield (

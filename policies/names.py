@@ -6,7 +6,7 @@ itself reaches a name. What is rendered must be a plain DNS name or SPIFFE id, w
 case, no trailing dot, no empty or dotted path segment, no percent sign, query or port.
 
 Variables
-    {policy}         name of the policy            {tee}  "tdx", "snp"     {provider}  "direct", "azure"
+    {policy}         name of the policy            {tee}  "tdx", "snp"     {provider}  "direct", "azure", "google"
     {fmspc}          TDX: 12 digits                {product}  SNP: "milan", "genoa", "turin"
     {mr_td} …        any register of the technology in hexadecimal digits; {mr_td_16} and {mr_td_32} are its first ones
 Only mr_config_id, mr_owner, mr_owner_config and host_data tell deployments of one public image apart; an all-zero one

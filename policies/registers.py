@@ -100,6 +100,7 @@ _OF_THE_REPORT = frozenset(
     }
 )
 
+_RTMRS = frozenset({Register.RTMR0, Register.RTMR1, Register.RTMR2, Register.RTMR3})
 _BOOTED = (Register.PCR4, Register.PCR8, Register.PCR9, Register.PCR11, Register.PCR12)
 
 # What a policy pins, or says why it does not: together they are the code that runs in the guest, and what its kernel is
@@ -138,6 +139,17 @@ SIGNERS = (Register.ID_KEY_DIGEST, Register.AUTHOR_KEY_DIGEST)
 
 # PCRs into which a boot may measure nothing, and zero says just that; firmware ends PCR 0 to 7 with a separator.
 MAY_BE_ZERO = frozenset(register for register, number in PCRS.items() if 8 <= number <= 15)
+
+
+def boot_registers(tee: Tee, provider: Provider) -> frozenset[Register]:
+    """Where such a machine measures what it boots, and so what its event logs are replayed against; empty: nowhere.
+
+    A TD has RTMRs of its own, which the CPU signs, unless a paravisor keeps them. Whatever else has a virtual TPM has
+    PCRs.
+    """
+    if tee is Tee.TDX and provider is not Provider.AZURE:
+        return _RTMRS
+    return frozenset() if provider is Provider.DIRECT else frozenset(PCRS)
 
 
 def reported_by(register: Register, tee: Tee, provider: Provider | None) -> bool:

@@ -4,7 +4,7 @@
 Ids are stable: documents, findings, logs and other programs compare them. A rule is *relaxed* for good, by name and
 with a reason, or only *warns* until a date; either way its finding stays visible as `warned`. What stands in neither
 set cannot be softened: collateral past its date has its own budget (`tolerate_stale`), registers their own exemption
-(`unpinned`), other VMPLs, VLEKs and TCBs without a floor their own keys.
+(`unpinned`), other VMPLs, VLEKs, TCBs without a floor and VMs of Google's their own keys.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class RuleId(StrEnum):
     REVOCATION_UNKNOWN = "revocation-unknown"
     FMSPC = "fmspc"
     CHIP_LIST = "chip-list"
+    GOOGLE_VM = "google-vm"
     BOOT_LOG = "boot-log"
     BOOT_REPLAY = "boot-replay"
     SECURE_BOOT = "secure-boot"
@@ -128,6 +129,7 @@ _COMMON = frozenset(
         RuleId.COLLATERAL_STALE,
         RuleId.REVOCATION_UNKNOWN,
         RuleId.CHIP_LIST,
+        RuleId.GOOGLE_VM,
     }
 )
 _SNP = frozenset(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 16
 MAX_NODES = 20_000
-MAX_DIGITS = 18
+MAX_DIGITS = 20  # of a 64-bit number
 
 Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | bool | None"
 Path: TypeAlias = tuple[str | int, ...]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""R-09, SEV-SNP: the measurement, and behind a paravisor what it measured, is pinned or `unpinned` with a reason."""
+"""R-09, SEV-SNP: the measurement, and with a virtual TPM what that measured, is pinned or `unpinned` with a reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from policies.result import Decision
 from policies.rules import RuleId
 from tests.unit.policies.claims_factory import NOW
 from tests.unit.policies.documents import faults, snp_policy, snp_text
+from tests.unit.policies.google_claims import GOOGLE_SNP, SECTION
 from tests.unit.policies.snp_claims import AZURE, GOOD_SNP, REPORT
 from verifiers.evidence import Provider, Tee
 
-CLAIMS = {Provider.DIRECT: GOOD_SNP, Provider.AZURE: AZURE}
+CLAIMS = {Provider.DIRECT: GOOD_SNP, Provider.AZURE: AZURE, Provider.GOOGLE: GOOGLE_SNP}
+BESIDE = {Provider.GOOGLE: {"google": SECTION}}
 SUBSETS = [
     (provider, subset)
     for provider in Provider
@@ -35,7 +37,8 @@ def test_saving_and_appraising_agree(provider: Provider, open_: tuple[Register, 
     pinned = {one: (read(claims, one) or b"").hex() for one in must if one not in open_}
     sets = {"release": [{"id": "r1", "values": EXTRA | pinned}]}
 
-    silent = snp_policy(match=match, reference_sets=sets)
+    beside = BESIDE.get(provider, {})
+    silent = snp_policy(match=match, reference_sets=sets, **beside)
     refused = [remark.problem.message.split()[0] for remark in lint(silent, NOW) if remark.is_error]
     denied = [
         finding.path.rpartition(".")[2]
@@ -50,7 +53,7 @@ def test_saving_and_appraising_agree(provider: Provider, open_: tuple[Register, 
         pinned[Register.ID_KEY_DIGEST] = REPORT.id_key_digest.hex()
         sets = {"release": [{"id": "r1", "values": EXTRA | pinned}]}
     reasons = {"unpinned": dict.fromkeys(open_, "it varies here")}
-    reasoned = snp_policy(reasons, match=match, reference_sets=sets)
+    reasoned = snp_policy(reasons, match=match, reference_sets=sets, **beside)
     result = appraise(claims, reasoned, NOW)
     assert not any(remark.is_error for remark in lint(reasoned, NOW))
     assert result.decision is Decision.ACCEPTED

@@ -58,6 +58,7 @@ ALLOWED = {
     "verifiers.snp.claims",
     "verifiers.tcb",
     "verifiers.tdx.claims",
+    "verifiers.vtpm.claims",
 }
 
 

@@ -276,19 +276,22 @@ def test_statuses_that_can_be_tolerated() -> None:
 
 
 def test_the_examples_have_every_key_and_are_accepted() -> None:
-    tdx, snp, gpus, booted, _ = (load_policy(one.encode()) for one in _policies("name: "))
-    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia", "boot"]
+    every = [load_policy(one.encode()) for one in _policies("name: ")]
+    tdx, snp, gpus, google, booted, *_ = every
+    assert list(_unsaid(tdx.document, "")) == ["snp", "nvidia", "boot", "google"]
     assert list(_unsaid(snp.document.rules, "snp.")) == ["snp.tcb.no_floor"]
     assert gpus.document.nvidia is not None
     unsaid = list(_unsaid(gpus.document.nvidia, "nvidia."))
     assert unsaid == ["nvidia.driver.no_minimum", "nvidia.vbios.no_minimum"]
+    assert google.document.google is not None
+    assert list(_unsaid(google.document.google, "google.")) == []
     assert booted.document.boot is not None
     alternatives = ("boot.events.", "boot.ima.allow.")  # what one rule says, another must not
     unsaid = list(_unsaid(booted.document.boot, "boot."))
     assert [one for one in unsaid if not one.startswith(alternatives)] == []
     said = {name for rule in booted.document.boot.events for name in rule.model_fields_set}
     assert said == set(EventRule.model_fields)
-    for loaded in (tdx, snp, gpus, booted):
+    for loaded in every:
         assert [str(one) for one in lint(loaded, datetime.now(UTC)) if one.is_error] == []
 
 

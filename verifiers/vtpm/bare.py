@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import EvidenceKind
 from verifiers.vtpm.attest import TPM_GENERATED, parse_attest, values_by_hash, verify_quote
-from verifiers.vtpm.certified import key_in, names_google, pem_of
+from verifiers.vtpm.certified import MAX_CERTIFICATES, key_in, names_google, pem_of
 from verifiers.vtpm.evidence import demand_size
 from verifiers.vtpm.public import is_public, read_attestation_key
 
@@ -42,9 +42,15 @@ class BareQuote:
     @property
     def key(self) -> AttestationKey | None:
         """The key that came along, alone or in its certificate. Raises VerificationError."""
-        if self.public is not None:
-            return read_attestation_key(self.public)
-        return key_in(pem_of(self.certificates)) if self.certificates else None
+        certified = key_in(pem_of(self.certificates)) if self.certificates else None
+        if self.public is None:
+            return certified
+        key = read_attestation_key(self.public)
+        if certified not in (None, key):
+            raise VerificationError(
+                Reason.EVIDENCE, "the attestation key and a certificate of another key came along"
+            )
+        return key
 
 
 def sort_quote(files: Sequence[bytes]) -> BareQuote | None:
@@ -58,7 +64,7 @@ def sort_quote(files: Sequence[bytes]) -> BareQuote | None:
     certificates = [data for data in others if names_google(data)]
     keys = [data for data in others if is_public(data)]
     rest = [data for data in others if data not in keys and data not in certificates]
-    if len(attests) != 1 or len(keys) > 1 or len(certificates) > 2:
+    if len(attests) != 1 or len(keys) > 1 or len(certificates) > MAX_CERTIFICATES:
         return None
     values = values_by_hash(parse_attest(attests[0]), rest)
     signatures = [data for data in rest if data not in values]

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from simulator import pki
+from simulator.google import FakeGoogle
 from simulator.pki import Key, pem
 from tests import nvidia_vectors as vectors
-from tests.snp_lab import SnpLab, hierarchy
+from tests.google_lab import root_of
+from tests.snp_lab import NOW, SnpLab, hierarchy
 from tests.tdx_lab import Lab
 from verifiers import anchors
 from verifiers.anchors import Anchor, Anchors, NvidiaRoots, builtin
 from verifiers.certificate import parse_issued
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Product
+from verifiers.google_ca import builtin_root
 
 if TYPE_CHECKING:
     from simulator.pki import Entity
@@ -187,6 +190,32 @@ def test_roots_of_nvidia_are_of_p384() -> None:
         NvidiaRoots.from_ders(roots.device.certificate.der, Lab.create().intel.root_der)
     with pytest.raises(VerificationError, match="ecdsa-with-SHA256"):
         Anchor.from_der(roots.device.certificate.der)
+
+
+def test_googles_root_is_part_of_the_name_of_a_set() -> None:
+    root = builtin().google
+    assert root == builtin_root()
+    other = root_of(FakeGoogle.create(NOW))
+    sets = [replace(builtin(), google=one) for one in (root, None, other)]
+    assert len({one.sha256 for one in sets}) == 3
+    unknowing = replace(builtin(), google=replace(builtin_root(), known=()))
+    assert unknowing.sha256 == builtin().sha256
+
+
+def test_what_was_decided_before_googles_root() -> None:
+    """Judged as ever: nothing of then rests on it. Of any other change nothing is known."""
+    now = builtin()
+    before = replace(now, google=None)
+    assert now.judged_as(now.sha256)
+    assert now.judged_as(before.sha256)
+    assert not before.judged_as(now.sha256)
+    for other in (
+        replace(now, google=root_of(FakeGoogle.create(NOW))),
+        replace(now, nvidia=None),
+        replace(now, amd=now.amd[:-1]),
+    ):
+        assert not now.judged_as(other.sha256)
+        assert not other.judged_as(now.sha256)
 
 
 def by_a_stranger(root: Entity) -> None:

@@ -28,7 +28,9 @@ from hypothesis import settings
 
 from ca.store import schema
 from ca.store.sql import SqlStore
+from simulator.amd_keys import SHARED
 from tests import go_log as go_logs
+from tests import known_keys
 from tests.databases import NOT_INSTALLED, PostgresServer, find_binaries, run_to_end
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ BOTH = ("sqlite", "postgresql")
 
 settings.register_profile("attestca", deadline=None)  # time is never asserted: machines are shared
 settings.load_profile("attestca")
+
+SHARED.made.update(known_keys.keys())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,6 +22,7 @@ from simulator.amd_keys import RsaKeys
 from simulator.azure import AzureCvm
 from simulator.intel import FakeIntel
 from simulator.pki import pem
+from tests import known_keys
 from tests.tdx_vectors import NOTICE, ROOT
 from verifiers import registry
 from verifiers.amd import AmdHierarchy
@@ -44,7 +45,7 @@ BINDING = Binding(bytes(range(64)), bytes(range(100, 132)), bytes(range(32)))
 K = TypeVar("K")
 Edit: TypeAlias = "bytes | Callable[[bytes], bytes] | None"
 Expectation: TypeAlias = "Reason | Verdict"
-OTHER_KEYS = RsaKeys()  # of vendors that nobody trusts
+OTHER_KEYS = RsaKeys(known_keys.keys("other "))  # of vendors that nobody trusts
 
 
 @lru_cache(maxsize=1)

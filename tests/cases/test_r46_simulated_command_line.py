@@ -13,6 +13,7 @@ import zipfile
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -20,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import ca.cli
 from simulator.intel import FakeIntel
-from simulator.stage import Stage
 from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Place
 from verifiers.anchors import (
     INTEL_INTERMEDIATES_SHA256,
@@ -29,6 +29,9 @@ from verifiers.anchors import (
     NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
     builtin,
 )
+
+if TYPE_CHECKING:
+    from simulator.stage import Stage
 
 CHECKOUT = Path(__file__).parents[2]
 POLICY_SAYS_SIMULATED = "1.3.6.1.4.1.32473.2.9"
@@ -130,13 +133,12 @@ def test_verify_and_appraise_know_the_real_vendor_only(tmp_path: Path, anchor: P
             assert run(command, quote, option, anchor)[0] == 64
 
 
-def test_certificates_on_simulated_evidence(tmp_path: Path) -> None:
+def test_certificates_on_simulated_evidence(sqlite_stage: Stage, tmp_path: Path) -> None:
     """From end to end: another root, a policy that says so, and nobody who trusts the real one is taken in."""
     real = initialize(tmp_path / "real")
-    with Stage(tmp_path) as stage:
-        done = stage.enroll(tmp_path / "vm")
-        assert done.returncode == 0, done.stderr
-        root = x509.load_pem_x509_certificate(stage.root.read_bytes())
+    done = sqlite_stage.enroll(tmp_path / "vm")
+    assert done.returncode == 0, done.stderr
+    root = x509.load_pem_x509_certificate(sqlite_stage.root.read_bytes())
     certificate, issuing = x509.load_pem_x509_certificates(
         (tmp_path / "vm" / "fullchain.pem").read_bytes()
     )[:2]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,5 +19,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The authority with the policy `demo` in force, a vendor, a machine."""
     # Documents run more commands in a minute than a person types.
     generous = {"ATTESTCA_LIMITS__REQUESTS_PER_MINUTE": "6000", "ATTESTCA_LIMITS__BURST": "1000"}
-    with Stage(tmp_path_factory.mktemp("stage"), overrides=generous) as running:
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # other tests' stage is measured
+            place = tmp_path_factory.mktemp("stage")
+            running = stack.enter_context(Stage(place, overrides=generous))
         yield running

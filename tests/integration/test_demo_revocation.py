@@ -31,6 +31,8 @@ def without_npm(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ToolsError("npm ci: \n  no network")
 
     monkeypatch.setattr(devchain, "anvil", no_anvil)
+    # Dozens of commands, each of which has tests of its own.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     for name, value in demo_chain._WAITS.items():  # set by the demo for its own process
         monkeypatch.setenv(name, value)
 

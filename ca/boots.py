@@ -12,8 +12,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from verifiers import registry
 from verifiers.eventlog.judge import judge
+from verifiers.logs import booted, registers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ KEPT_BYTES: Final = 64 * 1024  # of the logs behind one of them; a firmware's ha
 
 
 class Boots:
-    """Callable: as `registry.boot`."""
+    """Callable: as `verifiers.logs.booted`."""
 
     def __init__(self) -> None:
         """Nothing is known yet."""
@@ -38,8 +38,8 @@ class Boots:
     def __call__(self, claims: Claims, logs: Sequence[Evidence]) -> Boot | None:
         """What the logs come to beside these claims. Raises VerificationError."""
         if sum(len(log.data) for log in logs) > KEPT_BYTES or not logs:
-            return registry.boot(claims, logs)
-        registers, algorithm, layout = registry.registers_of(claims)
+            return booted(claims, logs)
+        registers, algorithm, layout = registers_of(claims)
         return self._known(tuple(logs), tuple(registers.items()), algorithm, layout)
 
 

@@ -18,6 +18,7 @@ from ca.ports import Decision
 from policies.result import PolicyRef
 from verifiers import registry
 from verifiers.errors import Reason, VerificationError
+from verifiers.logs import booted
 from verifiers.nvidia.claims import AppraisedBy
 from verifiers.nvidia.gather import gather as gather_devices
 from verifiers.nvidia.revocations import Revocations, revocations
@@ -184,7 +185,7 @@ async def replayed_logs(
     """
     if not logs:
         return case, None
-    boot = await asyncio.to_thread(registry.boot, claims, logs)
+    boot = await asyncio.to_thread(booted, claims, logs)
     return replace(case, basis=replace(case.basis, logs=logs)), boot
 
 

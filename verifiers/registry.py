@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table of technologies: which functions parse, endorse and verify each kind of evidence.
 
-A new technology adds its types to the unions, its kind to `identify`, and a case to each function. Nothing registers
-itself.
+A new technology adds its types to the unions, its kind to `verifiers.files`, and a case to each function. Nothing
+registers itself.
 """
 
 from __future__ import annotations
@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from verifiers import google
 from verifiers.errors import Reason, VerificationError
-from verifiers.eventlog.events import PCRS, RTMRS, Algorithm
-from verifiers.eventlog.files import acpi_table, log_pieces
-from verifiers.eventlog.judge import judge
-from verifiers.eventlog.proven import TD, TPM
 from verifiers.evidence import (
     CPU_KINDS,
     DEVICE_KINDS,
@@ -24,7 +20,6 @@ from verifiers.evidence import (
     MAX_LOG_BYTES,
     Evidence,
     EvidenceKind,
-    Provider,
     Tee,
 )
 from verifiers.google import GoogleCvm, GoogleEndorsements, GoogleSource
@@ -36,30 +31,23 @@ from verifiers.snp.endorsements import gather as gather_snp
 from verifiers.snp.endorsements import no_endorsements as no_snp_endorsements
 from verifiers.snp.endorsements import parse_bundle as parse_snp_bundle
 from verifiers.snp.evidence import SnpEvidence, parse_evidence
-from verifiers.snp.files import certificate_pieces, kind_of, revocation_list, tpm_pieces
 from verifiers.snp.verify import verify as verify_snp
 from verifiers.tdx.azure import AzureTd, parse_azure_td, verify_azure_td
-from verifiers.tdx.claims import TdxClaims
 from verifiers.tdx.collateral import evaluations as tdx_evaluations
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.tdx.endorsements import gather as gather_tdx
 from verifiers.tdx.endorsements import parse_bundle as parse_tdx_bundle
-from verifiers.tdx.quote import TdxQuote, names_tdx, parse_quote
+from verifiers.tdx.quote import TdxQuote, parse_quote
 from verifiers.tdx.verify import verify as verify_tdx
-from verifiers.vtpm.certified import names_google
-from verifiers.vtpm.claims import PcrBank
 from verifiers.vtpm.evidence import TPM_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from verifiers.anchors import Anchors
     from verifiers.claims import Claims
     from verifiers.endorsements import Gather
-    from verifiers.eventlog.events import Register
-    from verifiers.eventlog.judged import Boot
-    from verifiers.eventlog.proven import Layout
     from verifiers.evidence import Binding
 
 ParsedEvidence: TypeAlias = TdxQuote | AzureTd | SnpEvidence | GoogleCvm
@@ -74,65 +62,6 @@ class Sources:
     amd: KdsSource = field(default_factory=KdsSource)
     nvidia: NvidiaSource = field(default_factory=NvidiaSource)
     google: GoogleSource = field(default_factory=GoogleSource)
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """What files are: one attester's evidence, its event logs with it, and collateral (revocation lists, DER)."""
-
-    evidence: tuple[Evidence, ...]
-    collateral: tuple[bytes, ...] = ()
-
-
-def identify(files: Sequence[bytes]) -> Identified:
-    """What files hold, by their content: a file is a TDX quote, unless it is plainly something else.
-
-    Event logs have marks of their own; a file that holds a quote and its log is both. The ACPI table CCEL is looked at
-    and left. Several files of certificates become one piece. Beside a TPM's quote, what nothing else is belongs to it;
-    beside certificates of AMD's alone it is meant as their report, however damaged, unless it says that it is a TDX
-    quote.
-
-    Raises:
-        VerificationError: `crl-invalid` for text that says it is a revocation list and is none; `unsupported-tee` for
-            an ACPI table of another technology; what the parsers of the table and of the TPM's quote raise.
-    """
-    pieces: list[Evidence] = []
-    certificates: list[bytes] = []
-    of_google: list[bytes] = []
-    collateral: list[bytes] = []
-    unknown: list[bytes] = []
-    for data in files:
-        if acpi_table(data):
-            continue
-        if logs := log_pieces(data):
-            pieces += logs
-            continue
-        kind = kind_of(data)
-        if (crl := revocation_list(data)) is not None:
-            collateral.append(crl)
-        elif kind is EvidenceKind.SNP_CERTIFICATES:
-            (of_google if names_google(data) else certificates).append(data)
-        elif kind is not None:
-            pieces.append(Evidence(kind, data))
-        elif names_tdx(data):
-            pieces.append(Evidence(EvidenceKind.TDX_QUOTE, data))
-        else:
-            unknown.append(data)
-    attest = [piece.data for piece in pieces if piece.kind is EvidenceKind.TPM_ATTEST]
-    if attest:
-        pieces += tpm_pieces(attest[0], unknown)
-    else:
-        alone = bool(certificates) and not any(piece.kind in CPU_KINDS for piece in pieces)
-        kind = EvidenceKind.SNP_REPORT if alone else EvidenceKind.TDX_QUOTE
-        pieces += [Evidence(kind, data) for data in unknown]
-    pieces += certificate_pieces(certificates)
-    pieces += certificate_pieces(of_google, EvidenceKind.TPM_AK_CERTIFICATE)
-    return Identified(tuple(pieces), tuple(collateral))
-
-
-def is_of_cpu(data: bytes) -> bool:
-    """Whether a file says that it is a CPU's quote or report, however damaged it is, or a log of its machine."""
-    return names_tdx(data) or kind_of(data) in CPU_KINDS or bool(log_pieces(data))
 
 
 def parse(pieces: Sequence[Evidence]) -> ParsedEvidence:
@@ -183,7 +112,7 @@ def split(
 ) -> tuple[tuple[Evidence, ...], tuple[NvidiaEvidence, ...], tuple[Evidence, ...]]:
     """The CPU's own pieces, the devices, the event logs, in the order of the evidence.
 
-    Each device is parsed to its frame. Nothing is read of logs: see `boot`.
+    Each device is parsed to its frame. Nothing is read of logs: see `verifiers.logs`.
 
     Raises:
         VerificationError: `evidence` for more than 16 devices or two logs of one kind, `too-large` for logs of more
@@ -201,63 +130,6 @@ def split(
             Reason.TOO_LARGE, f"event logs: at most {MAX_LOG_BYTES} bytes together"
         )
     return of_cpu, tuple(parse_piece(device.data) for device in devices), logs
-
-
-def boot(claims: Claims, logs: Sequence[Evidence]) -> Boot | None:
-    """What event logs come to beside verified claims: replayed against the registers that these report.
-
-    Args:
-        claims: of the CPU's evidence that the logs came with.
-        logs: as `split` gives them.
-
-    Returns:
-        None where there is no log. A log that says something else than a register is no error: policies judge it.
-
-    Raises:
-        VerificationError: `evidence` for logs of no register that the claims report; what `judge` raises.
-    """
-    if not logs:
-        return None
-    registers, algorithm, layout = registers_of(claims)
-    return judge(logs, registers, algorithm, layout)
-
-
-def registers_of(claims: Claims) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
-    """What event logs are replayed against: values, their algorithm, and what each register is for.
-
-    PCRs where there is a vTPM: RTMRs of a TD under a paravisor are zero, and no event of a guest extends them. A TD
-    beside a vTPM of Google's has its own registers, which the CPU signs.
-
-    Raises:
-        VerificationError: `evidence` where the claims report no such register.
-    """
-    if isinstance(claims, TdxClaims) and claims.provider is not Provider.AZURE:
-        return {one: getattr(claims.td, one) for one in RTMRS}, Algorithm.SHA384, TD
-    if claims.tpm is None:
-        raise _no_registers()
-    return pcrs_of(claims.tpm.pcrs)
-
-
-def pcrs_of(
-    pcrs: Sequence[tuple[PcrBank, int, bytes]],
-) -> tuple[Mapping[Register, bytes], Algorithm, Layout]:
-    """The same of a TPM's quote: of the one bank that policies speak of, else of the first that it has.
-
-    Raises:
-        VerificationError: `evidence` for a quote of no PCR.
-    """
-    if not pcrs:
-        raise _no_registers()
-    banks = [bank for bank, _, _ in pcrs]
-    bank = PcrBank.SHA256 if PcrBank.SHA256 in banks else banks[0]
-    values = {PCRS[index]: value for one, index, value in pcrs if one is bank}
-    return values, Algorithm(bank.value), TPM
-
-
-def _no_registers() -> VerificationError:
-    return VerificationError(
-        Reason.EVIDENCE, "event logs: this evidence has no register that a log speaks of"
-    )
 
 
 def tee_of(parsed: ParsedEvidence) -> Tee:

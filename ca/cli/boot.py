@@ -25,6 +25,9 @@ from verifiers.eventlog.judged import Boot
 from verifiers.eventlog.proven import TD, TPM, Layout
 from verifiers.eventlog.replay import demand, replay
 from verifiers.evidence import LOG_KINDS, Evidence, EvidenceKind
+from verifiers.files import identify
+from verifiers.logs import pcrs_of
+from verifiers.logs import registers_of as reported
 from verifiers.tdx.quote import TdxQuote
 from verifiers.vtpm.attest import cut_values, parse_attest
 
@@ -150,7 +153,7 @@ def registers_of(
     if stated and (evidence or reports):
         raise typer.BadParameter("--register is for event logs without evidence")
     if claims is not None:
-        return Registers(Source.VERIFIED, *registry.registers_of(claims))
+        return Registers(Source.VERIFIED, *reported(claims))
     if evidence:
         return _unverified(evidence)
     if reports:
@@ -175,12 +178,12 @@ def _stated(values: Mapping[Register, bytes]) -> Registers:
 def _unverified(evidence: Sequence[bytes]) -> Registers:
     """PCRs as a TPM's quote numbers them, else RTMRs as a TD's says; nothing where neither can be read."""
     try:
-        pieces = registry.identify(evidence).evidence
+        pieces = identify(evidence).evidence
         parts = {piece.kind: piece.data for piece in pieces}
         if EvidenceKind.TPM_ATTEST in parts:
             selection = parse_attest(parts[EvidenceKind.TPM_ATTEST]).selection
             pcrs = cut_values(parts.get(EvidenceKind.TPM_PCRS, b""), selection)
-            return Registers(Source.UNVERIFIED, *registry.pcrs_of(pcrs))
+            return Registers(Source.UNVERIFIED, *pcrs_of(pcrs))
         parsed = registry.parse([piece for piece in pieces if piece.kind not in LOG_KINDS])
     except VerificationError:
         return Registers(Source.UNVERIFIED, {})

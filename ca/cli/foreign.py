@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of other tools, unpacked to the raw pieces that `verifiers.registry.identify` tells apart.
+"""Files of other tools, unpacked to the raw pieces that `verifiers.files.identify` tells apart.
 
 Containers are JSON evidence (`ca.cli.evidence_json`) and the messages of go-tpm-tools (`ca.cli.gotpm`). All other files
 stay as they are. What is in a container and beside it as well is one piece, and so is a part of a piece that stands in

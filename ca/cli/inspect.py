@@ -23,6 +23,8 @@ from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.eventlog.files import log_pieces
 from verifiers.evidence import LOG_KINDS, EvidenceKind, Tee
+from verifiers.files import identify as told_apart
+from verifiers.files import is_of_cpu
 from verifiers.nvidia.files import are_of_devices
 from verifiers.snp.claims import SnpClaims
 from verifiers.tdx.claims import TdxClaims
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from verifiers.claims import Claims, JsonValue
-    from verifiers.registry import Identified, ParsedEvidence
+    from verifiers.files import Identified
+    from verifiers.registry import ParsedEvidence
     from verifiers.tcb import TcbReport
     from verifiers.vtpm.bare import BareQuote
     from verifiers.vtpm.claims import TpmClaims
@@ -120,7 +123,7 @@ def bare_quote(data: Sequence[bytes]) -> BareQuote | None:
     Raises VerificationError.
     """
     files = [one for one in data if not log_pieces(one)]
-    return None if any(map(registry.is_of_cpu, files)) else sort_quote(files)
+    return None if any(map(is_of_cpu, files)) else sort_quote(files)
 
 
 def identify(data: Sequence[bytes]) -> Identified:
@@ -129,7 +132,7 @@ def identify(data: Sequence[bytes]) -> Identified:
         raise typer.BadParameter(
             "evidence of NVIDIA devices: reference values are a CPU's; `attestca verify` and `appraise` take devices"
         )
-    return registry.identify(data)
+    return told_apart(data)
 
 
 def parse(identified: Identified) -> ParsedEvidence:

@@ -16,11 +16,11 @@ import typer
 
 from ca.cli import output
 from ca.cli.inputs import read_input
-from verifiers import registry
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.eventlog.handed import FileKind, HashName, compare_document, found_in
 from verifiers.eventlog.launch import Agreement, Held, LaunchField, compare
 from verifiers.evidence import EvidenceKind, Provider
+from verifiers.files import identify
 from verifiers.snp.claims import SnpClaims, SnpReportBody
 from verifiers.snp.report import parse_report
 from verifiers.tdx.quote import parse_quote
@@ -152,7 +152,7 @@ def _body(claims: Claims) -> TdReport10 | SnpReportBody:
 def _reported(evidence: Sequence[bytes]) -> TdReport10 | SnpReportBody | None:
     """What the CPU's report says in evidence that did not verify; None where none can be read."""
     try:
-        parts = {one.kind: one.data for one in registry.identify(evidence).evidence}
+        parts = {one.kind: one.data for one in identify(evidence).evidence}
         if EvidenceKind.TDX_QUOTE in parts:
             return parse_quote(parts[EvidenceKind.TDX_QUOTE]).td
         report = parts.get(EvidenceKind.SNP_REPORT)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from verifiers.errors import Verdict
+from verifiers.files import is_of_cpu
 from verifiers.nvidia.files import are_of_devices
-from verifiers.registry import is_of_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

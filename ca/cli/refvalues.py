@@ -19,6 +19,8 @@ from ca.cli.inputs import parse_instant, read_input
 from verifiers import registry
 from verifiers.errors import Verdict, VerificationError
 from verifiers.evidence import CPU_KINDS, LOG_KINDS
+from verifiers.files import identify
+from verifiers.logs import booted
 from verifiers.snp.claims import GuestPolicyBit, SnpClaims
 from verifiers.tdx.claims import TdAttribute, TdxClaims
 
@@ -121,7 +123,9 @@ def _machines(files: list[File]) -> tuple[list[Machine], tuple[bytes, ...]]:
         raise _stopped(together, error) from error
     for note in unpacked.notes:
         output.say(f"attestca: {note}")
-    each: list[Machine] = [(name, held) for (name, _), held in zip(files, unpacked.each, strict=True) if held]
+    each: list[Machine] = [
+        (name, held) for (name, _), held in zip(files, unpacked.each, strict=True) if held
+    ]
     if all(_is_whole(held) for _, held in each):
         return each, unpacked.bundles
     return [(together, unpacked.files)], unpacked.bundles
@@ -130,7 +134,7 @@ def _machines(files: list[File]) -> tuple[list[Machine], tuple[bytes, ...]]:
 def _is_whole(pieces: Sequence[bytes]) -> bool:
     """Whether what one file held is all of one machine's: evidence of a CPU and no more than a log, or a container."""
     try:
-        kinds = {piece.kind for piece in registry.identify(pieces).evidence}
+        kinds = {piece.kind for piece in identify(pieces).evidence}
     except VerificationError:
         return False  # verification says what is wrong with it
     return bool(kinds & CPU_KINDS) and (len(pieces) > 1 or kinds <= CPU_KINDS | LOG_KINDS)
@@ -156,7 +160,7 @@ def _booted(machine: Machine, claims: Claims) -> Boot | None:
     """What the event logs among the files come to; ends the program where one cannot be read."""
     names, files = machine
     try:
-        return registry.boot(claims, registry.split(registry.identify(files).evidence)[2])
+        return booted(claims, registry.split(identify(files).evidence)[2])
     except VerificationError as error:
         raise _stopped(names, error) from error
 

@@ -20,6 +20,7 @@ from verifiers import registry
 from verifiers.endorsements import Response
 from verifiers.errors import VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.files import identify
 from verifiers.snp.certificates import check_authorities, parse_certificates
 from verifiers.snp.claims import SigningKey, SnpClaims
 from verifiers.snp.crl import crl_der, verify_crl
@@ -167,7 +168,7 @@ def test_pieces_of_azure(which: int, data: st.DataObject) -> None:
 def test_files(files: list[bytes]) -> None:
     """Whatever is identified can be parsed or is refused; nothing is lost on the way."""
     with suppress(VerificationError):
-        found = registry.identify(files)
+        found = identify(files)
         kept = len(found.evidence) + len(found.collateral)
         merged = [p for p in found.evidence if p.kind is EvidenceKind.SNP_CERTIFICATES]
         assert kept <= len(files)

@@ -21,6 +21,7 @@ from tests import tdx_vectors
 from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.evidence import Tee
+from verifiers.files import identify
 from verifiers.tdx.claims import TdxClaims
 
 
@@ -36,7 +37,7 @@ def _verifies(name: str) -> bool:
 
 def verified(name: str) -> tuple[TdxClaims, tdx_vectors.Vector]:
     vector = tdx_vectors.load(name)
-    parsed = registry.parse(registry.identify([vector.quote]).evidence)
+    parsed = registry.parse(identify([vector.quote]).evidence)
     endorsements = registry.parse_bundle(parsed, json.dumps(vector.bundle).encode())
     claims = registry.verify(parsed, endorsements, builtin(), None, vector.at)
     assert isinstance(claims, TdxClaims)

@@ -23,6 +23,7 @@ from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.endorsements import Revocation
 from verifiers.evidence import Provider, Tee
+from verifiers.files import identify
 from verifiers.snp.claims import SnpClaims
 
 
@@ -39,7 +40,7 @@ def _verifies(name: str) -> bool:
 def verified(name: str) -> tuple[SnpClaims, vectors.Vector]:
     vector = vectors.load(name)
     files = [vector.hcl or vector.report, vector.vek, *([vector.crl] if vector.crl else [])]
-    identified = registry.identify(files)
+    identified = identify(files)
     parsed = registry.parse(identified.evidence)
     endorsements = registry.no_endorsements(parsed)
     for crl in identified.collateral:

@@ -55,6 +55,7 @@ from verifiers.anchors import Anchor, Anchors
 from verifiers.claims import to_json
 from verifiers.errors import VerificationError
 from verifiers.evidence import DEVICE_KINDS, Binding
+from verifiers.logs import booted
 from verifiers.nvidia.system import appraise_set, authenticate_set
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ async def recomputed(made: Decision, store: Store, anchors: Anchors, authority: 
         chosen = select(policies, claims, made.profile, made.decided_at)
         if not isinstance(chosen, LoadedPolicy):
             return chosen.to_json()
-        boot = registry.boot(claims, basis.logs)
+        boot = booted(claims, basis.logs)
         devices = devices_of(basis, chosen, anchors, expected, made.decided_at)
     except VerificationError as error:
         return json.dumps(

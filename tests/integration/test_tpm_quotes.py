@@ -28,12 +28,12 @@ from tests.azure_td_lab import TdLab
 from tests.eventlog_lab import action, digests, event2, tcg2
 from tests.unit.client import software_tpm
 from tests.unit.client.software_tpm import AK_ATTRIBUTES
-from verifiers import registry
 from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.claims import SecureBoot
 from verifiers.eventlog.events import Algorithm, Register
 from verifiers.eventlog.replay import ReplayState
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.logs import booted
 from verifiers.vtpm import hcl
 from verifiers.vtpm.attest import parse_attest, verify_quote
 from verifiers.vtpm.bare import sort_quote, verify_bare
@@ -243,7 +243,7 @@ def told(*events: tuple[int, bytes]) -> bytes:
     return tcg2(*(action(index, text, SHA256) for index, text in events), algorithms=SHA256)
 
 
-def booted(tpm: SoftwareTpm) -> TpmClaims:
+def measured(tpm: SoftwareTpm) -> TpmClaims:
     """A fresh TPM that these events were measured into, quoted."""
     public = make_key(tpm, "ak", KEYS["p256"])
     for index, text in BOOT:
@@ -257,13 +257,13 @@ def booted(tpm: SoftwareTpm) -> TpmClaims:
 @pytest.fixture(scope="module")
 def quote_of_a_boot() -> TpmClaims:
     with software_tpm.started() as fresh:
-        return booted(fresh)
+        return measured(fresh)
 
 
 def judged(tpm: TpmClaims, log: bytes) -> dict[Register, ReplayState]:
     """By the registry, as of a TD of Azure whose vTPM this is."""
     claims = replace(TdLab().verify(), tpm=tpm)
-    boot = registry.boot(claims, [Evidence(EvidenceKind.TPM_EVENT_LOG, log)])
+    boot = booted(claims, [Evidence(EvidenceKind.TPM_EVENT_LOG, log)])
     assert boot is not None
     assert boot.algorithm is Algorithm.SHA256
     assert boot.claims.secure_boot in {None, SecureBoot.UNDETERMINED}
@@ -304,7 +304,7 @@ def test_a_log_without_the_quoted_bank(quote_of_a_boot: TpmClaims) -> None:
 def test_a_log_of_a_td_is_not_one_of_a_tpm(quote_of_a_boot: TpmClaims) -> None:
     claims = replace(TdLab().verify(), tpm=quote_of_a_boot)
     with pytest.raises(VerificationError) as caught:
-        registry.boot(claims, [Evidence(EvidenceKind.CCEL, told(*BOOT))])
+        booted(claims, [Evidence(EvidenceKind.CCEL, told(*BOOT))])
     assert caught.value.reason is Reason.EVIDENCE
 
 
@@ -313,5 +313,5 @@ def test_without_a_pcr_no_log_is_judged(quote_of_a_boot: TpmClaims) -> None:
     lab = TdLab()
     for tpm in (None, replace(quote_of_a_boot, pcrs=())):
         with pytest.raises(VerificationError) as caught:
-            registry.boot(replace(lab.verify(), tpm=tpm), log)
+            booted(replace(lab.verify(), tpm=tpm), log)
         assert caught.value.reason is Reason.EVIDENCE

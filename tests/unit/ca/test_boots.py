@@ -15,9 +15,9 @@ from ca.boots import KEPT, KEPT_BYTES, Boots
 from simulator import eventlog
 from tests.snp_lab import SnpLab
 from tests.tdx_lab import Lab
-from verifiers import registry
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.logs import booted
 
 if TYPE_CHECKING:
     from simulator.eventlog import Boot
@@ -47,9 +47,9 @@ def logs_of(boot: Boot) -> tuple[Evidence, ...]:
 def test_every_answer_is_that_of_the_record_alone(machines: list[tuple[Boot, Boot]]) -> None:
     """Honest machines, and such as send the logs of another boot, in any order."""
     boots = Boots()
-    for booted, told in machines:
-        claims, logs = claims_of(booted), logs_of(told)
-        assert boots(claims, logs) == registry.boot(claims, logs)
+    for ran, told in machines:
+        claims, logs = claims_of(ran), logs_of(told)
+        assert boots(claims, logs) == booted(claims, logs)
 
 
 def test_the_same_boot_is_judged_once() -> None:
@@ -94,5 +94,5 @@ def test_threads_may_share_one() -> None:
     machines = [BOOTS[number % len(BOOTS)] for number in range(100)]
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda boot: boots(claims_of(boot), logs_of(boot)), machines)
-    expected = {boot: registry.boot(claims_of(boot), logs_of(boot)) for boot in BOOTS}
+    expected = {boot: booted(claims_of(boot), logs_of(boot)) for boot in BOOTS}
     assert list(found) == [expected[boot] for boot in machines]

@@ -30,8 +30,10 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog.events import Register
 from verifiers.eventlog.replay import ReplayState
 from verifiers.evidence import Evidence, EvidenceKind, Provider, Tee
+from verifiers.files import identify
 from verifiers.google import GoogleCvm as Parsed
 from verifiers.google import GoogleEndorsements, GoogleSource
+from verifiers.logs import booted
 from verifiers.snp.claims import SnpClaims
 from verifiers.snp.endorsements import SnpEndorsements
 from verifiers.tdx.claims import TdxClaims
@@ -174,7 +176,7 @@ def test_logs_speak_of_what_the_cpu_signs(lab: GoogleLab) -> None:
     lab.vm.boot(grub_boot())
     claims = lab.verify()
     logs = [Evidence(EvidenceKind(kind), data) for kind, data in lab.vm.logs]
-    boot = registry.boot(claims, logs)
+    boot = booted(claims, logs)
     assert boot is not None
     on_snp = isinstance(claims, SnpClaims)
     register = Register.PCR4 if on_snp else Register.RTMR1
@@ -391,7 +393,7 @@ def test_files_are_told_apart(lab: GoogleLab) -> None:
     right, (log,) = lab.pieces(), lab.vm.logs
     files = [*(piece.data for piece in right), log[1], above, lab.google.crl.der]
     for order in (files, files[::-1]):
-        found = registry.identify(order)
+        found = identify(order)
         assert found.collateral == (lab.google.crl.der,)
         kinds = {piece.kind: piece.data for piece in found.evidence}
         both = (right[-1].data, above) if order is files else (above, right[-1].data)
@@ -406,9 +408,9 @@ def test_certificates_of_both_vendors() -> None:
     assert isinstance(lab.vm, GoogleCvm)
     vcek = lab.vm.machine.vek().der
     files = [*(piece.data for piece in lab.pieces()), vcek]
-    kinds = {piece.kind: piece.data for piece in registry.identify(files).evidence}
+    kinds = {piece.kind: piece.data for piece in identify(files).evidence}
     assert (kinds[EvidenceKind.SNP_CERTIFICATES], kinds[CERTIFICATE]) == (vcek, lab.vm.ak.der)
-    parsed = registry.parse(registry.identify(files).evidence)
+    parsed = registry.parse(identify(files).evidence)
     assert registry.signer_came_along(parsed)
 
 

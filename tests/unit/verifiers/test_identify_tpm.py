@@ -10,9 +10,9 @@ import pytest
 
 from simulator.vtpm import SHA256, FakeTpm
 from tests import vtpm_vectors
-from verifiers import registry
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.files import identify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ HCL = b"HCLA" + bytes(60)
 
 
 def kinds(files: Sequence[bytes]) -> dict[EvidenceKind, bytes]:
-    found = registry.identify(files).evidence
+    found = identify(files).evidence
     assert len(found) == len(files)
     return {piece.kind: piece.data for piece in found}
 
@@ -62,15 +62,15 @@ def test_values_that_were_changed_are_still_values() -> None:
 
 def test_a_quote_that_cannot_be_parsed() -> None:
     with pytest.raises(VerificationError) as caught:
-        registry.identify([HCL, b"\xffTCG", bytes(256)])
+        identify([HCL, b"\xffTCG", bytes(256)])
     assert caught.value.reason is Reason.MALFORMED
 
 
 def test_without_a_quote_it_is_taken_for_a_tdx_quote() -> None:
     files = [HCL, bytes(256)]
-    assert registry.identify(files).evidence[1] == Evidence(EvidenceKind.TDX_QUOTE, files[1])
+    assert identify(files).evidence[1] == Evidence(EvidenceKind.TDX_QUOTE, files[1])
 
 
 def test_hexadecimal_text_is_no_certificate() -> None:
     text = b"0400020081000000" * 20
-    assert registry.identify([text]).evidence == (Evidence(EvidenceKind.TDX_QUOTE, text),)
+    assert identify([text]).evidence == (Evidence(EvidenceKind.TDX_QUOTE, text),)

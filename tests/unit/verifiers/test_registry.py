@@ -3,33 +3,29 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 
 import pytest
 
 from simulator.pki import crl_number
-from tests.eventlog_lab import acpi_table, action, tcg2
 from tests.snp_lab import BINDING, SnpLab
 from tests.tdx_lab import Lab
 from verifiers import registry
 from verifiers.endorsements import Response
 from verifiers.errors import Reason, VerificationError
-from verifiers.eventlog.events import Algorithm, Register
-from verifiers.eventlog.replay import ReplayState
 from verifiers.evidence import MAX_DEVICES, MAX_LOG_BYTES, Evidence, EvidenceKind, Tee
+from verifiers.files import identify
 from verifiers.nvidia.evidence import NvidiaEvidence, piece
 from verifiers.snp.claims import SnpClaims
 from verifiers.snp.endorsements import KdsSource, SnpEndorsements
 from verifiers.snp.evidence import SnpEvidence
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
-from verifiers.vtpm.claims import PcrBank, TpmClaims
 
 
 def test_a_quote_from_end_to_end() -> None:
     exhibit = Lab.create().exhibit()
-    evidence = registry.identify([exhibit.quote]).evidence
+    evidence = identify([exhibit.quote]).evidence
     assert evidence == (Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote),)
     parsed = registry.parse(evidence)
     endorsements = registry.parse_bundle(parsed, json.dumps(exhibit.bundle).encode())
@@ -54,7 +50,7 @@ def test_devices_stand_apart_from_the_cpus_own_pieces() -> None:
 
 def test_no_endorsements() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    parsed = registry.parse(identify([exhibit.quote]).evidence)
     assert registry.no_endorsements(parsed) == TdxEndorsements()
     with pytest.raises(VerificationError) as caught:
         registry.verify(parsed, registry.no_endorsements(parsed), exhibit.anchors, None, exhibit.at)
@@ -63,7 +59,7 @@ def test_no_endorsements() -> None:
 
 def test_gather_asks_the_configured_source() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    parsed = registry.parse(identify([exhibit.quote]).evidence)
     source = PcsSource.pccs("https://pccs.example")
     fetches = next(registry.gather(parsed, registry.Sources(source), exhibit.anchors))
     assert all(fetch.url.startswith("https://pccs.example/") for fetch in fetches)
@@ -72,7 +68,7 @@ def test_gather_asks_the_configured_source() -> None:
 
 def test_a_record_is_parsed_to_the_same() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    parsed = registry.parse(identify([exhibit.quote]).evidence)
     assert registry.tee_of(parsed) is Tee.TDX
     assert registry.parse(registry.pieces_of(parsed)) == parsed
 
@@ -81,7 +77,7 @@ def test_a_record_is_parsed_to_the_same() -> None:
 @pytest.mark.parametrize("size", [1183, 1184, 1185])
 def test_an_snp_report_is_named_for_what_it_is(version: int, size: int) -> None:
     data = version.to_bytes(4, "little") + bytes(size - 4)
-    assert registry.identify([data]).evidence == (Evidence(EvidenceKind.SNP_REPORT, data),)
+    assert identify([data]).evidence == (Evidence(EvidenceKind.SNP_REPORT, data),)
 
 
 # SEV-SNP
@@ -90,7 +86,7 @@ def test_an_snp_report_is_named_for_what_it_is(version: int, size: int) -> None:
 def test_a_report_from_end_to_end() -> None:
     bench = SnpLab.create()
     files = [bench.report_bytes(), bench.vek.der, bench.line.vcek_crl.der]
-    identified = registry.identify(files)
+    identified = identify(files)
     parsed = registry.parse(identified.evidence)
     assert registry.tee_of(parsed) is Tee.SNP
     assert registry.no_endorsements(parsed) == SnpEndorsements(bench.vek.der)
@@ -136,7 +132,7 @@ def test_gather_asks_the_configured_service_of_amd() -> None:
 
 def test_the_numbers_of_intels_statements_rise_in_their_lines() -> None:
     exhibit = Lab.create().exhibit()
-    parsed = registry.parse(registry.identify([exhibit.quote]).evidence)
+    parsed = registry.parse(identify([exhibit.quote]).evidence)
     sources = registry.Sources(PcsSource(update="early"))
     found = registry.evaluations(parsed, exhibit.endorsements, sources, exhibit.anchors)
     assert {line.split("/")[2] for line in found} == {"tcb_info", "qe_identity"}
@@ -149,7 +145,7 @@ def test_whether_the_signer_came_along() -> None:
     bench.certificates = "der"
     assert registry.signer_came_along(registry.parse(bench.evidence()))
     quote = Lab.create().exhibit().quote
-    assert registry.signer_came_along(registry.parse(registry.identify([quote]).evidence))
+    assert registry.signer_came_along(registry.parse(identify([quote]).evidence))
 
 
 @pytest.mark.parametrize("kind", ["vcek", "vlek"])
@@ -180,7 +176,7 @@ def test_a_list_that_is_not_authentic_has_no_number() -> None:
 def test_endorsements_of_another_technology_are_a_fault_of_the_caller() -> None:
     bench, exhibit = SnpLab.create(), Lab.create().exhibit()
     report = registry.parse(bench.evidence())
-    quote = registry.parse(registry.identify([exhibit.quote]).evidence)
+    quote = registry.parse(identify([exhibit.quote]).evidence)
     pairs = ((report, exhibit.endorsements), (quote, SnpEndorsements()))
     for parsed, endorsements in pairs:
         with pytest.raises(TypeError, match="are not for"):
@@ -223,9 +219,6 @@ def test_pieces_that_make_no_evidence(pieces: tuple[Evidence, ...]) -> None:
 # event logs
 
 
-CCEL = tcg2(action(1, b"one"))
-
-
 def test_logs_stand_apart_and_have_limits() -> None:
     quote, log = Evidence(EvidenceKind.TDX_QUOTE, b"quote"), Evidence(EvidenceKind.CCEL, b"log")
     cel = Evidence(EvidenceKind.CEL, bytes(MAX_LOG_BYTES - 3))
@@ -237,41 +230,3 @@ def test_logs_stand_apart_and_have_limits() -> None:
         with pytest.raises(VerificationError) as caught:
             registry.split(wrong)
         assert caught.value.reason is reason
-
-
-def test_logs_beside_a_quote() -> None:
-    exhibit = Lab.create().exhibit()
-    found = registry.identify([acpi_table(), CCEL, exhibit.quote]).evidence
-    of_cpu, _, logs = registry.split(found)
-    assert of_cpu == (Evidence(EvidenceKind.TDX_QUOTE, exhibit.quote),)
-    claims = exhibit.verify()
-    boot = registry.boot(claims, logs)
-    assert boot is not None
-    assert boot.replayed[Register.RTMR0].value == claims.td.rtmr0
-    assert boot.replayed[Register.RTMR0].state is ReplayState.MISMATCH
-    assert registry.boot(claims, ()) is None
-
-
-def test_logs_beside_a_report_without_registers() -> None:
-    claims = SnpLab.create().exhibit().verify()
-    with pytest.raises(VerificationError) as caught:
-        registry.boot(claims, (Evidence(EvidenceKind.CCEL, CCEL),))
-    assert caught.value.reason is Reason.EVIDENCE
-
-
-@pytest.mark.parametrize(
-    ("quoted", "algorithm"),
-    [
-        ([PcrBank.SHA384, PcrBank.SHA256], Algorithm.SHA256),
-        ([PcrBank.SHA512, PcrBank.SHA384], Algorithm.SHA512),
-    ],
-)
-def test_logs_beside_a_virtual_tpm(quoted: list[PcrBank], algorithm: Algorithm) -> None:
-    log = tcg2(action(4, b"x", (0x0B, 0x0C, 0x0D)), algorithms=(0x0B, 0x0C, 0x0D))
-    values = {bank: hashlib.new(bank, b"quoted").digest() for bank in PcrBank}
-    tpm = TpmClaims(tuple((one, 4, values[one]) for one in quoted), b"", b"", 0, 0, 0, 0, safe=True)
-    claims = replace(SnpLab.create().exhibit().verify(), tpm=tpm)
-    boot = registry.boot(claims, (Evidence(EvidenceKind.TPM_EVENT_LOG, log),))
-    assert boot is not None
-    assert boot.algorithm is algorithm
-    assert boot.replayed[Register.PCR4].value == values[PcrBank(algorithm.value)]

@@ -22,6 +22,7 @@ from tests.unit.ca.cli import snp_cases
 from verifiers import registry
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.evidence import LOG_KINDS
+from verifiers.files import identify
 from verifiers.google import GoogleCvm
 from verifiers.snp.evidence import SnpEvidence
 from verifiers.vtpm.claims import PcrBank
@@ -186,7 +187,7 @@ def test_a_confidential_vm_of_google_with_its_tpm() -> None:
     parsed = registry.parse(
         [
             one
-            for one in registry.identify(foreign.unpack([data]).files).evidence
+            for one in identify(foreign.unpack([data]).files).evidence
             if one.kind not in LOG_KINDS
         ]
     )

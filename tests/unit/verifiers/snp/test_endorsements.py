@@ -13,10 +13,10 @@ from simulator.pki import pem
 from simulator.products import Tcb
 from tests.cases.snp import vectors
 from tests.snp_lab import SnpLab, anchors
-from verifiers import registry
 from verifiers.anchors import builtin
 from verifiers.endorsements import Fetch, Response, digest
 from verifiers.errors import Reason, VerificationError
+from verifiers.files import identify
 from verifiers.snp.endorsements import (
     AMD_KDS,
     MAX_BUNDLE_BYTES,
@@ -206,7 +206,7 @@ def test_the_reported_tcb_is_asked_for() -> None:
 )
 def test_addresses_of_real_reports(name: str, url: str) -> None:
     vector = vectors.load(name)
-    (piece,) = registry.identify([vector.report]).evidence
+    (piece,) = identify([vector.report]).evidence
     fetches = next(gather(parse_evidence([piece]), SOURCE, builtin()))
     assert fetches[0].url == AMD_KDS + url.format(vector.expected["vek"]["hwid"])
 

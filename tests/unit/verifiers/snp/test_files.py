@@ -14,6 +14,7 @@ from tests.snp_lab import SnpLab
 from verifiers import registry
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.files import identify
 from verifiers.snp.evidence import SnpEvidence
 
 BENCH = SnpLab.create()
@@ -23,7 +24,7 @@ CRL = BENCH.line.vcek_crl.der
 
 
 def parsed(*files: bytes) -> SnpEvidence:
-    found = registry.parse(registry.identify(files).evidence)
+    found = registry.parse(identify(files).evidence)
     assert isinstance(found, SnpEvidence)
     return found
 
@@ -43,7 +44,7 @@ def parsed(*files: bytes) -> SnpEvidence:
 @pytest.mark.parametrize("crl", [CRL, pem(CRL, label="X509 CRL").encode()], ids=["der", "pem"])
 def test_files_in_any_order(certificates: list[bytes], crl: bytes) -> None:
     for files in permutations([REPORT, *certificates, crl]):
-        identified = registry.identify(files)
+        identified = identify(files)
         assert identified.collateral == (CRL,)
         found = registry.parse(identified.evidence)
         assert isinstance(found, SnpEvidence)
@@ -54,12 +55,12 @@ def test_files_in_any_order(certificates: list[bytes], crl: bytes) -> None:
 def test_one_file_of_certificates_stays_as_it_is() -> None:
     for data in (VEK, pem(VEK).encode(), BENCH.machine.certificate_table()):
         piece = Evidence(EvidenceKind.SNP_CERTIFICATES, data)
-        assert registry.identify([data]).evidence == (piece,)
+        assert identify([data]).evidence == (piece,)
 
 
 def test_a_table_and_certificates_are_too_much() -> None:
     """They are kept apart, and two pieces of a kind are no evidence."""
-    pieces = registry.identify([REPORT, certificate_table(((VCEK, VEK),)), VEK]).evidence
+    pieces = identify([REPORT, certificate_table(((VCEK, VEK),)), VEK]).evidence
     assert [piece.kind for piece in pieces[1:]] == [EvidenceKind.SNP_CERTIFICATES] * 2
     with pytest.raises(VerificationError) as caught:
         registry.parse(pieces)
@@ -85,12 +86,12 @@ def test_real_files(name: str) -> None:
 @pytest.mark.parametrize("file", ["genoa_crl_20221031.der", "milan_crl_20220509.der"])
 def test_real_lists(file: str) -> None:
     crl = vectors.root_file(file)
-    assert registry.identify([crl]).collateral == (crl,)
+    assert identify([crl]).collateral == (crl,)
 
 
 def test_text_that_says_it_is_a_list() -> None:
     with pytest.raises(VerificationError) as caught:
-        registry.identify([b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
+        identify([b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
     assert caught.value.reason is Reason.CRL_INVALID
 
 
@@ -113,9 +114,9 @@ def test_text_that_says_it_is_a_list() -> None:
 def test_beginnings(data: bytes, kind: EvidenceKind | None) -> None:
     if kind is None:  # a TPM's quote is parsed at once
         with pytest.raises(VerificationError):
-            registry.identify([data])
+            identify([data])
         return
-    assert registry.identify([data]).evidence == (Evidence(kind, data),)
+    assert identify([data]).evidence == (Evidence(kind, data),)
 
 
 @pytest.mark.parametrize("report", [b"", b"\x05", bytes(1184), b"\xff" * 9000])
@@ -126,7 +127,7 @@ def test_beside_certificates_what_nothing_else_is_is_meant_as_their_report(
     report: bytes, certificates: bytes
 ) -> None:
     for files in permutations([report, certificates, CRL]):
-        pieces = registry.identify(files).evidence
+        pieces = identify(files).evidence
         assert pieces[0] == Evidence(EvidenceKind.SNP_REPORT, report)
         with pytest.raises(VerificationError) as caught:
             registry.parse(pieces)
@@ -135,12 +136,12 @@ def test_beside_certificates_what_nothing_else_is_is_meant_as_their_report(
 
 @pytest.mark.parametrize("files", [[b""], [b"", CRL], [b"", REPORT, VEK]])
 def test_without_certificates_alone_it_is_taken_for_a_quote(files: list[bytes]) -> None:
-    assert Evidence(EvidenceKind.TDX_QUOTE, b"") in registry.identify(files).evidence
+    assert Evidence(EvidenceKind.TDX_QUOTE, b"") in identify(files).evidence
 
 
 def test_a_tdx_quote_beside_certificates_is_no_report() -> None:
     quote = b"\x04\0\x02\0\x81\0\0\0" + bytes(5000)
-    pieces = registry.identify([quote, VEK]).evidence
+    pieces = identify([quote, VEK]).evidence
     assert pieces[0] == Evidence(EvidenceKind.TDX_QUOTE, quote)
     with pytest.raises(VerificationError) as caught:
         registry.parse(pieces)

@@ -13,6 +13,7 @@ from verifiers.anchors import builtin
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, Verdict, VerificationError
 from verifiers.evidence import Evidence, EvidenceKind
+from verifiers.files import identify
 from verifiers.snp.claims import SnpClaims
 from verifiers.snp.endorsements import SnpEndorsements
 from verifiers.snp.evidence import SnpEvidence
@@ -117,7 +118,7 @@ def test_the_revoked_ask_without_a_list() -> None:
     vector = vectors.load("genoa-v2-google")
     revoked = vectors.root_file("genoa_ask_revoked_020001.pem")
     pem = vectors.pem(vector.vek) + revoked + vectors.pem(vector.ark)
-    parsed = registry.parse(registry.identify([vector.report, pem]).evidence)
+    parsed = registry.parse(identify([vector.report, pem]).evidence)
     for crl, reason in (
         (None, Reason.CHAIN),
         (vectors.root_file("milan_crl_20220509.der"), Reason.CHAIN),
@@ -131,7 +132,7 @@ def test_the_revoked_ask_without_a_list() -> None:
 
 def test_the_real_list_is_good_for_the_real_ask() -> None:
     vector = vectors.load("genoa-v2-google")
-    parsed = registry.parse(registry.identify([vector.report, vector.vek]).evidence)
+    parsed = registry.parse(identify([vector.report, vector.vek]).evidence)
     crl = vectors.root_file("genoa_crl_20221031.der")
     claims = registry.verify(parsed, SnpEndorsements(vector.vek, crl), builtin(), None, vector.at)
     assert isinstance(claims, SnpClaims)

@@ -15,6 +15,7 @@ from verifiers.anchors import builtin
 from verifiers.endorsements import Revocation
 from verifiers.errors import Verdict, VerificationError
 from verifiers.evidence import Provider
+from verifiers.files import identify
 from verifiers.snp.claims import CpuModel, SnpClaims
 from verifiers.snp.evidence import SnpEvidence
 from verifiers.snp.report import parse_report, report_tcb
@@ -33,7 +34,7 @@ def judged(vector: vectors.Vector, *, carried: bool) -> SnpClaims:
     files = [vector.hcl or vector.report]
     if carried:
         files.append(vectors.pem(vector.vek, vector.ica, vector.ark))
-    parsed = registry.parse(registry.identify(files).evidence)
+    parsed = registry.parse(identify(files).evidence)
     assert isinstance(parsed, SnpEvidence)
     members = {"vek": vector.vek.hex(), "crl": vector.crl and vector.crl.hex()}
     if carried:

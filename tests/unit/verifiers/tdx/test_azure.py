@@ -20,6 +20,7 @@ from verifiers import registry
 from verifiers.endorsements import Revocation
 from verifiers.errors import Reason, VerificationError
 from verifiers.evidence import Binding, Evidence, EvidenceKind, Provider, Tee
+from verifiers.files import identify
 from verifiers.tdx.azure import AzureTd
 from verifiers.tdx.endorsements import PcsSource, TdxEndorsements
 from verifiers.vtpm.claims import PcrBank
@@ -71,7 +72,7 @@ def test_order_and_files() -> None:
     assert registry.parse(pieces[::-1]) == want
     for shift in range(len(pieces)):
         files = [piece.data for piece in (*pieces[shift:], *pieces[:shift])]
-        assert registry.parse(registry.identify(files).evidence) == want
+        assert registry.parse(identify(files).evidence) == want
 
 
 def test_the_collateral_is_that_of_the_quote() -> None:

@@ -109,6 +109,11 @@ def test_a_key_on_a_curve(bench: Bench) -> None:
     assert bench.authenticate().key == key.public_key()
 
 
+def test_no_constraints_are_those_of_no_authority(bench: Bench) -> None:
+    bench.leaf.drop(pki.BASIC_CONSTRAINTS)
+    assert bench.authenticate().claims.issuer_serial == bench.google.intermediate().spec.serial
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 2), (2, 1, 0), (1, 2, 0)])
 @pytest.mark.parametrize("knowing", [False, True])
 def test_what_comes_along_in_any_order(

@@ -9,6 +9,7 @@ from tests.unit.policies.diff_documents import (
     TWO,
     Case,
     floor,
+    google,
     nvidia,
     snp,
     tdx,
@@ -199,6 +200,22 @@ CASES: dict[str, Case] = {
         nvidia(),
         nvidia(driver={"minimum": {"580": "580.95"}}),
         [("nvidia.driver.minimum.580", "looser", "580.178.04", "580.95")],
+    ),
+    "a vTPM of Google's": (
+        tdx(),
+        google(),
+        [("google", "looser", "", "projects, tolerate_stale_crl")],
+    ),
+    "whose VMs": (
+        google(zones=["us-central1-a"], instances=[1, 2]),
+        google(projects=["web", "db"], instances=[2, 3], tolerate_stale_crl="1d"),
+        [
+            ("google.projects", "looser", "", "db"),
+            ("google.zones", "looser", "us-central1-a", "any"),
+            ("google.instances", "stricter", "1", ""),
+            ("google.instances", "looser", "", "3"),
+            ("google.tolerate_stale_crl", "looser", "0:00:00", "1 day, 0:00:00"),
+        ],
     ),
     "softened": (
         tdx(relax={"debug": "a reason"}, warn={"attributes": "2026-01-01", "fmspc": "2026-01-01"}),

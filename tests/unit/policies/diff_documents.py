@@ -34,6 +34,10 @@ def nvidia(**section: Any) -> PolicyDocument:  # noqa: ANN401 - JSON values
     return tdx(nvidia=NVIDIA | section)
 
 
+def google(**section: Any) -> PolicyDocument:  # noqa: ANN401 - JSON values
+    return tdx(google={"projects": ["web"]} | section)
+
+
 def tcb(**section: Any) -> PolicyDocument:  # noqa: ANN401 - JSON values
     return tdx({"tcb": section})
 

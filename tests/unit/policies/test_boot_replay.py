@@ -15,6 +15,7 @@ from tests import boot_lab
 from tests.unit.policies.boot_facts import accepting, booted, judged, logged
 from tests.unit.policies.claims_factory import NOW
 from tests.unit.policies.documents import snp_entry, snp_policy
+from tests.unit.policies.google_claims import GOOGLE_SNP, GOOGLE_TD, google_policy, release
 from tests.unit.policies.snp_claims import AZURE, TPM
 from verifiers.eventlog.events import Algorithm, LogFormat, Register
 from verifiers.eventlog.judged import Boot
@@ -165,3 +166,16 @@ def test_of_a_virtual_tpm_the_pinned_registers_of_firmware_and_boot_loaders() ->
     result = appraise(claims, loaded, NOW, boot=boot)
     assert replays(result) == dict.fromkeys(("pcr4", "pcr7"), RuleResult.FAIL)
     assert {one.rule for one in result.denying} == {RuleId.BOOT_REPLAY}
+
+
+@pytest.mark.parametrize("name", ["pcr4", "rtmr1"])
+def test_beside_a_vtpm_of_googles_registers_of_the_cpu_come_first(name: str) -> None:
+    """Of a TD its own are to be explained, whatever PCRs say; a guest of SEV-SNP has none."""
+    registers = {Register(name): Replayed(ReplayState.MISMATCH, b"", b"", 1, ())}
+    boot = Boot((LogFormat.TCG2,), Algorithm.SHA256, registers, boot_lab.claims([]))
+    of_a_td = dict.fromkeys(("rtmr0", "rtmr1", "rtmr2"), RuleResult.MISSING)
+    of_a_td |= {name: RuleResult.FAIL} if name in of_a_td else {}
+    pinned = google_policy(GOOGLE_TD, reference_sets=release(GOOGLE_TD, "pcr4"))
+    assert replays(appraise(GOOGLE_TD, pinned, NOW, boot=boot)) == of_a_td
+    of_a_guest = {name: RuleResult.FAIL} if name == "pcr4" else {}
+    assert replays(appraise(GOOGLE_SNP, google_policy(GOOGLE_SNP), NOW, boot=boot)) == of_a_guest

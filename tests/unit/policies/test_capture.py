@@ -14,6 +14,7 @@ from policies.appraise import appraise
 from policies.capture import capture_entries, capture_policy
 from policies.document import SourceKind
 from policies.errors import PolicyError
+from policies.google_document import GoogleRules
 from policies.lint import lint
 from policies.loader import load_policy
 from policies.registers import Register
@@ -23,6 +24,7 @@ from policies.snp_document import Components
 from tests.unit.policies.claims_factory import GOOD, NOW, TD, register, with_service_td, with_td
 from tests.unit.policies.documents import MUST_PIN
 from tests.unit.policies.findings import denying
+from tests.unit.policies.google_claims import GCE, GOOGLE_SNP, GOOGLE_TD, INSTANCE, PROJECT
 from tests.unit.policies.snp_claims import (
     AZURE,
     GOOD_SNP,
@@ -177,13 +179,46 @@ def test_a_td_under_a_paravisor_is_captured_with_its_pcrs() -> None:
     assert not any(remark.is_error for remark in lint(loaded, NOW))
 
 
+@pytest.mark.parametrize("claims", [GOOGLE_SNP, GOOGLE_TD], ids=["snp", "tdx"])
+def test_a_vm_of_googles_is_captured_with_its_project(claims: Claims) -> None:
+    """Whose vTPM it is; what it booted is in PCRs of SEV-SNP, and in RTMRs of TDX."""
+    text = capture_policy([claims], name="f", entry_id="e", added=NOW)
+    loaded = load_policy(text.encode())
+    (entry,) = loaded.document.reference_sets["release"]
+    assert list(entry.values) == list(registers.MUST_PIN[claims.tee, Provider.GOOGLE])
+    assert loaded.document.match.provider is Provider.GOOGLE
+    assert loaded.document.google == GoogleRules(projects=frozenset({PROJECT}))
+    assert loaded.document.relax == {}
+    assert appraise(claims, loaded, NOW).decision is Decision.ACCEPTED
+    assert not any(remark.is_error for remark in lint(loaded, NOW))
+    strangers = replace(GCE, project_id="strangers")
+    assert denying(replace(claims, gce=strangers), loaded) == {RuleId.GOOGLE_VM: RuleResult.FAIL}
+    listed = text.replace("  # instances:", "  instances:")
+    document = load_policy(listed.encode()).document
+    assert document.google is not None
+    assert document.google.instances == frozenset({INSTANCE})
+    without: Claims = replace(claims, tpm=None)
+    with pytest.raises(ValueError, match="does not report pcr4"):
+        capture_entries([without], entry_id="e", added=NOW, registers=[Register.PCR4])
+
+
+def test_vms_of_several_projects_are_captured_together() -> None:
+    other = replace(GOOGLE_TD, gce=replace(GCE, project_id="example.com:db", instance_id=1))
+    text = capture_policy([GOOGLE_TD, other], name="f", entry_id="e", added=NOW)
+    document = load_policy(text.encode()).document
+    assert document.google is not None
+    assert document.google.projects == {PROJECT, "example.com:db"}
+    assert f"# instances: [1, {INSTANCE}]" in text
+    assert len(document.reference_sets["release"]) == 1
+
+
 def test_other_snp_registers_on_request() -> None:
     chosen = (Register.MEASUREMENT, Register.HOST_DATA)
     text = capture_entries([GOOD_SNP], entry_id="e", added=NOW, registers=chosen)
     assert f'host_data: "{REPORT.host_data.hex()}"' in text
 
 
-@pytest.mark.parametrize("mixed", [[GOOD, GOOD_SNP], [GOOD_SNP, AZURE]])
+@pytest.mark.parametrize("mixed", [[GOOD, GOOD_SNP], [GOOD_SNP, AZURE], [GOOD, GOOGLE_TD]])
 def test_one_capture_is_about_one_kind_of_evidence(mixed: list[Claims]) -> None:
     with pytest.raises(ValueError, match="several technologies or providers"):
         capture_entries(mixed, entry_id="e", added=NOW)

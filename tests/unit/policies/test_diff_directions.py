@@ -29,6 +29,7 @@ from policies.select import select
 from tests.unit.policies import claims_factory, nvidia_claims, snp_claims
 from tests.unit.policies.claims_factory import NOW
 from tests.unit.policies.documents import RELEASE, entry, snp_text, text
+from tests.unit.policies.google_claims import GCE, GOOGLE_TD, INSTANCE, PROJECT, ROOT_CRL
 from verifiers.evidence import Product
 from verifiers.nvidia.claims import Mode
 from verifiers.snp.claims import CpuModel, GuestPolicyBit, PlatformBit
@@ -84,6 +85,16 @@ MACHINES: dict[str, tuple[Claims, ...]] = {
             ),
         ),
         replace(GOOD, pck=replace(claims_factory.PCK, ppid=b"\1" * 16)),
+        GOOGLE_TD,
+        replace(GOOGLE_TD, gce=replace(GCE, project_id="web")),
+        replace(GOOGLE_TD, gce=replace(GCE, zone="us-central1-b", instance_id=1)),
+        replace(
+            GOOGLE_TD,
+            collateral=(
+                *GOOD.collateral,
+                replace(STALE[0], part=ROOT_CRL.part),
+            ),
+        ),
     ),
     "snp": (
         GOOD_SNP,
@@ -172,6 +183,14 @@ OPTIONS: dict[str, dict[str, tuple[Any, ...]]] = {
             None,
             [ONE],
             [bytes(range(0x21, 0x31)).hex()],
+        ),
+        "google": (
+            None,
+            *({"projects": said} for said in ([PROJECT], ["web"], ["web", PROJECT])),
+            {"projects": [PROJECT], "zones": ["us-central1-a"]},
+            {"projects": [PROJECT], "instances": [1, INSTANCE]},
+            {"projects": [PROJECT], "instances": [1]},
+            {"projects": [PROJECT], "tolerate_stale_crl": "10d"},
         ),
         "warn": (None, {"svn-minimum": "2026-05-01"}, {"svn-minimum": "2026-07-01"}),
     },

@@ -48,7 +48,7 @@ def test_what_is_not_said_may_be_anything() -> None:
 
 def test_every_key_is_read() -> None:
     found = section(zones=["us-central1-a", "us-central1-ai1a"], tolerate_stale_crl="24h")
-    assert found.zones == {"us-central1-a", "us-central1-ai1a"}
+    assert found.zones == frozenset({"us-central1-a", "us-central1-ai1a"})
     assert found.tolerate_stale_crl == timedelta(hours=24)
 
 
@@ -75,8 +75,8 @@ def test_what_is_no_id_of_a_project(project: str) -> None:
 
 @pytest.mark.parametrize("number", [INSTANCE, 1, 2**64 - 1])
 def test_numbers_of_vms_with_or_without_quotes(number: int) -> None:
-    assert section(instances=[number]).instances == {number}
-    assert section(instances=[str(number)]).instances == {number}
+    assert section(instances=[number]).instances == frozenset({number})
+    assert section(instances=[str(number)]).instances == frozenset({number})
 
 
 @pytest.mark.parametrize(

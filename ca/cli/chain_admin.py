@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,14 +25,16 @@ from ca.cli import chain_sign, inputs, options, output
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from ca.config import Chain, Config
     from ca.ledger.accounts import LocalAccount
     from ca.ledger.contract import Registry
-    from ca.ledger.desk import Decision, Desk
+    from ca.ledger.desk import Decision, Desk, Namespace
     from ca.ledger.rpc import Nodes
     from ca.ledger.transactions import Call
     from ca.ports import OperatorAction
+    from ca.signers.folder import KeyFolder
 
 GuardianOption = Annotated[
     str | None,
@@ -63,6 +66,43 @@ _NOBODY = bytes(20)
 _SECONDS_A_DAY = 86_400
 
 
+@dataclass(frozen=True, slots=True)
+class _Admin:
+    """Who decides, in one of the three ways, and about the namespace of which authority."""
+
+    settings: Config
+    signer: chain_sign.Signing
+
+    @classmethod
+    def of(cls, config: Path | None, signature: str | None, *keystore: Path | None) -> _Admin:
+        """From the options that all these commands have; `keystore` is the file and its passphrase's."""
+        return cls(options.load_config(config), chain_sign.admin(signature, *keystore))
+
+    def changes(self, name: str, **fields: Any) -> None:  # noqa: ANN401 - as typed data has them
+        """What changes a namespace that is there; it is good for the namespace's nonce of now."""
+        from ca.ledger.desk import change
+
+        registry = registry_of(self.settings)
+        found = asyncio.run(_namespace(self.settings, registry))
+        self.decides(change(registry, name, fields, found))
+
+    def decides(self, decision: Decision) -> None:
+        """Print what is to be signed, or send it."""
+        signature = self.signer.sign(decision.typed, decision.signer)
+        if signature is None:
+            output.say("To be signed by the admin, and given back with --signature:")
+            output.print_json(decision.typed)
+            return
+        asyncio.run(send(self.settings, decision, signature))
+
+
+async def _namespace(settings: Config, registry: Registry) -> Namespace:
+    from ca.ledger.desk import namespace
+
+    async with nodes_of(settings.chain) as nodes:
+        return await namespace(nodes, registry)
+
+
 def register_command(
     guardian: GuardianOption = None,
     log_key_per_day: LogKeyCapOption = 1000,
@@ -75,12 +115,10 @@ def register_command(
     """Make this authority's namespace in the registry, with the newest key of `attestca chain key`."""
     from ca.ledger.desk import registration
 
-    settings = options.load_config(config)
-    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    admin = _Admin.of(config, signature, admin_keystore, admin_passphrase_file)
     second = address_given(guardian, "--guardian")
-    log_key, caps = _newest_key(settings), (log_key_per_day, guardian_per_day)
-    decision = registration(registry_of(settings), log_key, second, caps)
-    asyncio.run(_decide(settings, decision, signer))
+    log_key, caps = _newest_key(admin.settings), (log_key_per_day, guardian_per_day)
+    admin.decides(registration(registry_of(admin.settings), log_key, second, caps))
 
 
 def set_log_key_command(
@@ -91,10 +129,10 @@ def set_log_key_command(
     config: options.ConfigOption = None,
 ) -> None:
     """Have another key sign anchors, at once: after `attestca chain key --make`. The zero address: nobody."""
-    settings = options.load_config(config)
-    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
-    new = _newest_key(settings) if address is None else address_given(address, "ADDRESS")
-    asyncio.run(_change(settings, signer, "SetLogKey", {"logKey": new}))
+    admin = _Admin.of(config, signature, admin_keystore, admin_passphrase_file)
+    newest = address is None
+    new = _newest_key(admin.settings) if newest else address_given(address, "ADDRESS")
+    admin.changes("SetLogKey", logKey=new)
 
 
 def set_guardian_command(
@@ -105,11 +143,8 @@ def set_guardian_command(
     config: options.ConfigOption = None,
 ) -> None:
     """Have another guardian, at once."""
-    settings = options.load_config(config)
-    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
-    asyncio.run(
-        _change(settings, signer, "SetGuardian", {"guardian": address_given(address, "ADDRESS")})
-    )
+    admin = _Admin.of(config, signature, admin_keystore, admin_passphrase_file)
+    admin.changes("SetGuardian", guardian=address_given(address, "ADDRESS"))
 
 
 def set_caps_command(
@@ -121,9 +156,8 @@ def set_caps_command(
     config: options.ConfigOption = None,
 ) -> None:
     """Set how many tombstones may be written on one day."""
-    settings = options.load_config(config)
-    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
-    asyncio.run(_change(settings, signer, "SetCaps", {"caps": (log_key_per_day, guardian_per_day)}))
+    admin = _Admin.of(config, signature, admin_keystore, admin_passphrase_file)
+    admin.changes("SetCaps", caps=(log_key_per_day, guardian_per_day))
 
 
 def allow_command(
@@ -136,33 +170,9 @@ def allow_command(
     config: options.ConfigOption = None,
 ) -> None:
     """Allow so many tombstones more on one day. A second time for the same day replaces the first."""
-    settings = options.load_config(config)
-    signer = chain_sign.admin(signature, admin_keystore, admin_passphrase_file)
+    admin = _Admin.of(config, signature, admin_keystore, admin_passphrase_file)
     today = int(inputs.now().timestamp()) // _SECONDS_A_DAY if day is None else day
-    extra = (log_key_per_day, guardian_per_day)
-    asyncio.run(_change(settings, signer, "Allow", {"day": today, "extra": extra}))
-
-
-async def _change(
-    settings: Config, signer: chain_sign.Signing, name: str, fields: dict[str, Any]
-) -> None:
-    """What changes a namespace that is there; it is good for the namespace's nonce of now."""
-    from ca.ledger.desk import change, namespace
-
-    registry = registry_of(settings)
-    async with nodes_of(settings.chain) as nodes:
-        found = await namespace(nodes, registry)
-    await _decide(settings, change(registry, name, fields, found), signer)
-
-
-async def _decide(settings: Config, decision: Decision, signer: chain_sign.Signing) -> None:
-    """Print what is to be signed, or send it."""
-    signature = signer.sign(decision.typed, decision.signer)
-    if signature is None:
-        output.say("To be signed by the admin, and given back with --signature:")
-        output.print_json(decision.typed)
-        return
-    await send(settings, decision, signature)
+    admin.changes("Allow", day=today, extra=(log_key_per_day, guardian_per_day))
 
 
 async def send(settings: Config, decision: Decision, *signatures: bytes) -> None:
@@ -221,12 +231,17 @@ def action(name: str, detail: str) -> OperatorAction:
 
 def ca_id_of(settings: Config) -> bytes:
     """Of the authority in the configured folder."""
+    from ca.app.keys import ca_id
+
+    return ca_id(_folder(settings, b"").root())
+
+
+def _folder(settings: Config, passphrase: bytes) -> KeyFolder:
     import secrets
 
-    from ca.app.keys import ca_id
     from ca.signers.folder import KeyFolder
 
-    return ca_id(KeyFolder(settings.ca.directory, b"", secrets.token_bytes).root())
+    return KeyFolder(settings.ca.directory, passphrase, secrets.token_bytes)
 
 
 def payer_address(settings: Config) -> bytes:
@@ -249,16 +264,12 @@ def registry_of(settings: Config) -> Registry:
 
 
 def _newest_key(settings: Config) -> bytes:
-    import secrets
-
     from ca.config import read_passphrase
     from ca.errors import NotFound
     from ca.ledger.accounts import account_of, address_of
     from ca.signers.chain import chain_keys
-    from ca.signers.folder import KeyFolder
 
-    folder = KeyFolder(settings.ca.directory, read_passphrase(settings), secrets.token_bytes)
-    keys = chain_keys(folder)
+    keys = chain_keys(_folder(settings, read_passphrase(settings)))
     if not keys:
         raise NotFound("no key that signs anchors: `attestca chain key --make`")
     return address_of(account_of(keys[0], "chain-log"))

@@ -35,6 +35,8 @@ OFFSETS: Final[Mapping[str, tuple[int, int]]] = {
     "Turin asvk": (918, 642),
     "Google root": (1760, 770),
     "Google us-central1": (66, 746),
+    "Google europe-west4": (2480, 1410),
+    "Google us-central1": (66, 746),
     "other Milan ark": (1476, 474),
     "other Milan ask": (158, 950),
     "other Milan asvk": (910, 154),

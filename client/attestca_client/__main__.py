@@ -5,7 +5,8 @@ Exit codes: 0 issued, collected, or accepted; 1 refused by the authority, or by 
 cannot decide (`verify_command`); 64 usage; 66 unreadable input (root file, or no evidence here); 69 authority or
 platform service unavailable or not trusted; 70 internal. Progress and errors go to stderr, the result to stdout (JSON
 with --json). There is deliberately no option for where the evidence comes from, but for event logs, which prove nothing
-by themselves; and what `evidence` writes is good for no enrollment.
+by themselves, and for whether this machine's own vTPM is asked as well; and what `evidence` writes is good for no
+enrollment.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ DEVICES = ("auto", "none", "required")
 DEVICES_HELP = (
     "GPUs: those in confidential-computing mode, if there are any (auto, the default); none; or"
     " required, so that it is an error if there is none"
+)
+VTPMS = ("auto", "google")
+VTPM_HELP = (
+    "a virtual TPM: where the CPU's evidence goes through it, as in Azure (auto, the default); or google, on Compute"
+    " Engine, so that evidence of Google's vTPM goes along with the CPU's"
 )
 EVENT_LOG_HELP = (
     "what was booted, for the authority to replay: the firmware's log, if there is one (auto, the default); none; or a"
@@ -90,6 +96,7 @@ def add_enroll(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--profile", default="default", help="certificate profile (default: %(default)s)")
     add("--out", type=Path, metavar="DIR", help="where to write (default: a directory in memory)")
     add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
+    add("--vtpm", choices=VTPMS, default="auto", help=VTPM_HELP)
     add("--event-log", action="append", default=[], metavar="LOG", help=EVENT_LOG_HELP)
     add("--json", action="store_true", help="print the result as one line of JSON")
     add("--daemon", action="store_true", help="stay, and renew at two thirds of the lifetime")
@@ -112,6 +119,7 @@ def add_evidence(commands: argparse._SubParsersAction[_Parser]) -> None:
     add("--nonce", required=True, metavar="HEX", help="16 to 64 bytes; hashed before they are used")
     add("--out", required=True, type=Path, metavar="DIR", help="a new or empty directory")
     add("--devices", choices=DEVICES, default="auto", help=DEVICES_HELP)
+    add("--vtpm", choices=VTPMS, default="auto", help=VTPM_HELP)
     add("--event-log", action="append", default=[], metavar="LOG", help=EVENT_LOG_HELP)
     add("--json", action="store_true", help="print the result as one line of JSON")
 
@@ -159,7 +167,8 @@ def attest(
     """`enroll` or `evidence`, with what this machine has where nothing else is given."""
     logs = Choice.of(options.event_log)
     if quote_source is None:
-        quote_source = MachineQuoteSource.of(runtime, with_log=logs.firmware)
+        google = options.vtpm == "google"
+        quote_source = MachineQuoteSource.of(runtime, with_log=logs.firmware, google=google)
         device_source = NvmlDeviceSource(runtime, required=options.devices == "required")
     quotes = WithEventLogs(quote_source, logs, runtime)
     devices = None if options.devices == "none" else device_source

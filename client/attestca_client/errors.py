@@ -8,7 +8,7 @@
         EvidenceError                 this machine's
           TsmMissing            66    no configfs-tsm, or no guest driver behind it
           TsmPermission         66    it is there, but not for this user
-          TpmMissing            66    an Azure VM that lacks a part of its evidence: tpm2-tools, a TPM, the HCL report
+          TpmMissing            66    evidence of a vTPM lacks a part: tpm2-tools, a TPM, what the cloud keeps in it
           DevicesMissing        66    GPUs are demanded, and none here is in confidential-computing mode
           DevicesPermission     66    they are there, but not for this user
           DevicesUnavailable    69    their driver failed, or gave what cannot be evidence; try again
@@ -80,7 +80,7 @@ class TsmPermission(EvidenceError):
 
 
 class TpmMissing(EvidenceError):
-    """An Azure VM without what its evidence is made of: tpm2-tools, a TPM device, the paravisor's report in it."""
+    """A VM without what evidence of its vTPM is made of: tpm2-tools, a TPM device, what the cloud keeps in it."""
 
     code = "tpm-missing"
 

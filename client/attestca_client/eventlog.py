@@ -2,7 +2,7 @@
 """The event log of this machine's firmware: what was measured at boot, for the authority to replay.
 
 Linux shows the log of a TD below the ACPI table CCEL that names it, as the whole area of memory that firmware kept for
-it, padding and all; no more than the events is sent. That of a virtual TPM (Azure) it shows as it is, to root. A log
+it, padding and all; no more than the events is sent. That of a virtual TPM it shows as it is, to root. A log
 proves nothing by itself, and an authority whose policy asks nothing about the boot does well without it. So it fails no
 enrollment: where there is none, nothing is sent; where it cannot be read, or is none that an authority takes, that is
 said and nothing is sent. What it holds is no secret of this program's, but may be one of its owner's: the kernel's
@@ -11,7 +11,7 @@ command line stands in it as text where GRUB started the kernel.
 Source: Linux, drivers/acpi/sysfs.c (data of ACPI tables), drivers/char/tpm/eventlog/common.c; TCG PC Client Platform
 Firmware Profile 1.06, 10.2.
 
-Tested with logs of real machines in files. Not run on TDX hardware, or on Azure, yet.
+Tested with logs of real machines in files. Not run on TDX hardware, on Azure, or on Google's cloud, yet.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class WithEventLogs:
         pieces, contents = self._of_one_moment(report_data)
         if not self.choice.firmware:
             pieces = [piece for piece in pieces if piece.kind not in KINDS]
-        of_a_tpm = any(piece.kind == "tpm-attest" for piece in pieces)
+        of_a_tpm = _replays_to_pcrs({piece.kind for piece in pieces})
         for path, data in zip(self.choice.files, contents, strict=True):
             pieces.append(_piece(path, data, of_a_tpm=of_a_tpm))
         _demand_sendable([piece for piece in pieces if piece.kind in KINDS])
@@ -152,6 +152,14 @@ def kind_of(data: bytes, *, of_a_tpm: bool = False) -> str | None:
     if _JSON.match(data) and any(mark in data for mark in _DSTACK):
         return "dstack-event-log"
     return None
+
+
+def _replays_to_pcrs(kinds: set[str]) -> bool:
+    """Whether a firmware's log beside evidence of these kinds is that of a vTPM.
+
+    A TD has registers of its own. Under a paravisor, whose HCL report comes along then, they are empty.
+    """
+    return "tpm-attest" in kinds and ("tdx-quote" not in kinds or "hcl-report" in kinds)
 
 
 def _piece(path: Path, data: bytes, *, of_a_tpm: bool) -> Evidence:

@@ -105,7 +105,7 @@ async def test_refusals_and_recomputation(app_on_both: App) -> None:
         (good, 403, "denied", {"td_attributes": 1}),
         (good, 422, "signature", {"report_data": bytes(64)}),
         (good, 422, "incomplete", {"without": "tdx-quote"}),
-        (good, 422, "evidence", {"without": "hcl-report"}),
+        (good, 422, "ak-not-bound", {"without": "hcl-report"}),
         (good, 422, "evidence", {"without": "tpm-pcrs"}),
     ):
         reply = await send(app, vm, **fields)

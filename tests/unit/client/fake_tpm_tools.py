@@ -59,13 +59,16 @@ class Bench:
         )
         self.device = root / "tpmrm0"
         self.device.touch()
-        for tool in ("tpm2_nvread", "tpm2_quote"):
-            script = root / tool
-            script.write_text(FAKE.format(python=sys.executable, folder=str(root)))
-            script.chmod(0o755)
+        self.install("tpm2_nvread", "tpm2_quote")
         self.nvread({"files": {"content": self.hcl.hex()}})
         self.quote(self.quoted())
         self.source = self.but()
+
+    def install(self, *tools: str) -> None:
+        for tool in tools:
+            script = self.root / tool
+            script.write_text(FAKE.format(python=sys.executable, folder=str(self.root)))
+            script.chmod(0o755)
 
     def but(self, metadata: tuple[str, int] = NOWHERE, **tools: Any) -> AzureQuoteSource:  # noqa: ANN401 - a field of any type
         defaults = {"path": str(self.root), "devices": (self.root / "none", self.device)}
@@ -79,10 +82,13 @@ class Bench:
         return {"files": {name: data.hex() for name, data in parts.items()}}
 
     def nvread(self, *steps: dict[str, Any]) -> None:
-        (self.root / "tpm2_nvread.json").write_text(json.dumps(steps))
+        self.tell("tpm2_nvread", *steps)
 
     def quote(self, *steps: dict[str, Any]) -> None:
-        (self.root / "tpm2_quote.json").write_text(json.dumps(steps))
+        self.tell("tpm2_quote", *steps)
+
+    def tell(self, tool: str, *steps: dict[str, Any]) -> None:
+        (self.root / f"{tool}.json").write_text(json.dumps(steps))
 
     def calls(self, tool: str) -> list[Call]:
         lines = (self.root / f"{tool}.calls").read_text().splitlines()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A software TPM (swtpm) that is set up like the vTPM of an Azure confidential VM: a signing key at 0x81000003, an HCL
-report in NV index 0x01400001, some registers extended. A process of its own, over Unix sockets in a temporary folder.
+"""A software TPM (swtpm) that is set up like the vTPM of a cloud's confidential VM, with some registers extended.
+
+As in Azure: a signing key at 0x81000003, an HCL report in NV index 0x01400001. As at Google: templates and certificates
+of keys in indices of their own (`google_keys`). A process of its own, over Unix sockets in a temporary folder.
 """
 
 from __future__ import annotations
@@ -40,14 +42,15 @@ class SoftwareTpm:
     tcti: str
     hcl: bytes = b""
 
-    def tool(self, name: str, *arguments: str) -> None:
-        """Run one of tpm2-tools."""
+    def tool(self, name: str, *arguments: str) -> bytes:
+        """Run one of tpm2-tools; what it prints."""
         environment = {"PATH": SAFE_PATH, "TPM2TOOLS_TCTI": self.tcti}
         command = [f"tpm2_{name}", *arguments]
         done = subprocess.run(  # noqa: S603 - a program of the system
             command, cwd=self.folder, env=environment, capture_output=True, check=False
         )
         assert done.returncode == 0, (command, done.stderr)
+        return done.stdout
 
     def make_key(self) -> rsa.RSAPublicKey:
         """A restricted signing key at the handle of Azure's."""
@@ -67,10 +70,24 @@ class SoftwareTpm:
     def store(self, hcl: bytes) -> None:
         """Put an HCL report where the paravisor does; swtpm's largest index holds 2048 bytes, so it names one key."""
         self.hcl = hcl
-        (self.folder / "hcl").write_bytes(self.hcl)
+        self.write(HCL_INDEX, hcl)
+
+    def write(self, index: str, data: bytes) -> None:
+        """A new NV index."""
+        (self.folder / "data").write_bytes(data)
         attributes = ("-a", "ownerread|ownerwrite|authread")
-        self.tool("nvdefine", "-C", "o", "-s", str(len(self.hcl)), *attributes, HCL_INDEX)
-        self.tool("nvwrite", "-C", "o", "-i", "hcl", HCL_INDEX)
+        self.tool("nvdefine", "-C", "o", "-s", str(len(data)), *attributes, index)
+        self.tool("nvwrite", "-C", "o", "-i", "data", index)
+
+    def erase(self, index: str) -> None:
+        """Of an NV index, that it is there."""
+        self.tool("nvundefine", "-C", "o", index)
+
+    def send(self, command: bytes) -> bytes:
+        """The answer to a command, both as the TPM has them."""
+        (self.folder / "command").write_bytes(command)
+        self.tool("send", "-o", "answer", "command")
+        return (self.folder / "answer").read_bytes()
 
     def extend(self, *numbers: int) -> dict[int, bytes]:
         """Extend registers of 0 to 15, which are zero after a start; the values they have if it was the first time."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import http.server
 import json
-import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,62 +27,13 @@ from attestca_client.runtime import Runtime
 from attestca_client.tpm import RETRY_DELAYS
 from attestca_client.wire import Evidence
 from tests.tpm_lab import Hcl, runtime
+from tests.unit.client.fake_metadata import CHAIN, GOOD, LEAF, Metadata, serving
 from tests.unit.client.fake_tpm_tools import DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.unit.client.fake_tpm_tools import Bench
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----"
-LEAF, CHAIN = CERTIFICATE.format("leaf"), CERTIFICATE.format("ask") + CERTIFICATE.format("ark")
-GOOD = {"vcekCert": f"{LEAF}\n", "tcbm": "DB18000000000004", "certificateChain": CHAIN}
 PEM = f"{LEAF}\n{CHAIN}\n".encode()
-
-
-@dataclass
-class Metadata:
-    """What the service answers, and what it was asked."""
-
-    status: int = 200
-    body: bytes = json.dumps(GOOD).encode()
-    headers: dict[str, str] = field(default_factory=dict)
-    seen: list[tuple[str, str | None]] = field(default_factory=list)
-    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-
-@contextlib.contextmanager
-def serving(service: Metadata) -> Iterator[tuple[str, int]]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            service.seen.append((self.path, self.headers.get("Metadata")))
-            self.reply()
-
-        def do_POST(self) -> None:
-            question = self.rfile.read(int(self.headers["Content-Length"]))
-            service.asked.append((self.path, dict(self.headers), question))
-            self.reply()
-
-        def reply(self) -> None:
-            self.send_response(service.status)
-            for name, value in service.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with contextlib.suppress(OSError):  # the client may have seen enough
-                self.wfile.write(service.body)
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield ("127.0.0.1", server.server_address[1])
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_certificates_come_along_where_azure_has_them(bench: Bench) -> None:

@@ -327,15 +327,49 @@ def test_what_is_not_sent_is_not_read(
     *,
     with_log_: bool,
 ) -> None:
-    asked: list[bool] = []
+    asked = what_is_asked(monkeypatch)
+    assert cli.run(arguments(authority, root_file, *option)) == 0
+    assert asked == [(with_log_, False)]
 
-    def of(_runtime: Runtime, *, with_log: bool) -> object:
-        asked.append(with_log)
+
+def what_is_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool]]:
+    """Of the machine, from now on: (whether with its log, whether with Google's vTPM)."""
+    asked: list[tuple[bool, bool]] = []
+
+    def of(_runtime: Runtime, *, with_log: bool, google: bool) -> object:
+        asked.append((with_log, google))
         return fake_quote
 
     monkeypatch.setattr(machine.MachineQuoteSource, "of", of)
-    assert cli.run(arguments(authority, root_file, *option)) == 0
-    assert asked == [with_log_]
+    return asked
+
+
+@pytest.mark.usefixtures("on_this_machine")
+def test_googles_vtpm_is_asked_for_by_name(
+    authority: FakeAuthority, root_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = what_is_asked(monkeypatch)
+    out = root_file.parent / "evidence"
+    assert cli.run(["evidence", "--nonce", "00" * 32, "--out", str(out), "--vtpm", "google"]) == 0
+    for option in (["--vtpm", "google"], ["--vtpm", "auto"], []):
+        assert cli.run(arguments(authority, root_file, *option)) == 0
+    assert asked == [(True, True), (True, True), (True, False), (True, False)]
+
+
+def test_googles_vtpm_of_another_machine(
+    authority: FakeAuthority,
+    root_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nothing is enrolled, and the daemon does not try for ever."""
+    monkeypatch.setattr("attestca_client.google.on_google", lambda _: False)
+    argv = arguments(authority, root_file, "--vtpm", "google", "--json", "--daemon")
+    assert cli.run(argv) == 64
+    printed, said = capsys.readouterr()
+    assert json.loads(printed)["code"] == "misconfigured"
+    assert "no VM of Google Compute Engine" in said
+    assert authority.posts() == []
 
 
 def test_event_logs_that_cannot_be_sent(
@@ -427,7 +461,7 @@ def test_the_console_script() -> None:
 
 
 def test_no_option_or_variable_names_a_source_of_evidence() -> None:
-    """But for event logs, which prove nothing by themselves (`test_sent_logs`)."""
+    """But for event logs, which prove nothing by themselves (`test_sent_logs`); a vTPM is this machine's or none."""
     (commands,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
     makers = [command for name, command in commands.choices.items() if name != "verify"]
     options = {
@@ -438,15 +472,19 @@ def test_no_option_or_variable_names_a_source_of_evidence() -> None:
     }
     assert options == {
         *("-h", "--help", "--ca", "--ca-root", "--profile", "--out", "--json"),
-        *("--daemon", "--metrics", "--hook", "--devices", "--event-log", "--nonce"),
+        *("--daemon", "--metrics", "--hook", "--devices", "--event-log", "--nonce", "--vtpm"),
     }
-    (chosen,) = {
-        tuple(action.choices or ())
+    chosen = {
+        option: tuple(action.choices)
         for command in makers
         for action in command._actions
-        if "--devices" in action.option_strings
+        for option in action.option_strings
+        if action.choices
     }
-    assert chosen == ("auto", "none", "required")  # whether, never from where
+    assert chosen == {  # whether, never from where
+        "--devices": ("auto", "none", "required"),
+        "--vtpm": ("auto", "google"),
+    }
     package = Path(cli.__file__).parent
     readers = {
         file.name
@@ -464,7 +502,7 @@ def test_the_readme_names_every_option_and_exit_code() -> None:
         tree.extend(kind.__subclasses__())
     codes = {str(kind.exit_code) for kind in tree}
     assert rows == {"--ca", "--ca-root", "--profile", "--out", "--json", "--daemon"} | {
-        *("--metrics", "--hook", "--devices", "--event-log", "--nonce", "0"),
+        *("--metrics", "--hook", "--devices", "--event-log", "--nonce", "--vtpm", "0"),
         "2",  # of `verify`, which has no error for it
         *codes,
     }

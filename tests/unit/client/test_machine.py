@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a machine's two sources gives the evidence: the kernel's provider, or Azure's vTPM where it has none."""
+"""Which of a machine's sources gives the evidence: the kernel's provider, or Azure's vTPM where it has none.
+
+Beside the kernel's, Google's vTPM where it is asked for.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from attestca_client.dmi import AZURE_TAG, on_azure
-from attestca_client.errors import EvidenceError
+from attestca_client.dmi import AZURE_TAG, on_azure, on_google
+from attestca_client.errors import EvidenceError, Misconfigured, TsmMissing
 from attestca_client.eventlog import CCEL, TPM_LOG, EventLogSource
+from attestca_client.google import GoogleVtpmSource
 from attestca_client.machine import MachineQuoteSource
 from attestca_client.runtime import Runtime
 from attestca_client.tpm import TpmTools
@@ -85,6 +89,51 @@ def test_no_log_is_read_where_none_is_wanted(bench: Bench) -> None:
     assert source(DATA) == bench.expected
 
 
+TPM = [Evidence(kind, kind.encode()) for kind in ("tpm-attest", "tpm-ak-certificate")]
+
+
+def with_googles(bench: Bench, tag: bytes | None = None) -> tuple[MachineQuoteSource, FakeConfigfs]:
+    """A machine whose Google vTPM was asked for; what that one gives is in `test_google`."""
+    made, kernel = machine(bench, tag)
+    vtpm = cast("GoogleVtpmSource", lambda data: TPM if data == DATA else [])
+    log, tpm_log = tcg2(action(1, b"one")), tcg2(action(4, b"one", (0x0B,)), algorithms=(0x0B,))
+    (bench.root / "CCEL").write_bytes(log)
+    (bench.root / "measurements").write_bytes(tpm_log)
+    return replace(made, google=vtpm), kernel
+
+
+def test_googles_vtpm_beside_a_td(bench: Bench) -> None:
+    source, _ = with_googles(bench)
+    kinds = [piece.kind for piece in source(DATA)]
+    assert kinds == ["tdx-quote", "tpm-attest", "tpm-ak-certificate", "ccel"]
+    assert [piece.kind for piece in replace(source, with_log=False)(DATA)] == kinds[:3]
+
+
+def test_googles_vtpm_beside_a_report_has_the_log(bench: Bench) -> None:
+    source, kernel = with_googles(bench)
+    kernel.provider = "sev_guest"
+    kinds = [piece.kind for piece in source(DATA)]
+    assert kinds == ["snp-report", "tpm-attest", "tpm-ak-certificate", "tpm-event-log"]
+
+
+def test_googles_vtpm_takes_no_cpus_place(bench: Bench) -> None:
+    source, kernel = with_googles(bench, TAG)
+    kernel.errors["mkdir"] = [6]
+    with pytest.raises(TsmMissing):
+        source(DATA)
+    assert not (bench.root / "tpm2_nvread.calls").exists()
+
+
+def test_googles_vtpm_is_googles(bench: Bench) -> None:
+    """Where it is asked for on another machine, that one's operator hears of it."""
+    made, _ = machine(bench, TAG)
+    name = bench.root / "product_name"
+    name.write_bytes(b"Virtual Machine\n")
+    source = replace(made, google=GoogleVtpmSource(bench.runtime, product_name=name))
+    with pytest.raises(Misconfigured):
+        source(DATA)
+
+
 @pytest.mark.parametrize("tag", [None, b"", b"No Asset Tag\n", TAG[1:], TAG + b"x"])
 def test_no_azure_and_no_provider(bench: Bench, tag: bytes | None) -> None:
     source, kernel = machine(bench, tag)
@@ -106,8 +155,11 @@ def test_a_provider_that_fails_is_no_reason_for_azure(bench: Bench, number: int,
 
 def test_this_machines_own_sources() -> None:
     assert not MachineQuoteSource.of(Runtime(), with_log=False).with_log
-    source = MachineQuoteSource.of(Runtime())
+    runtime = Runtime()
+    assert MachineQuoteSource.of(runtime, google=True).google == GoogleVtpmSource(runtime)
+    source = MachineQuoteSource.of(runtime)
     assert source.with_log
+    assert source.google is None
     assert str(source.tsm.reports) == "/sys/kernel/config/tsm/report"
     assert source.azure.tools == TpmTools()
     assert (source.event_log.path, source.event_log.kind) == (CCEL, "ccel")
@@ -118,4 +170,5 @@ def test_this_machines_own_sources() -> None:
 
 def test_the_tag_is_no_directory(tmp_path: Path) -> None:
     assert not on_azure(tmp_path)
+    assert not on_google(tmp_path)
     assert os.access(tmp_path, os.R_OK)

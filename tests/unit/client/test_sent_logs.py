@@ -88,6 +88,24 @@ def test_a_firmwares_log_is_of_the_machine_that_quotes(tmp_path: Path) -> None:
         sent(named)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "kind"),
+    [
+        (["tdx-quote", "hcl-report", "tpm-attest"], "tpm-event-log"),  # Azure: RTMRs are empty
+        (["hcl-report", "tpm-attest"], "tpm-event-log"),
+        (["snp-report", "tpm-attest", "tpm-ak-certificate"], "tpm-event-log"),  # Google
+        (["tdx-quote", "tpm-attest", "tpm-ak-certificate"], "ccel"),  # a TD has registers
+    ],
+)
+def test_whose_registers_a_firmwares_log_is_about(
+    tmp_path: Path, kinds: list[str], kind: str
+) -> None:
+    evidence = [Evidence(one, b"piece") for one in kinds]
+    log = tcg2(action(4, b"one", (0x0B, 0x0C)), algorithms=(0x0B, 0x0C))
+    (named,) = written(tmp_path, log=log)
+    assert sent(named, source=lambda _: evidence)[-1] == Evidence(kind, log)
+
+
 @pytest.mark.parametrize("values", [["none", "auto"], ["none", "none"], ["a", "none"]])
 def test_none_stands_alone(values: list[str]) -> None:
     with pytest.raises(Misconfigured, match="stands alone"):

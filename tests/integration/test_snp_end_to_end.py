@@ -70,7 +70,7 @@ def test_what_the_policy_refuses(
     with pytest.raises(Refused) as refused:
         enroll_snp_machine(sqlite_stage, tmp_path / "vm", fields=fields)
     assert refused.value.code == "denied"
-    assert [finding.rule for finding in refused.value.findings] == [rule]
+    assert {finding.rule for finding in refused.value.findings} == {rule}
     assert not (tmp_path / "vm" / "key.pem").exists()
     assert f'"{rule}"' in sqlite_stage.operate("refusals", "list", "--json")
 

@@ -34,6 +34,7 @@ from tests.unit.client.google_keys import (
 )
 from verifiers.errors import Reason
 from verifiers.evidence import Binding, EvidenceKind, Provider, Tee
+from verifiers.files import identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,18 @@ def test_a_quote_over_other_data_is_another_machines(
     source: GoogleVtpmSource, lab: GoogleLab
 ) -> None:
     assert judged(lab, source(DATA[::-1])).refused().reason is Reason.BINDING_MISMATCH
+
+
+@pytest.mark.usefixtures("no_rsa")
+def test_the_files_of_evidence_tell_what_they_are(source: GoogleVtpmSource, lab: GoogleLab) -> None:
+    """`attestca verify` is shown files, as `evidence` writes them; here by the ECC key."""
+    with serving(Metadata(body=lab.google.intermediate().der)) as address:
+        pieces = [*replace(source, bucket=address)(DATA), *source(DATA)[3:]]
+    quote = [piece.data for piece in lab.pieces() if piece.kind is EvidenceKind.TDX_QUOTE]
+    for certificate in pieces[3:]:
+        sent = {piece.kind: piece.data for piece in (*pieces[:3], certificate)}
+        found = {str(one.kind): one.data for one in identify([*sent.values(), *quote]).evidence}
+        assert found == {**sent, "tdx-quote": quote[0]}
 
 
 def test_nothing_stays_loaded(source: GoogleVtpmSource, tpm: SoftwareTpm) -> None:

@@ -57,7 +57,7 @@ _OF_A_PARAVISOR: Final = (
 _NO_ID_BLOCK: Final = "none: nobody signed what was to be started"
 _ID_BLOCK: Final = "measurement, guest policy and this, signed by the ID key; anybody can make one: pin id_key_digest"
 _HASHES: Final[dict[str, str]] = {
-    **{name: f"the {name.upper()} of" for name in HashName},
+    **{name: f"the {name.upper().replace('SHA', 'SHA-')} of" for name in HashName},
     FileKind.DSTACK_COMPOSE: "dstack's compose-hash of",
     FileKind.DSTACK_DOCUMENT: "dstack's hash of the configuration document",
 }

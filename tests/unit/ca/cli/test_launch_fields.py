@@ -146,7 +146,7 @@ def test_init_data_of_a_td(cli: Cli, evidence: Evidence, init_data: Path) -> Non
     quote = evidence.quote(mr_config_id=held(LaunchField.MR_CONFIG_ID, init_data))
     given: Given = (quote, *evidence.judged, "--init-data", init_data)
     done = cli.good("verify", *given)
-    assert "MRCONFIGID     the SHA384 of initdata.toml" in done.out
+    assert "MRCONFIGID     the SHA-384 of initdata.toml" in done.out
     said = cli.good("verify", *given, "--json").json()
     found = fields(said)["mr_config_id"]
     assert (found["holds_file"], found["form"]) == ("sha384", "opaque")
@@ -248,7 +248,7 @@ def test_init_data_of_an_snp_guest(
     given: Given = ("verify", *files, *judged, "--init-data", init_data)
     said = cli.good(*given, "--json").json()
     assert fields(said)["host_data"]["holds_file"] == "sha384"
-    assert "HOST_DATA    the SHA384 of initdata.toml" in cli.good(*given).out
+    assert "HOST_DATA    the SHA-384 of initdata.toml" in cli.good(*given).out
 
 
 # Azure

@@ -275,4 +275,5 @@ def _lies_in_collateral(error: VerificationError, basis: Basis) -> bool:
         return bool(basis.endorsements.missing)
     if error.authentic:
         return error.reason is not Reason.MALFORMED  # signed, but in a layout that no firmware has
-    return error.reason in _SIGNER_FAULTS and not registry.signer_came_along(basis.parsed)
+    fetched = not (error.brought or registry.signer_came_along(basis.parsed))
+    return error.reason in _SIGNER_FAULTS and fetched

@@ -7,6 +7,7 @@
         detail: str              one English line for a person: what was expected, what was seen
         tcb: TcbReport | None    where the TCB was evaluated before the refusal: what is known of it
         authentic: bool          whether the evidence's own signatures and binding had held before this fault was found
+        brought: bool            whether it is of a part that evidence alone brings, and no vendor is asked for
 
 A verifier raises nothing else. `Reason.verdict` says whether evidence is refused whatever the policy (`rejected`) or
 cannot be decided with the collateral at hand (`undetermined`).
@@ -99,3 +100,4 @@ class VerificationError(Exception):
         self.detail = detail
         self.tcb = tcb
         self.authentic = False
+        self.brought = False

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from verifiers import jsontext
 from verifiers.endorsements import Fetch, Revocation, digest
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from verifiers.evidence import Binding
     from verifiers.google_ca import GoogleRoot
     from verifiers.vtpm.certified import Certified
+    from verifiers.vtpm.claims import TpmClaims
 
 T = TypeVar("T")
 Cpu: TypeAlias = TdxQuote | SnpEvidence
@@ -173,44 +174,71 @@ def _text(value: jsontext.Json) -> str:
     return value
 
 
+class Beside(NamedTuple):
+    """What stands beside the CPU's evidence, authentic and bound."""
+
+    certified: Certified
+    tpm: TpmClaims
+
+
+def verify_beside(
+    evidence: GoogleCvm, anchors: Anchors, binding: Binding | None, now: datetime
+) -> Beside:
+    """Verify what stands beside the CPU's evidence, but for what was fetched about it.
+
+    Args:
+        evidence: whole; nothing of the CPU's is looked at.
+        anchors: the roots that count.
+        binding: what the quote must carry; None only where nothing is issued.
+        now: the instant to judge at, timezone-aware.
+
+    Raises:
+        VerificationError: with the first fault found; its `brought` is true.
+    """
+    quote = evidence.tpm
+    try:
+        # 1 Google certified the key, for a VM that it names
+        certified = authenticate(evidence.ak_certificate, _root(anchors))
+        check_dates(certified, now)
+        # 2 the vTPM's quote is signed by it, and carries the binding
+        tpm = verify_quote(quote.attest, quote.signature, quote.pcrs, certified.key)
+        if binding is not None:
+            check_bound(tpm, binding.tpm_extra)
+    except VerificationError as error:
+        error.brought = True
+        raise
+    return Beside(certified, tpm)
+
+
 def join(
     claims: Claims,
-    evidence: GoogleCvm,
+    beside: Beside,
     endorsements: GoogleEndorsements,
     anchors: Anchors,
-    binding: Binding | None,
     now: datetime,
 ) -> Claims:
-    """Verify what stands beside the CPU's evidence, and add it to the claims of that.
+    """Add what stands beside the CPU's evidence to the claims of that.
 
     Args:
         claims: of the CPU's evidence, verified and bound.
-        evidence: whole, that of the CPU included.
+        beside: of the same evidence.
         endorsements: whole; without the root's list the claims say so.
-        anchors: those that the claims were made with.
-        binding: the same; None only where nothing is issued.
+        anchors: those that both were made with.
         now: the same instant.
 
     Raises:
-        VerificationError: with the first fault found.
+        VerificationError: `crl-invalid`, `collateral-not-yet-valid`, `certificate-revoked`; its `authentic` is true.
     """
-    root, quote, crl = _root(anchors), evidence.tpm, endorsements.root_crl
-    # 1 Google certified the key, for a VM that it names
-    certified = authenticate(evidence.ak_certificate, root)
-    check_dates(certified, now)
-    # 2 the vTPM's quote is signed by it, and carries the binding
-    tpm = verify_quote(quote.attest, quote.signature, quote.pcrs, certified.key)
-    if binding is not None:
-        check_bound(tpm, binding.tpm_extra)
     # 3 Google has not taken back the authority that certified it
-    window = () if crl is None else (_checked(certified, root, crl, now),)
+    certified, crl = beside.certified, endorsements.root_crl
+    window = () if crl is None else (_checked(certified, _root(anchors), crl, now),)
     gce = certified.claims
     if window:
         gce = replace(gce, revocation=Revocation.GOOD)
     return replace(
         claims,
         provider=Provider.GOOGLE,
-        tpm=tpm,
+        tpm=beside.tpm,
         gce=gce,
         collateral=(*claims.collateral, *window),
         certificates_expire=min(claims.certificates_expire, gce.certificates_expire),

@@ -243,8 +243,9 @@ def verify(
         case SnpEvidence(), SnpEndorsements():
             return verify_snp(parsed, endorsements, anchors, binding, now)
         case GoogleCvm(), GoogleEndorsements():
+            beside = google.verify_beside(parsed, anchors, binding, now)
             claims = verify(parsed.cpu, endorsements.cpu, anchors, binding, now)
-            return google.join(claims, parsed, endorsements, anchors, binding, now)
+            return google.join(claims, beside, endorsements, anchors, now)
         case _:
             raise _foreign(parsed, endorsements)
 

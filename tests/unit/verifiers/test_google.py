@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from simulator import pki
 from simulator.amd_keys import SHARED
 from simulator.eventlog import grub_boot
-from simulator.google import GoogleCvm
+from simulator.google import GoogleCvm, GoogleTd
 from simulator.google_certificates import Pkcs1
 from simulator.pki import pem
 from simulator.vtpm import SHA256, SHA384, FakeTpm
@@ -263,6 +263,10 @@ def dated(**ends: timedelta) -> Callable[[GoogleLab], None]:
 
 
 SECOND = timedelta(seconds=1)
+STALE: dict[type, dict[str, int | bytes]] = {  # fields of reports that no collateral makes good
+    GoogleTd: {"qe_isvsvn": 0, "qe_isvprodid": 9},
+    GoogleCvm: {"committed_tcb": bytes(8)},
+}
 REFUSED: dict[str, tuple[Callable[[GoogleLab], None], Reason]] = {
     "the quote of another vTPM": (other_vm, Reason.SIGNATURE),
     "the certificate of another vTPM": (other_certificate, Reason.SIGNATURE),
@@ -280,6 +284,7 @@ REFUSED: dict[str, tuple[Callable[[GoogleLab], None], Reason]] = {
     "a signature that is too long": (partial(too_long, SIGNATURE), Reason.TOO_LARGE),
     "values that are too long": (partial(too_long, PCRS), Reason.TOO_LARGE),
 }
+PARSING = {"a bank of SHA-1", *(case for case in REFUSED if case.endswith("too long"))}
 AUTHENTIC: dict[str, tuple[Callable[[GoogleLab], None], Reason]] = {
     "revoked": (revoked, Reason.CERTIFICATE_REVOKED),
     "the list of another": (of_another, Reason.CRL_INVALID),
@@ -294,6 +299,7 @@ def test_what_is_refused(lab: GoogleLab, case: str) -> None:
     spoil(lab)
     error = lab.refused()
     assert (error.reason, error.authentic) == (reason, case in AUTHENTIC), error.detail
+    assert error.brought is (case in REFUSED and case not in PARSING)
 
 
 def test_the_cpus_part_is_refused_as_ever(lab: GoogleLab) -> None:
@@ -318,6 +324,16 @@ def test_no_root_is_pinned(lab: GoogleLab) -> None:
         with pytest.raises(VerificationError) as caught:
             call()
         assert caught.value.reason is Reason.UNTRUSTED_ROOT
+
+
+def test_all_signatures_come_before_what_was_fetched(lab: GoogleLab) -> None:
+    """A refusal for what the CPU's vendor says is of evidence that is authentic as a whole."""
+    lab.vm.machine.fields.update(STALE[type(lab.vm)])
+    refused = lab.refused()
+    assert (refused.authentic, refused.brought) == (True, False)
+    other_vm(lab)
+    refused = lab.refused()
+    assert (refused.reason, refused.authentic, refused.brought) == (Reason.SIGNATURE, False, True)
 
 
 # pieces

@@ -91,7 +91,7 @@ def cheap_passphrases() -> None:
     file._N = 2
 
 
-@dataclass
+@dataclass(repr=False)  # asyncio has a fixture's value written out twice, for nobody
 class App:
     """One running service. `replace_doors` starts its listeners anew with the doors as they are then."""
 

@@ -55,7 +55,7 @@ def entropy() -> bytes:
     return digest(f"entropy {next(_counter)}")[:16]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Lab:
     """Root, issuing CA and its key."""
 

@@ -113,7 +113,7 @@ def anvil(program: Path, *options: str, slots: int = 2) -> Iterator[Chain]:
             process.kill()
 
 
-@dataclass
+@dataclass(repr=False)
 class Deployed:
     """A chain with the registry and a namespace of ours in it."""
 
@@ -166,7 +166,7 @@ async def deployed(chain: Chain, caps: tuple[int, int] = CAPS) -> AsyncIterator[
     yield Deployed(chain, registry)
 
 
-@dataclass
+@dataclass(repr=False)
 class Anchoring:
     """A log in a database, and who anchors it."""
 

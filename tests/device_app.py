@@ -89,7 +89,7 @@ def policy(
     )
 
 
-@dataclass
+@dataclass(repr=False)
 class DeviceApp:
     """A running service with what the vendor has. `app.machine` is its TDX machine."""
 

@@ -74,7 +74,7 @@ class Leaf:
         return self.certificate.serial_number
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
     """One authority, its log, and what is revoked."""
 

@@ -96,7 +96,7 @@ class Reply:
         return code
 
 
-@dataclass
+@dataclass(repr=False)
 class Replica:
     """One process's worth: doors, and where they listen."""
 
@@ -106,7 +106,7 @@ class Replica:
     admin: str = ""
 
 
-@dataclass
+@dataclass(repr=False)
 class Service:
     """What a test holds in its hands; `doors`, `public`, `admin` and `store` are the first replica's."""
 

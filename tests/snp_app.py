@@ -85,7 +85,7 @@ def policy(
     )
 
 
-@dataclass
+@dataclass(repr=False)
 class SnpApp:
     """A running service with what the vendor has. `app.machine` is its TDX machine."""
 

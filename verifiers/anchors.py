@@ -151,7 +151,12 @@ class Anchors:
 
         Nothing that was decided then can have rested on that root, and nothing else has changed.
         """
-        return sha256 in {self.sha256, replace(self, google=None).sha256}
+        return sha256 in _names(self)
+
+
+@lru_cache(maxsize=16)
+def _names(anchors: Anchors) -> frozenset[bytes]:
+    return frozenset({anchors.sha256, replace(anchors, google=None).sha256})
 
 
 @lru_cache(maxsize=1)

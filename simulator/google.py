@@ -147,10 +147,11 @@ class GoogleCvm(GoogleVm[SnpMachine]):
         self,
         report_data: bytes,
         extra_data: bytes,
+        /,
         **changes: Any,  # noqa: ANN401 - as SnpMachine.report has them
     ) -> list[tuple[str, bytes]]:
-        """The pieces of an attestation over report_data (64 bytes) and extraData (32): kind and bytes, CPU's first."""
-        report = self.machine.report(report_data, **changes)
+        """The pieces of an attestation over report_data (64 bytes) and extraData (32): kind and bytes."""
+        report = self.machine.report(**{"report_data": report_data, **changes})
         return [("snp-report", report), *self.tpm_pieces(extra_data)]
 
 
@@ -168,8 +169,9 @@ class GoogleTd(GoogleVm[Platform]):
         self,
         report_data: bytes,
         extra_data: bytes,
+        /,
         **changes: Any,  # noqa: ANN401 - as Platform.quote has them
     ) -> list[tuple[str, bytes]]:
-        """The pieces of an attestation over report_data (64 bytes) and extraData (32): kind and bytes, CPU's first."""
-        quote = self.machine.quote(report_data=report_data, **changes)
+        """The pieces of an attestation over report_data (64 bytes) and extraData (32): kind and bytes."""
+        quote = self.machine.quote(**{"report_data": report_data, **changes})
         return [("tdx-quote", quote), *self.tpm_pieces(extra_data)]

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from verifiers.cursor import Cursor
 from verifiers.errors import Reason, VerificationError
+from verifiers.eventlog.record import record
 
 GLOBAL_VARIABLE: Final = "8be4df61-93ca-11d2-aa0d-00e098032b8c"  # SecureBoot, PK, KEK, BootXXXX
 IMAGE_SECURITY_DATABASE: Final = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"  # db, dbx
@@ -39,7 +40,7 @@ MAX_LISTS: Final = 256  # of one database; Microsoft's have a few
 MAX_SIGNATURES: Final = 4096  # the largest dbx seen has about 500
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Variable:
     """UEFI_VARIABLE_DATA. `guid`: the vendor's, lower case."""
 

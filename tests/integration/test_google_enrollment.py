@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ca.issuance.extension import AttestationInfo
     from ca.ports import Decision
     from simulator.google import GoogleCvm, GoogleTd
+    from simulator.stage import Stage
     from tests.google_app import GoogleApp
     from tests.service_lab import Reply
     from tests.vendor_lab import Clock
@@ -272,3 +273,29 @@ async def test_every_decision_recomputes(google_on_both: GoogleApp, tee: str) ->
     for made in (*issued, *refused):
         again = await both_ways(made, store, authority.anchors, authority.ca_id)
         assert again == made.result_json
+
+
+# by other processes
+
+
+@pytest.mark.parametrize("tee", ["snp", "tdx"])
+def test_by_the_client_and_the_service(sqlite_stage: Stage, tmp_path: Path, tee: str) -> None:
+    """`attestca-client` on a simulated machine, `attestca serve`, the list from the fake bucket."""
+    file = tmp_path / "policy.yaml"
+    file.write_text(policy(tee, boot=LOGS))
+    sqlite_stage.operate("policy", "add", str(file))
+    sqlite_stage.operate("policy", "activate", f"google-{tee}", "1")
+    machine = ("--google", "--tee", tee, "--profile", f"google-{tee}")
+    done = sqlite_stage.enroll(tmp_path / "vm", "--json", *machine)
+    assert done.returncode == 0, done.stderr
+    serial = json.loads(done.stdout)["serial"]
+    shown = json.loads(sqlite_stage.operate("certs", "show", serial, "--json"))
+    kinds = [piece["kind"] for piece in shown["decision"]["evidence"]]
+    cpu, log = ("snp-report", "tpm-event-log") if tee == "snp" else ("tdx-quote", "ccel")
+    assert kinds == [cpu, *TPM, log]
+    changed = sqlite_stage.enroll(tmp_path / "changed", "--tamper", *machine)
+    assert (changed.returncode, "refused (signature)" in changed.stderr) == (1, True)
+    field = "pcr8=" + "ab" * 32 if tee == "snp" else "rtmr2=" + "ab" * 48
+    other = sqlite_stage.enroll(tmp_path / "other", "--field", field, *machine)
+    assert other.returncode == 1
+    assert "measurement" in other.stderr

@@ -259,10 +259,15 @@ def _checked(certified: Certified, root: GoogleRoot, crl: bytes, now: datetime) 
 
 
 def evaluations(endorsements: GoogleEndorsements, anchors: Anchors) -> dict[str, int]:
-    """The number of the root's list, which only rises; nothing without a list. Raises VerificationError."""
-    if endorsements.root_crl is None:
+    """The number of the root's list, which only rises; nothing without a list, or for what is no list of the root's.
+
+    A platform that its CPU's vendor refuses is refused before anybody looks at the list. Raises VerificationError.
+    """
+    root, crl = _root(anchors), endorsements.root_crl
+    try:
+        return {} if crl is None else {"google/root-crl": verify_crl(crl, root.authority).number}
+    except VerificationError:
         return {}
-    return {"google/root-crl": verify_crl(endorsements.root_crl, _root(anchors).authority).number}
 
 
 def _root(anchors: Anchors) -> GoogleRoot:

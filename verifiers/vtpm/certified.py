@@ -132,15 +132,20 @@ def names_google(data: bytes) -> bool:
     return any(_INSTANCE in one or NAME in one for one in found)
 
 
-@lru_cache(maxsize=4096)
 def authenticate(data: bytes, root: GoogleRoot) -> Certified:
     """Check every signature of a piece `tpm-ak-certificate`, and everything that does not change with time.
 
     Raises:
         VerificationError: `malformed`, `chain`, `untrusted-root`; `unsupported-format` for a key of another kind.
     """
+    return _authenticated(read_certificates(data), root)
+
+
+@lru_cache(maxsize=4096)
+def _authenticated(ders: tuple[bytes, ...], root: GoogleRoot) -> Certified:
+    """Remembered by the certificates: of a piece there are as many as of white space between them."""
     try:
-        return _chain(read_certificates(data), root)
+        return _chain(ders, root)
     except FOREIGN as error:
         raise VerificationError(
             Reason.CHAIN, f"certificate of the attestation key: {error}"

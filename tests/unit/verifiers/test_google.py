@@ -536,6 +536,21 @@ def test_the_number_of_the_list_rises_in_its_line(lab: GoogleLab) -> None:
     assert numbers()
 
 
+def test_a_platform_that_is_refused_before_the_list_is_looked_at(lab: GoogleLab) -> None:
+    """What the mirror gave in the list's place is no fault of the evidence, and stops no record of it."""
+    lab.vm.machine.fields.update(STALE[type(lab.vm)])
+    assert lab.refused().authentic
+    parsed, anchors, sources = registry.parse(lab.pieces()), lab.anchors(), registry.Sources()
+    right = registry.parse_bundle(parsed, lab.bundle())
+    assert isinstance(right, GoogleEndorsements)
+    wrong, none = (replace(right, root_crl=crl) for crl in (b"<html>", None))
+    numbers = registry.evaluations(parsed, wrong, sources, anchors)
+    assert numbers == registry.evaluations(parsed, none, sources, anchors)
+    assert registry.evaluations(parsed, right, sources, anchors).keys() - numbers == {
+        "google/root-crl"
+    }
+
+
 def test_a_list_alone_is_whose_it_says() -> None:
     lab = GoogleLab.snp()
     assert isinstance(lab.vm, GoogleCvm)

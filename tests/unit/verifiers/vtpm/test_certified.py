@@ -129,6 +129,19 @@ def test_what_comes_along_in_any_order(
     assert authenticate(text, root) == authenticate(bench.leaf.der, root_of(google))
 
 
+def test_white_space_makes_no_other_piece(bench: Bench) -> None:
+    """What is remembered is the certificates': whoever has one chain cannot fill the memory with it."""
+    bench.brought = [bench.google.intermediate().der]
+    root = root_of(bench.google)
+    texts = (
+        bench.piece,
+        b"\n" + bench.piece,
+        bench.piece.replace(b"-----BEGIN", b" \r\n-----BEGIN"),
+    )
+    found = {id(authenticate(text + b"\n \0" * more, root)) for text in texts for more in range(3)}
+    assert len(found) == 1
+
+
 def test_a_region_that_is_not_known_beforehand(bench: Bench) -> None:
     other = bench.google.intermediate("europe-west4")
     bench.leaf.signer = Pkcs1(other.key)

@@ -10,7 +10,7 @@ machine. Tokens of NVIDIA's attestation service count beside devices, or are loo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     from verifiers.errors import Verdict
     from verifiers.eventlog.events import Register
     from verifiers.nvidia.claims import AppraisedBy
+
+
+_ONLY_A_TABLE: Final = (
+    "the ACPI table CCEL says where a log is and holds none: Linux has the log in"
+    " /sys/firmware/acpi/tables/data/CCEL"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +187,8 @@ def inspect_machine(
     found = None
     if files.devices:
         found = devices.inspect_devices(files.devices, named.read(), now, by)
+    if cpu is None and logs is None and found is None:
+        raise typer.BadParameter(_ONLY_A_TABLE)
     return Verified(cpu, found, now, logs, launch)
 
 

@@ -198,6 +198,14 @@ def test_a_table_of_another_technology(cli: Cli, tmp_path: Path) -> None:
     assert (done.code, done.json()["reason"]["code"]) == (1, "unsupported-tee")
 
 
+def test_a_table_alone(cli: Cli, tmp_path: Path) -> None:
+    """Its name is that of the log, in the folder above: whoever takes it is told where the log is."""
+    (tmp_path / "CCEL").write_bytes(lab.acpi_table())
+    for command in ("verify", "appraise"):
+        done = cli(command, tmp_path / "CCEL")
+        assert (done.code, "/sys/firmware/acpi/tables/data/CCEL" in done.err) == (64, True)
+
+
 def test_a_log_that_cannot_be_read(cli: Cli, evidence: Evidence, tmp_path: Path) -> None:
     (tmp_path / "ccel").write_bytes(LOG[:-1])
     for command in ("verify", "appraise"):

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-UNREADABLE = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+UNREADABLE = (
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 CLOCK_SKEW = timedelta(seconds=60)  # how far our clock may run behind the authority's
 
 

@@ -97,7 +97,7 @@ class KeyDirectory:
             key = load_pem_private_key((live / "key.pem").read_bytes(), None)
             (certificate,) = x509.load_pem_x509_certificates((live / "cert.pem").read_bytes())
             chain = x509.load_pem_x509_certificates((live / "chain.pem").read_bytes())
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, x509.InvalidVersion):
             return None
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             return None

@@ -29,6 +29,7 @@ _UNREADABLE: Final = (
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     x509.ExtensionNotFound,
 )

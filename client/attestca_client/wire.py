@@ -149,7 +149,7 @@ def _certificate(pem: object) -> x509.Certificate:
         raise BadAnswer("a certificate of the answer is not text")
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem.encode("ascii"))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise BadAnswer("a certificate of the answer is not one PEM certificate") from None
     return certificate
 

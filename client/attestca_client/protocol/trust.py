@@ -52,6 +52,7 @@ _UNREADABLE: Final = (
     UnsupportedAlgorithm,
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 

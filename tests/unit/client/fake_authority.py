@@ -71,6 +71,13 @@ def pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
+def of_no_version(certificate: x509.Certificate) -> str:
+    """The same as version 5, which there is not: readers raise an exception of its own for it."""
+    data = certificate.public_bytes(Encoding.DER)
+    three, five = (b"\xa0\x03\x02\x01" + bytes([number]) for number in (2, 4))
+    return ssl.DER_cert_to_PEM_cert(data.replace(three, five, 1))
+
+
 def name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from attestca_client.chain import check_issued, load_root, root_id, spki
 from attestca_client.errors import Unreadable, Untrusted
-from tests.unit.client.fake_authority import FakeAuthority, Pki, name, pem
+from tests.unit.client.fake_authority import FakeAuthority, Pki, name, of_no_version, pem
 
 PKI = Pki()
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -163,8 +163,9 @@ def test_root_file() -> None:
         pem(PKI.root).encode() * 2,
         pem(PKI.issuer).encode(),
         pem(LEAF).encode(),
+        of_no_version(PKI.root).encode(),
     ],
-    ids=["empty", "text", "broken", "two", "issuing", "leaf"],
+    ids=["empty", "text", "broken", "two", "issuing", "leaf", "version 5"],
 )
 def test_root_file_of_another_kind(content: bytes) -> None:
     with pytest.raises(Unreadable) as caught:

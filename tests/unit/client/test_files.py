@@ -18,7 +18,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from attestca_client import files
 from attestca_client.errors import Misconfigured, OutputFailed
 from attestca_client.files import NAMES, KeyDirectory, KeySet, default_directory, in_memory
-from tests.unit.client.fake_authority import Pki
+from tests.unit.client.fake_authority import Pki, of_no_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,6 +200,9 @@ def test_reading_what_is_not_there_or_broken(tmp_path: Path) -> None:
     directory.file("key.pem").write_bytes(
         other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
+    assert directory.read() is None
+    directory.write(new := new_set())
+    directory.file("cert.pem").write_text(of_no_version(new.certificate))
     assert directory.read() is None
     shutil.rmtree(sets(directory.path)[0])
     assert directory.read() is None

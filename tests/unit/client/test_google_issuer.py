@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from simulator.google_certificates import Instance
 from simulator.pki import Extension, pem
 from tests.google_lab import stranger
 from tests.snp_lab import NOW
+from tests.unit.client.fake_authority import of_no_version
 from tests.unit.client.fake_metadata import Metadata, serving
 
 if TYPE_CHECKING:
@@ -54,6 +56,12 @@ def leaf(*places: tuple[str, int, bytes]) -> x509.Certificate:
     if not places:
         made.drop(AIA)
     return x509.load_der_x509_certificate(made.der)
+
+
+def version_5() -> bytes:
+    """The issuer's, but for the number."""
+    issuer = x509.load_der_x509_certificate(google().intermediate().der)
+    return ssl.PEM_cert_to_DER_cert(of_no_version(issuer))
 
 
 def at(url: str) -> tuple[str, int, bytes]:
@@ -117,6 +125,7 @@ BAD_ANSWERS: dict[str, Callable[[], Metadata]] = {
     "elsewhere": lambda: Metadata(status=302, headers={"Location": URL}),
     "nothing": lambda: Metadata(body=b""),
     "no certificate": lambda: Metadata(body=b"<html>"),
+    "of no version": lambda: Metadata(body=version_5()),
     "in PEM": lambda: Metadata(body=pem(google().intermediate().der).encode()),
     "too large": lambda: Metadata(body=bytes(MAX_CERTIFICATE + 1)),
     "the root": lambda: Metadata(body=google().root.der),

@@ -114,6 +114,11 @@ def test_a_list_for_nobody(what: str) -> None:
         parse_lists(crl(FORMS[what]))
 
 
+def test_a_list_of_no_version() -> None:
+    with pytest.raises(ListError, match="form"):
+        parse_lists(crl().replace(b"\x02\x01\x01", b"\x02\x01\x07", 1))
+
+
 def test_lists_for_others() -> None:
     assert not is_for(crl((NUMBER, AUTHORITY, (scope(f"{URL}x"), True))))
     assert not is_for(crl((NUMBER, AUTHORITY)))  # for a CA's certificates, which have no day

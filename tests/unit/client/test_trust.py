@@ -29,6 +29,7 @@ from attestca_client.protocol.trust import (
 )
 from tests.authority_lab import NOW
 from tests.relying_lab import DEPLOYMENT, b64, make_world
+from tests.unit.client.fake_authority import of_no_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,6 +123,12 @@ def test_a_root_that_is_a_leaf() -> None:
     leaf = WORLD.issue().certificate.public_bytes(Encoding.PEM).decode()
     with pytest.raises(BundleError, match="self-signed"):
         open_bundle(signed(lambda value: value.update(root=leaf)))
+
+
+def test_a_root_of_no_version() -> None:
+    root = of_no_version(BUNDLE.root)
+    with pytest.raises(BundleError, match="self-signed"):
+        open_bundle(signed(lambda value: value.update(root=root)))
 
 
 def self_signed(key: Any, *, ca: bool) -> str:  # noqa: ANN401 - of any kind

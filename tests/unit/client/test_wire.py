@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from attestca_client import wire
 from attestca_client.errors import BadAnswer, Finding, Refused, Unavailable
-from tests.unit.client.fake_authority import FakeAuthority, Pki, pem
+from tests.unit.client.fake_authority import FakeAuthority, Pki, of_no_version, pem
 
 AUTHORITY = FakeAuthority(Pki())
 LEAF = AUTHORITY.pki.leaf(ec.generate_private_key(ec.SECP256R1()).public_key())
@@ -112,6 +112,7 @@ def test_an_issued_certificate() -> None:
         ("certificate", pem(LEAF) * 2),
         ("certificate", "é" + pem(LEAF)),
         ("certificate", pem(LEAF).replace("A", "B")),
+        ("certificate", of_no_version(LEAF)),
         pytest.param("serial", f"{LEAF.serial_number + 1:x}", id="serial-another"),
         pytest.param("serial", LEAF.serial_number, id="serial-as-number"),
         ("chain", None),

@@ -40,6 +40,8 @@ def test_every_file_that_asks_for_a_stage_is_found() -> None:
 
 def _names_a_stage(text: str) -> bool:
     """Whether one of its functions is given a stage, or what hangs on it."""
+    if not any(word in text for word in ("stage", "enrolled")):
+        return False
     names = {
         argument.arg
         for node in ast.walk(ast.parse(text))

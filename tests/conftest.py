@@ -19,6 +19,7 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from importlib import import_module
@@ -72,6 +73,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
     from tests.scheduling import Scheduling  # noqa: PLC0415 - for a parallel run
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_runtest_setup() -> None:
+    """Packages of Ethereum's raise the limit a hundredfold when they are imported; deep JSON then ends the process."""
+    sys.setrecursionlimit(1000)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -36,7 +36,6 @@ OFFSETS: Final[Mapping[str, tuple[int, int]]] = {
     "Google root": (1760, 770),
     "Google us-central1": (66, 746),
     "Google europe-west4": (2480, 1410),
-    "Google us-central1": (66, 746),
     "other Milan ark": (1476, 474),
     "other Milan ask": (158, 950),
     "other Milan asvk": (910, 154),

@@ -29,6 +29,7 @@ from verifiers.anchors import (
     NVIDIA_RIM_SIGNING_ROOT_CA_SHA256,
     builtin,
 )
+from verifiers.google_ca import EK_AK_CA_INTERMEDIATE_SHA256, EK_AK_CA_ROOT_SHA256
 
 if TYPE_CHECKING:
     from simulator.stage import Stage
@@ -174,6 +175,8 @@ def test_what_is_shipped_holds_no_simulated_root(tmp_path: Path) -> None:
     pinned = {one.certificate_sha256.hex() for one in amd}
     assert len(pinned) == 6
     assert found == pinned | {
+        EK_AK_CA_ROOT_SHA256,
+        EK_AK_CA_INTERMEDIATE_SHA256,
         INTEL_SGX_ROOT_CA_SHA256,
         *INTEL_INTERMEDIATES_SHA256,
         NVIDIA_DEVICE_IDENTITY_CA_SHA256,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from simulator.intel import FakeIntel
 from simulator.pki import pem
 from tests.tdx_vectors import load
-from verifiers import chain, signatures
+from verifiers import anchors as pinned
+from verifiers import chain, google_ca, signatures
 from verifiers.anchors import Anchor, Anchors, builtin
 from verifiers.errors import Reason, VerificationError
 from verifiers.nvidia import jwks, ocsp, rim
@@ -25,6 +26,7 @@ from verifiers.tdx import collateral, pck
 from verifiers.tdx import verify as judge
 from verifiers.tdx.endorsements import TdxEndorsements, parse_bundle
 from verifiers.tdx.quote import parse_quote
+from verifiers.vtpm import certified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,9 @@ CACHES = (
     ocsp.read_answers,
     rim.read_rim,
     jwks.read_keys,
+    google_ca.verify_crl,
+    certified._authenticated,
+    pinned._names,
 )
 
 

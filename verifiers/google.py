@@ -259,15 +259,19 @@ def _checked(certified: Certified, root: GoogleRoot, crl: bytes, now: datetime) 
 
 
 def evaluations(endorsements: GoogleEndorsements, anchors: Anchors) -> dict[str, int]:
-    """The number of the root's list, which only rises; nothing without a list, or for what is no list of the root's.
+    """The second in which the root's list was issued; nothing without a list, or for what is no list of the root's.
 
-    A platform that its CPU's vendor refuses is refused before anybody looks at the list. Raises VerificationError.
+    It rises with the list's number, which may have 20 octets (RFC 5280, 5.2.3), more than anybody keeps. A platform
+    that its CPU's vendor refuses is refused before the list is looked at. Raises VerificationError.
     """
     root, crl = _root(anchors), endorsements.root_crl
+    if crl is None:
+        return {}
     try:
-        return {} if crl is None else {"google/root-crl": verify_crl(crl, root.authority).number}
+        issued = verify_crl(crl, root.authority).this_update
     except VerificationError:
         return {}
+    return {"google/root-crl": int(issued.timestamp())}
 
 
 def _root(anchors: Anchors) -> GoogleRoot:

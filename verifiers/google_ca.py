@@ -115,7 +115,10 @@ class GoogleRoot:
 
 @dataclass(frozen=True, slots=True)
 class RootCrl:
-    """A revocation list that the root has signed. `serials`: the certificates that it revokes."""
+    """A revocation list that the root has signed.
+
+    `number`: of at most 20 octets, as it should be. `serials`: the certificates that it revokes.
+    """
 
     number: int
     this_update: datetime

@@ -231,14 +231,15 @@ async def test_a_list_that_cannot_be_had(google: GoogleApp) -> None:
 
 
 async def test_a_list_that_is_no_longer_new(google: GoogleApp) -> None:
-    """One whose number fell is not used; one past its end is the policy's to judge."""
+    """One that was issued before one that was used is not; one past its end is the policy's to judge."""
     await google.app.accept_image(policy("snp"))
-    google.google.crl.put(pki.crl_number(5))
+    google.google.crl.put(pki.crl_number((1 << 159) - 1))  # as large as one may be
+    issued = google.google.crl.spec.this_update
     assert (await google.enroll(google.cvm())).status == 201
-    google.google.crl.put(pki.crl_number(4))
+    google.google.crl.alter(this_update=issued - timedelta(seconds=1))
     google.app.clock.advance(hours=7)
     assert (await google.enroll(google.cvm())).status == 503
-    google.google.crl.put(pki.crl_number(5))
+    google.google.crl.alter(this_update=issued)
     google.google.crl.alter(next_update=google.app.clock() - timedelta(hours=1))
     google.app.clock.advance(minutes=11)
     denied = refusing(await google.enroll(google.cvm()))

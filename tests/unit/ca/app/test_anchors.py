@@ -16,12 +16,15 @@ from cryptography.x509.oid import NameOID
 from ca.app.anchors import simulated
 from ca.errors import ConfigurationError
 from simulator.amd import FakeAmd
+from simulator.google import FakeGoogle
 from simulator.intel import FakeIntel
 from simulator.nvidia.vendor import FakeNvidia
 from simulator.pki import pem
 from tests.authority_lab import NOW
+from tests.google_lab import stranger
 from verifiers.anchors import Anchor, NvidiaRoots, builtin
 from verifiers.evidence import Product
+from verifiers.google_ca import GoogleRoot, builtin_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,7 +179,60 @@ def test_nvidia_is_there_once(files: Files) -> None:
     assert refusal(files) == "2 files have NVIDIA's authorities"
 
 
+GOOGLE = FakeGoogle.create(NOW)
+
+
+@pytest.mark.parametrize("regions", [(), ("us-central1",), ("us-central1", "europe-west4")])
+@pytest.mark.parametrize("last", [False, True])
+def test_of_google_the_root_and_any_number_below(
+    files: Files,
+    regions: tuple[str, ...],
+    last: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    files.add(pem(INTEL.root_der))
+    root, below = [GOOGLE.root.der], [GOOGLE.intermediate(region).der for region in regions]
+    files.add(pem(*(below + root if last else root + below)))
+    anchors = simulated(files.paths)
+    assert anchors.google == GoogleRoot.from_der(*root, *below)
+    files.paths.pop()
+    assert simulated(files.paths).google is None
+    assert simulated(files.paths).sha256 != anchors.sha256
+
+
+def test_of_google_what_the_root_has_not_signed(files: Files) -> None:
+    files.add(pem(INTEL.root_der))
+    path = files.add(pem(GOOGLE.root.der, stranger().intermediate().der))
+    assert "not signed by the pinned Simulated EK/AK CA Root" in refusal(files, path)
+
+
+@pytest.mark.parametrize("spoil", ["intermediate alone", "root twice", "another root beside"])
+def test_of_google_one_root(files: Files, spoil: str) -> None:
+    files.add(pem(INTEL.root_der))
+    root, below = GOOGLE.root.der, GOOGLE.intermediate().der
+    held = {
+        "intermediate alone": (below,),
+        "root twice": (root, root),
+        "another root beside": (root, INTEL.root_der),
+    }
+    assert refusal(files, files.add(pem(*held[spoil])))
+
+
+def test_google_is_there_once(files: Files) -> None:
+    for text in (pem(INTEL.root_der), GOOGLE.pem, GOOGLE.pem):
+        files.add(text)
+    assert refusal(files) == "2 files have Google's root"
+
+
 # no real key among them
+
+
+def test_the_real_authorities_of_google(files: Files) -> None:
+    real = builtin_root()
+    (known,) = real.known
+    for der in (real.authority.der, known.der):
+        for beside in ((), (GOOGLE.root.der,)):
+            assert "has the key of a real vendor" in refusal(files, files.add(pem(der, *beside)))
+            files.paths.clear()
 
 
 def test_a_real_root_of_nvidia_among_simulated_ones(files: Files) -> None:

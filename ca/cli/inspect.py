@@ -203,9 +203,10 @@ def revocation_json(found: Inspection) -> dict[str, JsonValue]:
             return {
                 "pck_chain": str(claims.pck_chain_revocation),
                 "tcb_signing_chain": str(claims.tcb_signing_chain_revocation),
+                **_of_google(claims),
             }
         case SnpClaims() as claims:
-            return {"vek_chain": str(claims.revocation)}
+            return {"vek_chain": str(claims.revocation), **_of_google(claims)}
         case None:
             revoked = found.reason is Reason.CERTIFICATE_REVOKED
             state = str(Revocation.REVOKED if revoked else Revocation.NOT_CHECKED)
@@ -214,6 +215,11 @@ def revocation_json(found: Inspection) -> dict[str, JsonValue]:
             return {"pck_chain": state, "tcb_signing_chain": state}
         case _:
             assert_never(found.claims)
+
+
+def _of_google(claims: Claims) -> dict[str, JsonValue]:
+    """State of the chain of the vTPM's key, where Google's stands beside the CPU's evidence."""
+    return {} if claims.gce is None else {"ak_chain": str(claims.gce.revocation)}
 
 
 def claims_json(claims: Claims) -> dict[str, JsonValue]:

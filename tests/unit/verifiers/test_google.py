@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulator import pki
 from simulator.amd_keys import SHARED
@@ -613,3 +615,24 @@ def test_banks_of_the_vtpm(td: GoogleLab) -> None:
     assert claims.tpm is not None
     assert claims.tpm.pcr(4, PcrBank.SHA384) == b"\4" * 48
     assert claims.tpm.pcr(4) is None
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.dictionaries(
+            st.sampled_from(("google_root_crl", "tcb_info", "x")),
+            st.one_of(st.none(), st.integers(), st.text(), st.just("00ff")),
+        ).map(lambda members: json.dumps(members).encode()),
+    )
+)
+def test_any_text_is_split_or_refused(text: bytes) -> None:
+    reasons = set()
+    try:
+        crl, rest = google.split_bundle(text)
+    except VerificationError as error:
+        reasons.add(error.reason)
+    else:
+        assert crl is None or isinstance(crl, bytes)
+        assert b"google_root_crl" not in rest
+    assert reasons <= {Reason.COLLATERAL_MALFORMED, Reason.CRL_INVALID}

@@ -581,6 +581,7 @@ def test_a_list_alone_is_whose_it_says() -> None:
         (b'{"google_root_crl": "", "google_root_crl": ""}', Reason.COLLATERAL_MALFORMED),
         (b'{"another": "00"}', Reason.COLLATERAL_MALFORMED),
         (b"-----BEGIN X509 CRL-----", Reason.CRL_INVALID),
+        (b" " * MAX_BUNDLE_BYTES, Reason.COLLATERAL_MALFORMED),
         (b" " * (MAX_BUNDLE_BYTES + 1), Reason.TOO_LARGE),
     ],
 )

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from policies.case import names_of, passed
 from policies.collateral_rules import freshness, missing_part, part_of, revocation
 from policies.google_document import ROOT_CRL
+from policies.measurements import covered
+from policies.registers import PCRS, boot_registers
 from policies.result import Finding, RuleResult
 from policies.rules import RuleId
 from verifiers.endorsements import Revocation
@@ -29,10 +31,14 @@ _NO_SECTION = (
     "its PCRs are those of any VM of Google's, whose the policy does not say: name projects in a section google,"
     " or leave the vTPM out"
 )
+_BY_ITS_WORD = "PCRs are Google's word, and the binding alone ties them to the CPU's report"
 
 
 def check_vm(case: Case) -> Iterator[Finding]:
-    """`google-vm`: the VM that Google's certificate names is of a listed project, zone, instance."""
+    """`google-vm`: the VM that Google's certificate names is of a listed project, zone, instance.
+
+    Where PCRs count, that they are Google's word alone is tolerated by that, and the certificate says so.
+    """
     if case.claims.provider is not Provider.GOOGLE:
         return
     gce, rules = case.claims.gce, case.document.google
@@ -45,6 +51,15 @@ def check_vm(case: Case) -> Iterator[Finding]:
     if rules.instances is not None:
         listed = frozenset(map(str, rules.instances))
         yield _listed("instance_id", str(gce.instance_id), listed)
+    if PCRS.keys() & (boot_registers(case.claims.tee, Provider.GOOGLE) | covered(case.document)):
+        yield Finding(
+            RuleId.GOOGLE_VM,
+            "tpm.pcrs",
+            RuleResult.WARNED,
+            expected="registers that the CPU signs",
+            actual="those of a vTPM of Google's",
+            hint=_BY_ITS_WORD,
+        )
 
 
 def _unknown(gce: GceClaims | None) -> Finding:

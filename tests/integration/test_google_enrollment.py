@@ -101,6 +101,7 @@ async def test_what_is_certified_and_on_record(google_on_both: GoogleApp, tee: s
             **{one: BOOT.registers[one] for one in ("rtmr0", "rtmr1", "rtmr2")},
         }
     )
+    assert ("google-vm:tpm.pcrs" in info.tolerated) is (tee == "snp")
     (record,), refused = await decisions(google)
     cpu, log = ("snp-report", "tpm-event-log") if tee == "snp" else ("tdx-quote", "ccel")
     assert [kind for kind, _ in record.evidence] == [cpu, *TPM, log]

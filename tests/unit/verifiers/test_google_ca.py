@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from simulator.pki import Crl
 
 ECDSA_WITH_NULL = der.sequence(der.oid("1.2.840.10045.4.3.2"), der.NULL)
+ED25519 = der.sequence(der.sequence(der.oid("1.3.101.112")), der.bit_string(bytes(32)))
 UNKNOWN = Extension("1.3.6.1.4.1.55738.1", der.NULL, critical=True)
 
 
@@ -94,7 +95,7 @@ def test_a_simulated_root(google: FakeGoogle) -> None:
     assert [one.der for one in root.known] == [google.intermediate().der]
     assert (root.authority == google.root.der) is False
     google.root.alter(serial=9)
-    assert root_of(google, knowing=False) != root
+    assert root_of(google, knowing=False).authority != root.authority
 
 
 def test_a_root_that_another_has_signed(google: FakeGoogle) -> None:
@@ -173,6 +174,11 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
         Reason.CHAIN,
         "not RSA with 4096 bits",
     ),
+    "a key that has no size": (
+        lambda one: one.alter(spki=ED25519),
+        Reason.CHAIN,
+        "not RSA with 4096 bits",
+    ),
     "a serial number of zero": (
         lambda one: one.alter(serial=0),
         Reason.CHAIN,
@@ -185,6 +191,11 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
     ),
     "without extensions": (
         lambda one: one.alter(extensions=()),
+        Reason.CHAIN,
+        "not a version 3 certificate",
+    ),
+    "a unique identifier in the place of extensions": (
+        lambda one: one.alter(spki=one.spec.spki + der.implicit(1, b"\0\1"), extensions=()),
         Reason.CHAIN,
         "not a version 3 certificate",
     ),

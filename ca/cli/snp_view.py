@@ -28,7 +28,7 @@ def show_claims(claims: SnpClaims) -> None:
     output.print_facts(_claims_facts(claims), "Claims")
     output.say_blank()
     output.print_facts(_vek_facts(claims.vek), "Endorsement by AMD")
-    vtpm_view.show_vtpm(claims.hcl, claims.tpm, claims.gce)
+    vtpm_view.show_vtpm(claims.hcl, claims.tpm, claims.gce, claims.report.report_data)
 
 
 def _tcb_rows(claims: SnpClaims) -> Iterator[tuple[str, ...]]:

@@ -30,7 +30,7 @@ def show_tcb(tcb: TcbReport) -> None:
 def show_claims(claims: TdxClaims) -> None:
     """The TD's registers, attributes and platform; on Azure the paravisor and its vTPM."""
     output.print_facts(_claims_facts(claims), "Claims")
-    vtpm_view.show_vtpm(claims.hcl, claims.tpm, claims.gce)
+    vtpm_view.show_vtpm(claims.hcl, claims.tpm, claims.gce, claims.td.report_data)
 
 
 def _tcb_facts(tcb: TcbReport) -> dict[str, str]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attestca_client.protocol import tpm_extra
 from ca.cli import inspect
 from simulator.eventlog import grub_boot
 from tests.google_lab import GoogleLab
+from verifiers.evidence import Binding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +58,17 @@ def test_a_first_policy_in_two_commands(
     assert denied.code == 1
     assert "google-vm" in denied.out
     assert "gce.project_id" in denied.out
+
+
+def test_whether_both_carry_one_binding_is_said(
+    cli: Cli, lab: GoogleLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No nonce is known offline; but extraData of an enrollment follows from report_data."""
+    monkeypatch.setattr(inspect, "builtin", lab.anchors)
+    lab.binding = Binding(bytes(64), tpm_extra(bytes(64)), bytes(32))
+    assert "one binding, no more" in cli("verify", *files(lab, tmp_path / "one")).out
+    lab.binding = replace(lab.binding, tpm_extra=tpm_extra(b"\1" * 64))
+    assert "nothing says so" in cli("verify", *files(lab, tmp_path / "two")).out
 
 
 def test_the_default_policy_says_what_is_missing(

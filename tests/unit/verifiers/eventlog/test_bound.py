@@ -155,6 +155,17 @@ def test_ima() -> None:
     assert bind(made, Algorithm.SHA256) is None
 
 
+def test_an_entry_of_ima_that_begins_as_json_does() -> None:
+    """Its first byte is a length: a list may say what it wants there, and makes no event of dstack's by it."""
+    named, path = b"sha256:\0" + bytes(ord("{") - 8), b"/bin/sh\0"
+    template = b"".join(len(part).to_bytes(4, "little") + part for part in (named, path))
+    hashed, digest = hashlib.sha384(template).hexdigest(), named[8:].hex()
+    line = f"10 {hashed} ima-ng sha256:{digest} /bin/sh\n".encode()
+    (made,) = ima.parse(line, Register.RTMR2, Algorithm.SHA384).events
+    assert made.data.startswith(b"{")
+    assert bind(made) == bound.Bound(Rule.EVENT_DATA, template, template)
+
+
 @pytest.mark.parametrize("source", [LogFormat.DSTACK, LogFormat.CEL, LogFormat.IMA])
 def test_what_no_parser_has_hashed(source: LogFormat) -> None:
     for kind in (0x08000001, 0x50, None):

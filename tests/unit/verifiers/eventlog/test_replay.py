@@ -221,6 +221,13 @@ def test_only_what_extends_nothing_tells_of_the_start() -> None:
     assert replay([log], {PCRS[0]: pcr}, Algorithm.SHA256)[PCRS[0]].explained
 
 
+def test_what_else_extends_nothing_tells_of_no_start() -> None:
+    hints = [event2(0, NO_ACTION, [], text) for text in (b"SP800-155 Event\0\3", b"\4", b"")]
+    log = parse(tcg2(*hints, action(0, b"x", (0x0B,)), algorithms=(0x0B,)), LogFormat.TCG2)
+    pcr = value(b"x", start=bytes(32), algorithm="sha256")
+    assert replay([log], {PCRS[0]: pcr}, Algorithm.SHA256)[PCRS[0]].explained
+
+
 def test_a_td_has_no_startup_locality() -> None:
     hint = event2(1, NO_ACTION, [], b"StartupLocality\0\3")
     log = ccel.parse(tcg2(hint, action(1, b"a")))

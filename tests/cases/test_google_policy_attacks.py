@@ -6,6 +6,7 @@ Evidence of a simulated machine is verified, captured into a first policy, and j
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -18,9 +19,13 @@ from policies.lint import lint
 from policies.loader import load_policy
 from policies.result import Decision, RuleResult
 from policies.rules import RuleId
+from simulator.azure import AzureCvm
 from simulator.eventlog import grub_boot
+from simulator.google import GoogleCvm
+from simulator.vtpm import FakeTpm
 from tests.google_lab import GoogleLab
-from tests.snp_lab import NOW
+from tests.snp_lab import BINDING, NOW
+from verifiers import registry
 from verifiers.evidence import Evidence, EvidenceKind, Provider
 from verifiers.google import KINDS
 from verifiers.logs import booted
@@ -130,6 +135,27 @@ def test_leaving_the_vtpm_out(machine: Machine) -> None:
         machine.lab.piece(kind, None)
     machine.lab.listed = False
     assert machine.denied()["match match"] is RuleResult.FAIL
+
+
+@pytest.mark.parametrize("machine", ["snp"], indirect=True)
+def test_a_tpm_of_ones_own_in_azures_form(machine: Machine) -> None:
+    """Anybody's guest has Google's firmware, and can pose as a paravisor: a document that takes both is not saved."""
+    lab, document = machine.lab, machine.policy.document
+    assert isinstance(lab.vm, GoogleCvm)
+    cheat = AzureCvm(lab.vm.machine, FakeTpm.create("cheat"))
+    cheat.tpm.pcrs = list(lab.vm.tpm.pcrs)
+    sent = cheat.evidence(BINDING.tpm_extra)
+    parsed = registry.parse([Evidence(EvidenceKind(kind), data) for kind, data in sent])
+    endorsements = registry.parse_bundle(parsed, json.dumps(lab.cpu_bundle()).encode())
+    claims = registry.verify(parsed, endorsements, lab.anchors(), BINDING, NOW)
+    denied = machine.judge(claims).denying
+    assert [one.rule for one in denied] == [RuleId.MATCH]
+    match = document.match.model_copy(update={"provider": None})
+    machine.policy = replace(machine.policy, document=document.model_copy(update={"match": match}))
+    assert machine.judge(claims).decision is Decision.ACCEPTED
+    errors = [one.problem for one in lint(machine.policy, NOW) if one.is_error]
+    assert [one.path for one in errors] == ["google"]
+    assert "any guest under this firmware" in errors[0].message
 
 
 def test_leaving_the_list_out_or_an_old_one(machine: Machine) -> None:

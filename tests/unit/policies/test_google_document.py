@@ -186,6 +186,28 @@ def test_a_vtpm_that_may_be_left_out_is_told() -> None:
     assert lint(policy(), NOW) == ()
 
 
+def test_a_document_that_takes_anyones_tpm_as_well_is_none() -> None:
+    """Who pins the firmware and PCRs says nothing of a paravisor: evidence of Azure's form has to be refused."""
+    for claims, also, bad in (
+        (GOOGLE_SNP, (), True),
+        (GOOGLE_TD, (), False),
+        (GOOGLE_TD, ("pcr4", "pcr8", "pcr9", "pcr11", "pcr12"), True),
+    ):
+        pinned = release(claims, *also)
+        anyones = google_policy(
+            claims, match={"tee": claims.tee}, google=LISTED, reference_sets=pinned
+        )
+        said = remarks(anyones, Severity.ERROR)
+        assert list(said) == (["google"] if bad else [])
+        assert "a TPM of its own" in said.get("google", "a TPM of its own")
+    unpinned = {"unpinned": dict.fromkeys(("pcr4", "pcr8", "pcr9", "pcr11", "pcr12"), "a reason")}
+    values = {"measurement": GOOGLE_SNP.report.measurement.hex()}
+    open_ = snp_policy(
+        unpinned, google=LISTED, reference_sets={"release": [{"id": "r1", "values": values}]}
+    )
+    assert list(remarks(open_, Severity.ERROR)) == ["google"]
+
+
 # event logs
 
 

@@ -189,6 +189,12 @@ def test_limits() -> None:
 # The guest agent's reply
 
 
+def test_what_is_wrong_with_the_json_is_said() -> None:
+    for read in (parse, parse_reply):
+        with pytest.raises(VerificationError, match="dstack log: a key stands twice"):
+            read(b'{"quote": "", "quote": ""}')
+
+
 def test_a_reply() -> None:
     evidence = parse_reply(reply())
     assert (evidence.quote, evidence.config) == (b"quote", "{}")

@@ -121,10 +121,18 @@ def test_bytes_behind_it() -> None:
         assert refusal(data + b"\0") is Reason.MALFORMED
 
 
-def test_lengths_that_are_not_the_shortest() -> None:
+@pytest.mark.parametrize(("size", "mode"), [(0, 1), (63, 1), (0, 2), (64, 2), (16383, 2)])
+def test_lengths_that_are_not_the_shortest(size: int, mode: int) -> None:
+    """Of attestations that are whole but for the form of one length."""
+    made = Attestation(quote=bytes(size)).scale()
+    head = b"\0\0" + compact(size)
+    assert made.startswith(head)
+    longer = (size << 2 | mode).to_bytes(2 * mode, "little")
+    assert refusal(b"\0\0" + longer + made[len(head) :]) is Reason.MALFORMED
+
+
+def test_lengths_that_no_attestation_has() -> None:
     empty = b"\0\0" + scale_bytes(b"q")
-    assert refusal(b"\0\0\1\0") is Reason.MALFORMED
-    assert refusal(b"\0\0\2\0\0\0") is Reason.MALFORMED
     assert refusal(b"\0\0\xff\xff") is Reason.MALFORMED
     assert refusal(empty + b"\3") is Reason.MALFORMED
 
@@ -176,6 +184,7 @@ def test_members_that_are_needed(
         ("imr", "0"),
         ("imr", 1 << 32),
         ("event_type", None),
+        ("event_type", 1 << 32),
         ("digest", "00"),
         ("digest", [256]),
         ("digest", [b"0"]),
@@ -187,6 +196,11 @@ def test_members_of_another_type(name: str, value: object) -> None:
     members = MADE.members()
     members["platform"]["data"]["event_log"][0][name] = value
     assert refusal(msgpack(members)) is Reason.MALFORMED
+
+
+def test_the_largest_type() -> None:
+    made = Attestation(boot=[boot_event(event_type=(1 << 32) - 1)])
+    assert parse(msgpack(made.members())) == expected(made)
 
 
 def test_events_that_are_no_maps() -> None:

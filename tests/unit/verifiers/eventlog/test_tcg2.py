@@ -27,6 +27,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.eventlog import ccel
 from verifiers.eventlog.events import (
     CCMRS,
+    MAX_DIGESTS,
     MAX_EVENTS,
     MAX_LOG_BYTES,
     PCRS,
@@ -137,6 +138,14 @@ def test_registers_that_nothing_extends(
 )
 def test_headers_that_are_refused(head: bytes, reason: Reason) -> None:
     assert refusal(head + EVENT) is reason
+
+
+def test_how_many_algorithms_a_header_has() -> None:
+    """Counted before any is looked at, and in a log without events too."""
+    assert refusal(first(spec_id([]))) is Reason.MALFORMED
+    unknown = [(0x28, 48)]
+    assert refusal(first(spec_id(unknown * MAX_DIGESTS))) is Reason.UNSUPPORTED_FORMAT
+    assert refusal(first(spec_id(unknown * (MAX_DIGESTS + 1)))) is Reason.MALFORMED
 
 
 @pytest.mark.parametrize(

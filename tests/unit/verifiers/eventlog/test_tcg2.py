@@ -108,6 +108,14 @@ def test_no_action_may_lack_digests() -> None:
     assert log.events[0].digests == {}
 
 
+def test_a_size_that_looks_like_an_algorithm() -> None:
+    """No digests, and 12 bytes of data: the size of these is SHA-384's identifier."""
+    hint = event2(0, NO_ACTION, [], b"twelve bytes")
+    log = parse(tcg2(hint, EVENT, action(2, bytes(40))), LogFormat.CCEL)
+    assert [event.data for event in log.events] == [b"twelve bytes", b"x", bytes(40)]
+    assert log.events[0].digests == {}
+
+
 @pytest.mark.parametrize("kind", [LogFormat.CCEL, LogFormat.TCG2])
 def test_registers_that_nothing_extends(
     kind: Literal[LogFormat.CCEL, LogFormat.TCG2],

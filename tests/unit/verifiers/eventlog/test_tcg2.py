@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from struct import pack
 from typing import Literal
 
@@ -43,6 +44,10 @@ EVENT = action(1, b"x")
 SHA384_BANK = [(0x0C, 48)]
 
 
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
 def refusal(data: bytes) -> Reason:
     with pytest.raises(VerificationError) as caught:
         parse(data, LogFormat.CCEL)
@@ -74,6 +79,24 @@ def test_several_banks() -> None:
     log = parse(tcg2(action(0, b"x", banks), algorithms=banks), LogFormat.TCG2)
     assert log.algorithms == tuple(Algorithm(name) for name, _ in SIZES.values())
     assert [len(value) for value in log.events[0].digests.values()] == [20, 32, 48, 64]
+
+
+def test_digests_in_another_order_than_the_headers() -> None:
+    """Each is of the algorithm that stands before it."""
+    banks = (0x0B, 0x0C)
+    log = parse(
+        tcg2(action(0, b"x", banks), action(0, b"x", banks[::-1]), algorithms=banks),
+        LogFormat.TCG2,
+    )
+    right, other = (event.digests for event in log.events)
+    assert right == other == {Algorithm.SHA256: sha256(b"x"), Algorithm.SHA384: sha384(b"x")}
+
+
+def test_a_digest_of_another_algorithm_of_the_same_size() -> None:
+    of_sm3 = event2(0, ACTION, [(0x12, bytes(32))], b"x")
+    with pytest.raises(VerificationError, match="not in the header") as caught:
+        parse(tcg2(of_sm3, algorithms=(0x0B,)), LogFormat.TCG2)
+    assert caught.value.reason is Reason.MALFORMED
 
 
 @pytest.mark.parametrize("byte", [b"\xff", b"\0"])

@@ -153,11 +153,11 @@ def test_a_region_that_is_not_known_beforehand(bench: Bench) -> None:
     assert bench.authenticate().claims.issuer_serial == other.spec.serial
 
 
-def test_the_ends_of_those_above_count(bench: Bench) -> None:
+@pytest.mark.parametrize("above", ["intermediate", "root"])
+def test_the_ends_of_those_above_count(bench: Bench, above: str) -> None:
     google = bench.google
-    google.intermediate().alter(
-        not_before=NOW - timedelta(hours=1), not_after=NOW + timedelta(hours=1)
-    )
+    authority = google.root if above == "root" else google.intermediate()
+    authority.alter(not_before=NOW - timedelta(hours=1), not_after=NOW + timedelta(hours=1))
     found = bench.authenticate()
     assert found.claims.certificates_expire == NOW + timedelta(hours=1)
     assert found.not_before == NOW - timedelta(hours=1)

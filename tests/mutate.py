@@ -4,7 +4,8 @@
 Mutants: every `if` whose body refuses (raise) never does; every raise is passed over, and every call that is a
 statement of its own, as of a function that checks; every `and`/`or` loses each of its parts; every comparison shifts by
 one. It takes minutes per file, so it is not part of `make test`. What survives is printed with its line; exit code 1 if
-anything does.
+anything does. Tests that fail before anything was changed would notice whatever one does, so they end the run. Without
+names all of verifiers/ and policies/; files of ca/cli/ may be named.
 
 mutmut (`make mutants`) changes far more, but takes no statement out, and looks neither into functions under a
 decorator, as all are whose results are remembered, nor at policies/. So both stay.
@@ -43,14 +44,37 @@ _SNP = (
     "tests/cases/test_snp_corpus.py",
     "tests/cases/test_snp_kds.py",
 )
+_GOOGLE = (
+    "tests/unit/verifiers/test_google.py",
+    "tests/unit/verifiers/test_google_ca.py",
+    "tests/unit/verifiers/vtpm",
+    "tests/unit/verifiers/test_files.py",
+    "tests/unit/verifiers/test_identify_tpm.py",
+    "tests/unit/verifiers/test_logs.py",
+    "tests/unit/verifiers/test_registry.py",
+)
+_EVENT_LOGS = (
+    "tests/unit/verifiers/eventlog",
+    "tests/cases/test_eventlog_corpus.py",
+    "tests/cases/test_eventlog_claims.py",
+    "tests/cases/test_eventlog_attacks.py",
+    "tests/cases/test_eventlog_attacks_applications.py",
+    "tests/cases/test_eventlog_attacks_cmdline.py",
+    "tests/cases/test_eventlog_attacks_images.py",
+)
 _NVIDIA = ("tests/unit/verifiers/nvidia", "tests/cases/test_nvidia_corpus.py")
 JUDGES = {  # by the longest name that a file's begins with: quick tests first, for the first failure ends the run
     "verifiers/tdx": _TDX,
     "verifiers/snp": _SNP,
     "verifiers/nvidia": _NVIDIA,
-    "verifiers/vtpm": _SNP,
+    "verifiers/vtpm": (*_SNP, *_GOOGLE),
+    "verifiers/google": _GOOGLE,
+    "verifiers/files": _GOOGLE,
+    "verifiers/logs": _GOOGLE,
+    "verifiers/eventlog": _EVENT_LOGS,
     "verifiers": ("tests/unit/verifiers", *_TDX[1:], *_SNP[2:], *_NVIDIA[1:]),
-    "policies": ("tests/unit/policies",),
+    "policies": ("tests/unit/policies", "tests/cases/test_google_policy_attacks.py"),
+    "ca/cli": ("tests/unit/ca/cli",),
 }
 SHIFTED: dict[type[ast.cmpop], str] = {
     ast.Lt: "<=",
@@ -110,24 +134,34 @@ def own_tests(name: str) -> list[str]:
     return [str(path)] if (TOP / path).exists() else []
 
 
-def survivors(name: str, copy: Path) -> Iterator[Mutant]:
-    """The mutants of one file that no test notices."""
-    path, source = copy / name, (TOP / name).read_bytes()
-    judges = (*own_tests(name), *JUDGES[max((p for p in JUDGES if name.startswith(p)), key=len)])
+def passes(copy: Path, judges: tuple[str, ...]) -> bool:
+    """Whether the tests pass in the copy; those that never end fail."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.setdefault("ATTESTCA_VECTORS", str(TOP.parent / "shared" / "vectors"))
-    for mutant in mutants(source):
-        changed = mutant.apply(source)
-        path.write_bytes(changed)
+    try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and tests
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *judges],
+            [sys.executable, "-m", "pytest", "-x", "-q", *judges],
             cwd=copy,
             env=environment,
             capture_output=True,
             check=False,
             timeout=300,
         )
-        if done.returncode == 0:
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def survivors(name: str, copy: Path) -> Iterator[Mutant]:
+    """The mutants of one file that no test notices. Tests that fail anyway notice nothing: RuntimeError."""
+    path, source = copy / name, (TOP / name).read_bytes()
+    judges = (*own_tests(name), *JUDGES[max((p for p in JUDGES if name.startswith(p)), key=len)])
+    path.write_bytes(source)
+    if not passes(copy, judges):
+        raise RuntimeError(f"{name}: its tests fail before anything is changed")
+    for mutant in mutants(source):
+        path.write_bytes(mutant.apply(source))
+        if passes(copy, judges):
             yield mutant
     path.write_bytes(source)
 

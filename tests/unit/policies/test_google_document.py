@@ -80,7 +80,21 @@ def test_numbers_of_vms_with_or_without_quotes(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [0, 2**64, "18446744073709551617", "1" * 21, "web-1", "", "-1", "²", 1.5]
+    "said",
+    [
+        0,
+        2**64,
+        "18446744073709551617",
+        "1" * 21,
+        "web-1",
+        "",
+        "-1",
+        "²",
+        "\u0663",
+        "+3",
+        "3_0",
+        1.5,
+    ],
 )
 def test_what_is_no_number_of_a_vm(said: object) -> None:
     assert list(faults(text(google=SECTION | {"instances": [said]}))) == ["google.instances[0]"]

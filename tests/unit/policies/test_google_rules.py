@@ -174,6 +174,18 @@ def test_the_list_of_the_root_must_be_in_date_but_for_the_budget(claims: Claims)
 
 
 @BOTH
+def test_the_list_is_judged_at_the_later_of_two_instants(claims: Claims) -> None:
+    """When it was verified, and now."""
+    by, hour = google_policy(claims), timedelta(hours=1)
+    ends = replace(ROOT_CRL, next_update=NOW + hour)
+    claims = replace(claims, collateral=(*claims.collateral[:-1], ends))
+    later = replace(claims, verified_at=NOW + 2 * hour)
+    for one, now in ((claims, NOW + 2 * hour), (later, NOW)):
+        result = appraise(one, by, now)
+        assert [found.path for found in result.denying] == ["collateral.google_root_crl"]
+
+
+@BOTH
 def test_a_certificate_ends_with_the_list_at_the_latest(claims: Claims) -> None:
     soon = replace(ROOT_CRL, next_update=NOW + timedelta(hours=1))
     claims = replace(claims, collateral=(*claims.collateral[:-1], soon))
@@ -242,6 +254,11 @@ def test_what_must_be_pinned() -> None:
     )
     missing = [one.path for one in appraise(GOOGLE_SNP, by, NOW).denying]
     assert missing == [f"tpm.pcr{one}" for one in (4, 8, 9, 11, 12)]
+    words = [one.path for one in findings(GOOGLE_SNP, RuleId.GOOGLE_VM, by)]
+    assert words == [
+        "gce.project_id",
+        "tpm.pcrs",
+    ]  # what they boot is read from PCRs, pinned or not
 
 
 def test_no_check_stands_twice() -> None:

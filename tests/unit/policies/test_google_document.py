@@ -191,6 +191,12 @@ def test_pcrs_that_any_vm_of_a_project_can_lend_are_told() -> None:
     told = lent(google_policy(GOOGLE_TD, reference_sets=pinned))
     assert told.endswith("or pin RTMRs alone, which the CPU signs")
     assert lent(google_policy(GOOGLE_TD, reference_sets=pinned, google=LISTED)) == ""
+    values = {"measurement": GOOGLE_SNP.report.measurement.hex()}
+    none_pinned = google_policy(
+        GOOGLE_SNP, reference_sets={"release": [{"id": "r1", "values": values}]}
+    )
+    told = remarks(none_pinned, Severity.WARNING)["google.projects"]  # logs speak of PCRs anyway
+    assert told.endswith("List instances")
 
 
 def test_a_vtpm_that_may_be_left_out_is_told() -> None:

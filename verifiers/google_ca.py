@@ -43,6 +43,7 @@ FOREIGN: Final = (
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+    TypeError,  # the library, on a name that has a BIT STRING where text belongs
 )
 
 # AlgorithmIdentifier content of sha256WithRSAEncryption, whose parameters are NULL (RFC 4055, section 5).

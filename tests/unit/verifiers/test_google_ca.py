@@ -179,6 +179,13 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
         Reason.CHAIN,
         "not RSA with 4096 bits",
     ),
+    "a name with bits where text belongs": (
+        lambda one: one.alter(
+            subject=der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.bit_string(b"x"))))
+        ),
+        Reason.CHAIN,
+        "BitString",
+    ),
     "a serial number of zero": (
         lambda one: one.alter(serial=0),
         Reason.CHAIN,

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 OPENSSL = shutil.which("openssl")
 OF_VM = Instance()
+BITS_FOR_TEXT = der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.bit_string(b"x"))))
 ROOT_OF_THE_STRANGER = "stranger Google root"
 
 
@@ -384,6 +385,13 @@ REFUSED: dict[str, tuple[Callable[[Bench], object], Reason, str]] = {
         Reason.CHAIN,
         "x400Address",
     ),
+    "another name with bits where text belongs": (
+        lambda bench: bench.leaf.put(
+            Extension("2.5.29.17", der.sequence(der.explicit(4, BITS_FOR_TEXT)))
+        ),
+        Reason.CHAIN,
+        "BitString",
+    ),
     "a short key": (
         lambda bench: bench.leaf.alter(spki=SHARED.get("short", 1024).spki),
         Reason.UNSUPPORTED_FORMAT,
@@ -541,8 +549,11 @@ def test_the_key_in_a_piece_nobody_vouches_for(bench: Bench) -> None:
     key = SHARED.get("vtpm ak", 2048).private.public_key()
     assert key_in(bench.leaf.der) == key
     assert key_in(pem(bench.google.intermediate().der, bench.leaf.der).encode()) == key
+    other = replace(bench.leaf)
+    other.put(Extension("2.5.29.17", der.sequence(der.explicit(4, BITS_FOR_TEXT))))
     for data, reason in (
         (b"no certificate", Reason.CHAIN),
+        (other.der, Reason.CHAIN),
         (bench.google.intermediate().der, Reason.CHAIN),
         (pem(*[bench.leaf.der] * 4).encode(), Reason.MALFORMED),
     ):

@@ -43,7 +43,8 @@ FOREIGN: Final = (
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
-    TypeError,  # the library, on a name that has a BIT STRING where text belongs
+    TypeError,  # the library, on a name that has a BIT STRING where text belongs,
+    KeyError,  # or anything else that is no text
 )
 
 # AlgorithmIdentifier content of sha256WithRSAEncryption, whose parameters are NULL (RFC 4055, section 5).

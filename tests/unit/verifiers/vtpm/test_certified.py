@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 OPENSSL = shutil.which("openssl")
 OF_VM = Instance()
-BITS_FOR_TEXT = der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.bit_string(b"x"))))
 ROOT_OF_THE_STRANGER = "stranger Google root"
 
 
@@ -247,6 +246,12 @@ def of_an_endorsement_key(bench: Bench) -> None:
     bench.leaf = bench.google.certify(bench.leaf.spec.spki, OF_VM, KEY_ENCIPHERMENT)
 
 
+def named(value: bytes) -> Extension:
+    """An alternative name with this value of its common name."""
+    name = der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), value)))
+    return Extension("2.5.29.17", der.sequence(der.explicit(4, name)))
+
+
 def says(instance: Instance) -> Callable[[Bench], object]:
     return lambda bench: bench.leaf.put(instance.extension())
 
@@ -386,11 +391,14 @@ REFUSED: dict[str, tuple[Callable[[Bench], object], Reason, str]] = {
         "x400Address",
     ),
     "another name with bits where text belongs": (
-        lambda bench: bench.leaf.put(
-            Extension("2.5.29.17", der.sequence(der.explicit(4, BITS_FOR_TEXT)))
-        ),
+        lambda bench: bench.leaf.put(named(der.bit_string(b"x"))),
         Reason.CHAIN,
         "BitString",
+    ),
+    "another name with a number where text belongs": (
+        lambda bench: bench.leaf.put(named(der.integer(1))),
+        Reason.CHAIN,
+        "",
     ),
     "a short key": (
         lambda bench: bench.leaf.alter(spki=SHARED.get("short", 1024).spki),
@@ -549,11 +557,13 @@ def test_the_key_in_a_piece_nobody_vouches_for(bench: Bench) -> None:
     key = SHARED.get("vtpm ak", 2048).private.public_key()
     assert key_in(bench.leaf.der) == key
     assert key_in(pem(bench.google.intermediate().der, bench.leaf.der).encode()) == key
-    other = replace(bench.leaf)
-    other.put(Extension("2.5.29.17", der.sequence(der.explicit(4, BITS_FOR_TEXT))))
+    other, another = replace(bench.leaf), replace(bench.leaf)
+    other.put(named(der.bit_string(b"x")))
+    another.put(named(der.integer(1)))
     for data, reason in (
         (b"no certificate", Reason.CHAIN),
         (other.der, Reason.CHAIN),
+        (another.der, Reason.CHAIN),
         (bench.google.intermediate().der, Reason.CHAIN),
         (pem(*[bench.leaf.der] * 4).encode(), Reason.MALFORMED),
     ):

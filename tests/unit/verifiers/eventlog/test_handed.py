@@ -82,6 +82,8 @@ def test_names_of_algorithms(name: str) -> None:
         b"algorithm = 384\n",
         b'algorithm = "md5"\n',
         b'{"algorithm":"md5"}',
+        b'{"compose_hash":"00"}',
+        b'{"key_provider":"none"}',
         b'{"algorithm":"sha256","algorithm":"sha384"}',
         b"a = " + b"[" * 100_000,
         b"[" * 100_000,

@@ -43,8 +43,8 @@ FOREIGN: Final = (
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
-    TypeError,  # the library, on a name that has a BIT STRING where text belongs,
-    KeyError,  # or anything else that is no text
+    TypeError,  # the library, on a name that has a BIT STRING where text belongs
+    KeyError,  # and on a TLS feature (RFC 7633) that it does not know
 )
 
 # AlgorithmIdentifier content of sha256WithRSAEncryption, whose parameters are NULL (RFC 4055, section 5).

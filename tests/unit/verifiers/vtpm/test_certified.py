@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 OPENSSL = shutil.which("openssl")
 OF_VM = Instance()
+TLS_FEATURE = Extension("1.3.6.1.5.5.7.1.24", der.sequence(der.integer(7)))
 ROOT_OF_THE_STRANGER = "stranger Google root"
 
 
@@ -398,7 +399,12 @@ REFUSED: dict[str, tuple[Callable[[Bench], object], Reason, str]] = {
     "another name with a number where text belongs": (
         lambda bench: bench.leaf.put(named(der.integer(1))),
         Reason.CHAIN,
-        "",
+        "UnexpectedTag",
+    ),
+    "a feature of TLS that is not known": (
+        lambda bench: bench.leaf.put(TLS_FEATURE),
+        Reason.CHAIN,
+        "7",
     ),
     "a short key": (
         lambda bench: bench.leaf.alter(spki=SHARED.get("short", 1024).spki),
@@ -559,7 +565,7 @@ def test_the_key_in_a_piece_nobody_vouches_for(bench: Bench) -> None:
     assert key_in(pem(bench.google.intermediate().der, bench.leaf.der).encode()) == key
     other, another = replace(bench.leaf), replace(bench.leaf)
     other.put(named(der.bit_string(b"x")))
-    another.put(named(der.integer(1)))
+    another.put(TLS_FEATURE)
     for data, reason in (
         (b"no certificate", Reason.CHAIN),
         (other.der, Reason.CHAIN),

@@ -117,7 +117,8 @@ REFUSED = {
         message((2, proto_lab.quote(QUOTE.attest, b"s", values(QUOTE) * 2, SHA256))),
         Reason.MALFORMED,
     ),
-    "too many quotes": (message(*((2, encoded()) for _ in range(17))), Reason.MALFORMED),
+    "too many quotes": (message((2, encoded()), *[(2, of_sha1())] * 16), Reason.MALFORMED),
+    "too many certificates": (message((2, encoded()), *[(7, b"above")] * 9), Reason.MALFORMED),
     "the log twice": (message((2, encoded()), (3, LOG), (3, CEL)), Reason.MALFORMED),
     "a number for a log": (message((2, encoded()), (3, 7)), Reason.MALFORMED),
     "a number for a quote": (message((2, encoded()), (2, 7)), Reason.MALFORMED),
@@ -125,6 +126,10 @@ REFUSED = {
     "a field without a number": (WHOLE + b"\x02\x00", Reason.MALFORMED),
     "a group": (WHOLE + b"\x53", Reason.MALFORMED),
     "a number without end": (WHOLE + varint(10 << 3) + b"\xff" * 10, Reason.MALFORMED),
+    "a number of eleven bytes": (
+        WHOLE + varint(10 << 3) + b"\x80" * 10 + b"\x50\x01",
+        Reason.MALFORMED,
+    ),
     "a number of 65 bits": (WHOLE + varint(10 << 3) + varint(1 << 64), Reason.MALFORMED),
     "too many fields": (WHOLE + b"\x50\x01" * 1024, Reason.TOO_LARGE),
 }
@@ -140,6 +145,11 @@ def test_what_is_refused(name: str) -> None:
 def test_fields_of_later_versions_are_skipped() -> None:
     later = b"\x50\x01" + b"\x59" + bytes(8) + b"\x65" + bytes(4) + message((13, b"more"))
     assert foreign.unpack([WHOLE + later]) == foreign.unpack([WHOLE])
+
+
+def test_as_many_quotes_and_certificates_as_there_may_be() -> None:
+    data = message((2, encoded()), *[(2, of_sha1())] * 15, *[(7, b"above")] * 8)
+    assert foreign.unpack([data]).files[-1] == b"above"
 
 
 def test_as_many_fields_as_there_may_be() -> None:

@@ -120,6 +120,8 @@ def test_a_bare_key_stands_beside_no_cpu() -> None:
 
 
 def test_too_many_pieces() -> None:
+    most = (b"\0",) * foreign.MAX_PIECES
+    assert foreign.unpack(most).files == most
     with pytest.raises(VerificationError) as caught:
         foreign.unpack((b"\0",) * (foreign.MAX_PIECES + 1))
     assert caught.value.reason is Reason.TOO_LARGE

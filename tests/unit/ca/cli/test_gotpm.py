@@ -268,7 +268,11 @@ def test_quotes_that_are_none() -> None:
     body = proto_lab.tdx_quote(TD)
     header, quote_body = protobuf.parse(body, "").data(1), protobuf.parse(body, "").data(2)
     signed, size = protobuf.parse(body, "").data(4), len(TD) - 636
+    at = quote_body.index(varint(11 << 3 | 2) + varint(48))
+    shifted = message((11, TD[376:423]), (11, TD[423:472]))  # as many bytes in all
+    uneven = quote_body[:at] + shifted + quote_body[at + 100 :]
     for changed in (
+        message((1, header), (2, uneven), (3, size), (4, signed)),
         message((1, header), (2, quote_body), (3, 5), (4, signed)),
         message((1, header), (2, quote_body + message((11, bytes(48)))), (3, size), (4, signed)),
         message((1, header), (2, message((1, bytes(16)))), (3, size), (4, signed)),

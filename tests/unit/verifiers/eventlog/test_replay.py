@@ -229,8 +229,8 @@ def test_what_else_extends_nothing_tells_of_no_start() -> None:
 
 
 def test_a_td_has_no_startup_locality() -> None:
-    hint = event2(1, NO_ACTION, [], b"StartupLocality\0\3")
-    log = ccel.parse(tcg2(hint, action(1, b"a")))
+    hints = [event2(1, NO_ACTION, [], b"StartupLocality\0" + one) for one in (b"\3", b"\3", b"\5")]
+    log = ccel.parse(tcg2(*hints, action(1, b"a")))
     assert state([log], Register.RTMR0, quoted(rtmr0=value(b"a"))) is ReplayState.REPLAYED
 
 

@@ -75,7 +75,8 @@ def test_a_key_that_stands_twice(
     head = write({"a": 0, "b": 0})[:1]
     pair = write("a") + write(0)
     assert refusal(read, head + pair + pair) is Reason.MALFORMED
-    for key in (1, b"a", None, []):
+    keys: tuple[object, ...] = (1, b"a", None, [])
+    for key in keys:
         assert refusal(read, head + pair + write(key) + write(0)) is Reason.MALFORMED
     assert refusal(read, head + write(["a"]) + write(0)) is Reason.TOO_LARGE
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import ca.cli
 from simulator.intel import FakeIntel
-from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Place
+from tests.cli_lab import LISTEN, PASSPHRASE, PUBLIC_URL, Place, logging_kept
 from verifiers.anchors import (
     INTEL_INTERMEDIATES_SHA256,
     INTEL_SGX_ROOT_CA_SHA256,
@@ -41,7 +41,8 @@ POLICY_SAYS_SIMULATED = "1.3.6.1.4.1.32473.2.9"
 def run(*arguments: str | Path) -> tuple[int, str]:
     """Exit code and what went to standard error."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+    quiet = contextlib.redirect_stdout(io.StringIO())
+    with logging_kept(), quiet, contextlib.redirect_stderr(said):
         code = ca.cli.run([str(argument) for argument in arguments])
     return code, said.getvalue()
 

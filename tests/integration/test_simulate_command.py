@@ -57,6 +57,11 @@ def draft(folder: Path, *changes: tuple[str, str], version: int = 2) -> Path:
     return path
 
 
+def words(shown: str) -> str:
+    """The columns of a table are as wide as what stands in it, which is what else has happened on this stage."""
+    return " ".join(shown.split())
+
+
 def total(side: dict[str, Any]) -> int:
     return int(side["certificates"]) + int(side["refusals"])
 
@@ -80,7 +85,7 @@ def test_a_draft(records: Stage, cli: Cli, tmp_path: Path, monkeypatch: pytest.M
     assert example["causes"][0]["expected"] == "at least 60000"
     shown = cli("policy", "simulate", higher, "--since", "1h", "--examples", "0")
     assert shown.code == 1
-    assert "in the place of  demo@1" in shown.out
+    assert "in the place of demo@1" in words(shown.out)
     assert "tcb-evaluation-number" in shown.out
     # in other processes the same
     monkeypatch.setattr(simulate, "FEW", 0)
@@ -98,7 +103,7 @@ def test_the_policy_in_force_changes_nothing(records: Stage, cli: Cli) -> None:
     for name in ("demo@1", "demo-snp@1"):
         done = cli("policy", "simulate", name)
         assert done.code == 0, done.out + done.err
-        assert "newly refused    none" in done.out
+        assert "newly refused none" in words(done.out)
     assert records.url
 
 

@@ -75,7 +75,7 @@ def test_demo_prints_what_the_readme_shows() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     printed = done.stdout

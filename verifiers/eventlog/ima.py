@@ -18,6 +18,7 @@ Source: Linux, security/integrity/ima (ima_fs.c, ima_template.c, ima_template_li
 from __future__ import annotations
 
 import re
+from binascii import Error as HexError
 from binascii import unhexlify
 from struct import Struct
 from typing import Final
@@ -47,8 +48,11 @@ _BY_SIZE: Final = {
 }
 _IMA: Final = LogFormat.IMA  # found four times as fast by a name of its own
 _length: Final = Struct("<I").pack
-_PCR: Final = 10
-_NUMBERS: Final = {Register.RTMR2: (2, _PCR), PCRS[_PCR]: (_PCR,)}
+
+_NUMBERS: Final = {  # as lines write them
+    Register.RTMR2: frozenset({b"2", b"02", b"10"}),
+    PCRS[10]: frozenset({b"10"}),
+}
 
 
 def parse(data: bytes, register: Register, algorithm: Algorithm) -> EventLog:
@@ -71,27 +75,32 @@ def parse(data: bytes, register: Register, algorithm: Algorithm) -> EventLog:
     if data and not data.endswith(b"\n"):
         raise VerificationError(Reason.MALFORMED, "IMA list: its last line has no end")
     events: list[Event] = []
-    start = 0
-    while start < len(data):
-        position = len(events)
-        fields = _LINE.match(data, start)
-        if fields is None:
-            raise VerificationError(
-                Reason.UNSUPPORTED_FORMAT,
-                f"IMA list, line {position}: of no template that is known",
-            )
-        start = fields.end()
-        events.append(_parse_line(position, fields, register, algorithm))
+    start, end = 0, len(data)
+    try:
+        while start < end:
+            fields = _LINE.match(data, start)
+            if fields is None:
+                raise VerificationError(
+                    Reason.UNSUPPORTED_FORMAT,
+                    f"IMA list, line {len(events)}: of no template that is known",
+                )
+            start = fields.end()
+            events.append(_parse_line(len(events), fields, register, algorithm))
+    except HexError:
+        raise VerificationError(
+            Reason.MALFORMED, f"IMA list, line {len(events)}: an odd number of hex digits"
+        ) from None
     return EventLog(LogFormat.IMA, tuple(events), (algorithm,))
 
 
 def _parse_line(
     position: int, fields: re.Match[bytes], register: Register, algorithm: Algorithm
 ) -> Event:
+    """One line. Raises VerificationError, HexError."""
     pcr, hashed, kind, name, file_digest, path, more = fields.groups()
-    if int(pcr) not in _NUMBERS[register]:
+    if pcr not in _NUMBERS[register]:
         raise VerificationError(Reason.MALFORMED, f"IMA list, line {position}: PCR {int(pcr)}")
-    listed = _unhex(position, hashed)
+    listed = unhexlify(hashed)
     own = _BY_SIZE.get(len(listed))
     if own is None:
         raise VerificationError(
@@ -100,10 +109,10 @@ def _parse_line(
     if not any(listed):
         ones = {algorithm: b"\xff" * algorithm.size}
         return Event(position, register, None, ones, b"", None, _IMA)
-    named = name + b":\0" + _unhex(position, file_digest)
+    named = name + b":\0" + unhexlify(file_digest)
     template = _length(len(named)) + named + _length(len(path) + 1) + path + b"\0"
     if kind not in _TWO_FIELDS:
-        third = _unhex(position, more or b"")
+        third = unhexlify(more or b"")
         template += _length(len(third)) + third
     elif more is not None:
         raise VerificationError(
@@ -123,12 +132,3 @@ def _text(path: bytes) -> str | None:
         return path.decode("utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def _unhex(position: int, text: bytes) -> bytes:
-    try:
-        return unhexlify(text)
-    except ValueError:
-        raise VerificationError(
-            Reason.MALFORMED, f"IMA list, line {position}: an odd number of hex digits"
-        ) from None

@@ -12,11 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 
+from simulator import der, pki
 from simulator.amd import FakeAmd
 from simulator.amd_keys import SHARED, RsaKeys
 from simulator.google import FakeGoogle, GoogleCvm
 from simulator.intel import FakeIntel
+from simulator.pki import CertificateSpec, Extension, Signed
 from tests.snp_lab import BINDING, NOW, SEED, applied, hierarchy
 from verifiers import registry
 from verifiers.anchors import Anchor, Anchors
@@ -25,6 +29,7 @@ from verifiers.evidence import Binding, Evidence, EvidenceKind
 from verifiers.google_ca import GoogleRoot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from simulator.google import GoogleTd
@@ -45,6 +50,56 @@ def stranger() -> FakeGoogle:
     labels = ("Google root", "Google us-central1")
     keys = {label: SHARED.get(f"stranger {label}", 2048) for label in labels}
     return FakeGoogle.create(NOW, keys=RsaKeys(keys))
+
+
+def read_by_library(data: bytes) -> tuple[x509.Name, x509.Extensions]:
+    """All of a certificate's subject and extensions, as the library `cryptography` reads them."""
+    certificate = x509.load_der_x509_certificate(data)
+    return certificate.subject, certificate.extensions
+
+
+def _name(kind: str, value: bytes) -> bytes:
+    return der.sequence(der.set_of(der.sequence(der.oid(kind), value)))
+
+
+def _of_long_country(one: Signed[CertificateSpec]) -> None:
+    one.alter(subject=_name("2.5.4.6", der.printable_string("USA")))
+
+
+def _issuer_number_zero(one: Signed[CertificateSpec]) -> None:
+    """The key's identifier stays; the issuer's name and a serial number come behind it."""
+    key_id = next(e.value for e in one.spec.extensions if e.oid == pki.AUTHORITY_KEY_IDENTIFIER)[2:]
+    name = der.explicit(1, der.explicit(4, _name("2.5.4.3", der.utf8_string("x"))))
+    value = der.sequence(key_id, name, der.implicit(2, b"\0"))
+    one.put(Extension(pki.AUTHORITY_KEY_IDENTIFIER, value))
+
+
+def _also_named(general_name: bytes) -> Callable[[Signed[CertificateSpec]], None]:
+    return lambda one: one.put(Extension("2.5.29.17", der.sequence(general_name)))
+
+
+def _has_feature(one: Signed[CertificateSpec]) -> None:
+    one.put(Extension("1.3.6.1.5.5.7.1.24", der.sequence(der.integer(7))))
+
+
+# What nobody here reads of a certificate, and what the library raises on it where warnings are errors.
+UNREAD: dict[str, tuple[Callable[[Signed[CertificateSpec]], None], type[Exception]]] = {
+    "a country of three letters": (_of_long_country, UserWarning),
+    "an issuer's number of zero": (_issuer_number_zero, CryptographyDeprecationWarning),
+    "another name in a form that is not read": (
+        _also_named(der.explicit(3, der.sequence())),
+        x509.UnsupportedGeneralNameType,
+    ),
+    "another name with bits where text belongs": (
+        _also_named(der.explicit(4, _name("2.5.4.3", der.bit_string(b"x")))),
+        TypeError,
+    ),
+    "another name with a number where text belongs": (
+        _also_named(der.explicit(4, _name("2.5.4.3", der.integer(1)))),
+        ValueError,
+    ),
+    "a feature of TLS that is not known": (_has_feature, KeyError),
+}
 
 
 @dataclass

@@ -22,6 +22,7 @@ from verifiers.signatures import p256_point, p256_signed, p384_point, p384_signe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,13 +33,15 @@ FOREIGN: Final = (ValueError, x509.InvalidVersion)  # what the library and `der`
 SUBJECT_KEY_IDENTIFIER: Final = bytes.fromhex("551d0e")
 KEY_USAGE: Final = bytes.fromhex("551d0f")
 BASIC_CONSTRAINTS: Final = bytes.fromhex("551d13")
+AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
 EXTENDED_KEY_USAGE: Final = bytes.fromhex("551d25")
-_UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})
+UNDERSTOOD: Final = frozenset({BASIC_CONSTRAINTS, KEY_USAGE})  # so that they may be critical
+KEY_IDENTIFIER: Final = 0x80  # first member of AuthorityKeyIdentifier: [0] IMPLICIT OCTET STRING
+KEY_CERT_SIGN: Final = 0x04  # bit 5 of KeyUsage, counted from the most significant
 
 _COMMON_NAME: Final = bytes.fromhex("0603550403")  # the whole element
 _TRUE: Final = (der.BOOLEAN, b"\xff")
-_KEY_CERT_SIGN: Final = 0x04  # bits 5 and 6 of KeyUsage, counted from the most significant
-_CRL_SIGN: Final = 0x02
+_CRL_SIGN: Final = 0x02  # bit 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def parse_certificate(
     `understood`: extensions that the caller judges, so that they may be critical.
     """
     try:
-        return _parse_certificate(data, suite, _UNDERSTOOD | understood)
+        return _parse_certificate(data, suite, UNDERSTOOD | understood)
     except FOREIGN as error:
         raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
 
@@ -167,8 +170,8 @@ def _parse_certificate(data: bytes, suite: Suite, understood: frozenset[bytes]) 
         raise ValueError("serial number is not positive")
     certificate = x509.load_der_x509_certificate(data)
     found = parse_extensions(extensions, understood=understood)
-    is_ca, path_length = _basic_constraints(found.get(BASIC_CONSTRAINTS))
-    usage = _key_usage(found.get(KEY_USAGE))
+    is_ca, path_length = basic_constraints(found.get(BASIC_CONSTRAINTS))
+    usage = key_usage(found.get(KEY_USAGE))
     return Certificate(
         suite=suite,
         der=data,
@@ -185,7 +188,7 @@ def _parse_certificate(data: bytes, suite: Suite, understood: frozenset[bytes]) 
         extensions=found,
         is_ca=is_ca,
         path_length=path_length,
-        may_sign_certificates=bool(usage & _KEY_CERT_SIGN),
+        may_sign_certificates=bool(usage & KEY_CERT_SIGN),
         may_sign_crls=bool(usage & _CRL_SIGN),
     )
 
@@ -208,21 +211,38 @@ def signed_fields(
 def parse_extensions(content: bytes, understood: frozenset[bytes]) -> dict[bytes, bytes]:
     """OID -> value of the Extensions in `content`. Refuses repeated ones, and critical ones that are not understood.
 
-    The library has read what holds them: each is an OID, perhaps a BOOLEAN, and an OCTET STRING.
+    Raises ValueError.
     """
-    found: dict[bytes, bytes] = {}
-    for _, extension in der.elements(der.only(content, der.SEQUENCE)):
-        (_, oid), *critical, (_, value) = der.elements(extension)
-        if oid in found:
-            raise ValueError(f"extension {oid.hex()} stands twice")
-        if critical and oid not in understood:
-            raise ValueError(f"unknown critical extension {oid.hex()}")
-        found[oid] = value
+    found, critical = read_extensions(content)
+    demand_understood(critical, understood)
     return found
 
 
-def _basic_constraints(value: bytes | None) -> tuple[bool, int | None]:
-    """(whether a CA, path length)."""
+def demand_understood(critical: AbstractSet[bytes], understood: AbstractSet[bytes]) -> None:
+    """Refuse a critical extension that is not understood (RFC 5280, 4.2). Raises ValueError."""
+    if unknown := critical - understood:
+        raise ValueError(f"unknown critical extension {min(unknown).hex()}")
+
+
+def read_extensions(content: bytes) -> tuple[dict[bytes, bytes], set[bytes]]:
+    """(OID -> value, OIDs of the critical ones) of the Extensions in `content`. Refuses repeated ones, by ValueError.
+
+    The library has read what holds them: each is an OID, perhaps a BOOLEAN, and an OCTET STRING.
+    """
+    found: dict[bytes, bytes] = {}
+    critical: set[bytes] = set()
+    for _, extension in der.elements(der.only(content, der.SEQUENCE)):
+        (_, oid), *flag, (_, value) = der.elements(extension)
+        if oid in found:
+            raise ValueError(f"extension {oid.hex()} stands twice")
+        if flag:
+            critical.add(oid)
+        found[oid] = value
+    return found, critical
+
+
+def basic_constraints(value: bytes | None) -> tuple[bool, int | None]:
+    """(whether a CA, path length); without the extension it is none. Raises ValueError."""
     match () if value is None else der.elements(der.only(value, der.SEQUENCE)):
         case ():
             return False, None
@@ -233,8 +253,11 @@ def _basic_constraints(value: bytes | None) -> tuple[bool, int | None]:
     raise ValueError("BasicConstraints is not what RFC 5280 says")
 
 
-def _key_usage(value: bytes | None) -> int:
-    """The first octet of bits; what the others say matters to nobody here."""
+def key_usage(value: bytes | None) -> int:
+    """The first octet of bits, 0 without the extension; what the others say matters to nobody here.
+
+    Raises ValueError.
+    """
     bits = b"\x00\x00" if value is None else der.only(value, der.BIT_STRING)
     if len(bits) < 2:
         raise ValueError("KeyUsage is empty")

@@ -19,7 +19,9 @@ from cryptography import x509
 
 from verifiers import der
 from verifiers.certificate import (
+    AUTHORITY_KEY_IDENTIFIER,
     FOREIGN,
+    KEY_IDENTIFIER,
     Certificate,
     parse_certificate,
     parse_extensions,
@@ -39,8 +41,6 @@ _END: Final = b"-----END CERTIFICATE-----"
 _SPACE: Final = b" \t\r\n"
 _CRL_VERSION_2: Final = (der.INTEGER, b"\x01")
 _CRL_NUMBER: Final = bytes.fromhex("551d14")  # content octets of the OID
-_AUTHORITY_KEY_IDENTIFIER: Final = bytes.fromhex("551d23")
-_KEY_IDENTIFIER: Final = 0x80  # its first member: [0] IMPLICIT OCTET STRING
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +200,10 @@ def _crl_number(extensions: tuple[int, bytes], issuer: Certificate) -> int:
     """The CRL number; the authority key identifier must be there too, and be the issuer's (RFC 5280 5.2.1, 5.2.3)."""
     tag, content = extensions
     found = parse_extensions(content, understood=frozenset()) if tag == der.CONTEXT_0 else {}
-    if _CRL_NUMBER not in found or _AUTHORITY_KEY_IDENTIFIER not in found:
+    if _CRL_NUMBER not in found or AUTHORITY_KEY_IDENTIFIER not in found:
         raise ValueError("CRL number or authority key identifier is missing")
-    authority = der.elements(der.only(found[_AUTHORITY_KEY_IDENTIFIER], der.SEQUENCE))
-    if authority[:1] != ((_KEY_IDENTIFIER, issuer.subject_key_id),):
+    authority = der.elements(der.only(found[AUTHORITY_KEY_IDENTIFIER], der.SEQUENCE))
+    if authority[:1] != ((KEY_IDENTIFIER, issuer.subject_key_id),):
         raise ValueError(f"authority key identifier is not {issuer.common_name}'s")
     return der.unsigned(der.only(found[_CRL_NUMBER], der.INTEGER))
 

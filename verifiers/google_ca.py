@@ -6,6 +6,9 @@ throughout, RSASSA-PKCS1-v1_5 with SHA-256. The root is a file in `verifiers/vtp
 written here. One intermediate is shipped beside it: it is believed for the root's signature alone, as any other that
 comes with the evidence. The older hierarchy of shielded VMs (tpm_ek_v1_cloud_host, 2018) is not among the anchors.
 
+The library checks the structure, and reads dates and keys. Names and extensions are read here, from the DER, and of the
+extensions those alone that count: it would warn of some of the others, and raise what nobody foresees.
+
 Source: google/go-tpm-tools, server/ca-certs; RFC 5280 sections 4.1, 4.2, 5.1 and 6.1.
 """
 
@@ -24,8 +27,20 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from verifiers import der
+from verifiers.certificate import (
+    BASIC_CONSTRAINTS,
+    KEY_CERT_SIGN,
+    KEY_USAGE,
+    SUBJECT_KEY_IDENTIFIER,
+    UNDERSTOOD,
+    basic_constraints,
+    common_name,
+    demand_understood,
+    key_usage,
+    parse_extensions,
+    read_extensions,
+)
 from verifiers.certificate import FOREIGN as OF_DER
-from verifiers.certificate import parse_extensions
 from verifiers.errors import Reason, VerificationError
 
 if TYPE_CHECKING:
@@ -37,19 +52,35 @@ EK_AK_CA_INTERMEDIATE_SHA256: Final = (
 )
 KEY_BITS: Final = 4096
 NAME: Final = b"EK/AK CA "  # in the names of all its authorities
-# What the library and `der` raise on bad certificates and lists, and on what they know nothing of.
-FOREIGN: Final = (
-    *OF_DER,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    TypeError,  # the library, on a name that has a BIT STRING where text belongs
-    KeyError,  # and on a TLS feature (RFC 7633) that it does not know
-)
+# What the library and `der` raise on bad certificates and lists; the last on a key of a kind that is not known.
+FOREIGN: Final = (*OF_DER, UnsupportedAlgorithm)
 
 # AlgorithmIdentifier content of sha256WithRSAEncryption, whose parameters are NULL (RFC 4055, section 5).
 SHA256_WITH_RSA: Final = bytes.fromhex("06092a864886f70d01010b0500")
 _CRL_NUMBER: Final = bytes.fromhex("551d14")  # content octets of the OID
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleCertificate:
+    """One certificate in DER, trusted by nobody.
+
+    Attributes:
+        subject: content of the DER Name. extensions: content of an OID -> bytes in its OCTET STRING.
+        critical: OIDs of those that must be understood, which whoever believes the certificate has to ask.
+        parsed: as the library reads it, for its dates and key alone.
+    """
+
+    der: bytes
+    subject: bytes
+    serial_number: int
+    extensions: dict[bytes, bytes]
+    critical: set[bytes]
+    is_ca: bool
+    parsed: x509.Certificate
+
+    def demand_understood(self) -> None:
+        """Refuse one that has a critical extension which nobody here reads. Raises ValueError."""
+        demand_understood(self.critical, UNDERSTOOD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +172,7 @@ def authority_under(root: GoogleAuthority, data: bytes) -> GoogleAuthority:
                 Reason.UNTRUSTED_ROOT,
                 f"what signed the attestation key's certificate is not signed by the pinned {root.common_name}",
             )
-        return _authority(certificate, data)
+        return _authority(certificate)
     except FOREIGN as error:
         raise VerificationError(Reason.CHAIN, f"certificate cannot be read: {error}") from error
 
@@ -175,7 +206,7 @@ def _verify_crl(data: bytes, root: GoogleAuthority) -> RootCrl:
     )
 
 
-def load_certificate(data: bytes) -> x509.Certificate:
+def load_certificate(data: bytes) -> GoogleCertificate:
     """A certificate of version 3 with extensions, a positive serial number and a signature of the one algorithm.
 
     Anything else the library might read with a warning. Trusted by nobody. Raises one of `FOREIGN`.
@@ -186,31 +217,17 @@ def load_certificate(data: bytes) -> x509.Certificate:
         raise ValueError("signature algorithm is not sha256WithRSAEncryption")
     if len(fields) != 8 or fields[7][0] != der.CONTEXT_3:
         raise ValueError("not a version 3 certificate with extensions and no unique identifiers")
-    if not der.unsigned(fields[1][1]):
+    if not (serial_number := der.unsigned(fields[1][1])):
         raise ValueError("serial number is not positive")
-    return x509.load_der_x509_certificate(data)
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    """The common name, or "" unless there is exactly one."""
-    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if len(names) == 1 else ""
-
-
-def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
-    """The extensions of a certificate, none of which is critical and unknown. Raises ValueError."""
-    for extension in (found := certificate.extensions):
-        if extension.critical and extension.oid not in _UNDERSTOOD:
-            raise ValueError(f"critical extension {extension.oid.dotted_string} is not understood")
-    return found
-
-
-_UNDERSTOOD: Final = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid})
+    parsed = x509.load_der_x509_certificate(data)
+    found, critical = read_extensions(fields[7][1])
+    is_ca, _ = basic_constraints(found.get(BASIC_CONSTRAINTS))
+    return GoogleCertificate(data, fields[5][1], serial_number, found, critical, is_ca, parsed)
 
 
 def _self_signed(data: bytes) -> GoogleAuthority:
     try:
-        root = _authority(load_certificate(data), data)
+        root = _authority(load_certificate(data))
         if not root.has_issued(data):
             raise ValueError(f"{root.common_name} is not self-signed")
     except FOREIGN as error:
@@ -218,36 +235,28 @@ def _self_signed(data: bytes) -> GoogleAuthority:
     return root
 
 
-def _authority(certificate: x509.Certificate, data: bytes) -> GoogleAuthority:
-    """What a certificate says of an authority, if it is that of one. Raises ValueError."""
-    found, key = extensions_of(certificate), certificate.public_key()
+def _authority(certificate: GoogleCertificate) -> GoogleAuthority:
+    """What a certificate says of an authority, if it is that of one. Raises one of `FOREIGN`."""
+    certificate.demand_understood()
+    key, found = certificate.parsed.public_key(), certificate.extensions
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != KEY_BITS:
         raise ValueError(f"its key is not RSA with {KEY_BITS} bits")
-    try:
-        is_ca = found.get_extension_for_class(x509.BasicConstraints).value.ca
-        usage = found.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as error:
-        raise ValueError("basic constraints or key usage are missing") from error
-    if not is_ca or not usage.key_cert_sign:
-        raise ValueError(f"{common_name(certificate)} may not issue certificates")
+    name, key_id = common_name(certificate.subject), found.get(SUBJECT_KEY_IDENTIFIER)
+    if not name.isprintable():  # it stands in what we say
+        raise ValueError("its common name is not printable")
+    if not certificate.is_ca or not key_usage(found.get(KEY_USAGE)) & KEY_CERT_SIGN:
+        raise ValueError(f"{name} may not issue certificates")
     return GoogleAuthority(
-        common_name=common_name(certificate),
-        subject=der.only(certificate.subject.public_bytes(), der.SEQUENCE),
-        key_id=_key_id(found),
+        common_name=name,
+        subject=certificate.subject,
+        key_id=None if key_id is None else der.only(key_id, der.OCTET_STRING),
         spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         public_key=key,
         serial_number=certificate.serial_number,
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        der=data,
+        not_before=certificate.parsed.not_valid_before_utc,
+        not_after=certificate.parsed.not_valid_after_utc,
+        der=certificate.der,
     )
-
-
-def _key_id(found: x509.Extensions) -> bytes | None:
-    try:
-        return found.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return None
 
 
 def builtin_root() -> GoogleRoot:

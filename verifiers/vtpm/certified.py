@@ -21,20 +21,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from verifiers import der
+from verifiers.certificate import AUTHORITY_KEY_IDENTIFIER, KEY_IDENTIFIER, KEY_USAGE
 from verifiers.chain import split_pem
 from verifiers.endorsements import PartValidity, Revocation
 from verifiers.errors import Reason, VerificationError
-from verifiers.google_ca import (
-    FOREIGN,
-    NAME,
-    authority_under,
-    extensions_of,
-    load_certificate,
-    verify_crl,
-)
+from verifiers.google_ca import FOREIGN, NAME, authority_under, load_certificate, verify_crl
 from verifiers.vtpm.claims import GceClaims
 from verifiers.vtpm.instance import read_instance
 from verifiers.vtpm.public import read_attestation_key
@@ -43,26 +37,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from verifiers.google_ca import GoogleAuthority, GoogleRoot
+    from verifiers.google_ca import GoogleAuthority, GoogleCertificate, GoogleRoot
     from verifiers.vtpm.public import AttestationKey
 
 ROOT_CRL: Final = "google_root_crl"  # name of the part of the collateral
-INSTANCE_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.21")
 MAX_CERTIFICATES: Final = 3  # the key's own, its authority, the root
 
-_INSTANCE: Final = bytes.fromhex("060a2b06010401d679020115")  # the OID above, in DER
+# Content octets of 1.3.6.1.4.1.11129.2.1.21, the extension that names the VM; and the whole element.
+_INSTANCE: Final = bytes.fromhex("2b06010401d679020115")
+_NAMES_A_VM: Final = bytes((der.OID, len(_INSTANCE))) + _INSTANCE
 _PEM: Final = b"-----BEGIN CERTIFICATE-----"
-_SIGNS_ONLY: Final = x509.KeyUsage(
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
+_SIGNS_ONLY: Final = bytes.fromhex("03020780")  # KeyUsage: digitalSignature and nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +98,7 @@ def key_in(data: bytes) -> AttestationKey:
         VerificationError: `malformed`, `chain`; `unsupported-format` for a key of another kind.
     """
     try:
-        return _key(_leaf(read_certificates(data))[1])
+        return _key(_leaf(read_certificates(data)))
     except FOREIGN as error:
         raise VerificationError(
             Reason.CHAIN, f"certificate of the attestation key: {error}"
@@ -129,7 +114,7 @@ def names_google(data: bytes) -> bool:
         found = read_certificates(data)
     except VerificationError:
         return False
-    return any(_INSTANCE in one or NAME in one for one in found)
+    return any(_NAMES_A_VM in one or NAME in one for one in found)
 
 
 def authenticate(data: bytes, root: GoogleRoot) -> Certified:
@@ -200,40 +185,32 @@ def _chain(ders: tuple[bytes, ...], root: GoogleRoot) -> Certified:
 
     Raises ValueError, VerificationError.
     """
-    data, leaf = _leaf(ders)
-    brought = [one for one in ders if one not in (data, root.authority.der)]
+    leaf = _leaf(ders)
+    brought = [one for one in ders if one not in (leaf.der, root.authority.der)]
     authority = _issuer(leaf, brought, root)
-    if not authority.has_issued(data):
+    if not authority.has_issued(leaf.der):
         raise VerificationError(
             Reason.CHAIN,
             f"the certificate of the attestation key is not signed by {authority.common_name}",
         )
-    return _certified(data, leaf, authority, root)
+    return _certified(leaf, authority, root)
 
 
-def _leaf(ders: tuple[bytes, ...]) -> tuple[bytes, x509.Certificate]:
-    """The one certificate that is no authority's. Raises ValueError."""
-    loaded = ((data, load_certificate(data)) for data in ders)
-    leaves = [(data, one) for data, one in loaded if not _is_ca(one)]
+def _leaf(ders: tuple[bytes, ...]) -> GoogleCertificate:
+    """The one certificate that is no authority's. Raises one of `FOREIGN`."""
+    leaves = [one for one in map(load_certificate, ders) if not one.is_ca]
     if len(leaves) != 1:
         raise ValueError(f"{len(leaves)} certificates of keys among {len(ders)}, one is wanted")
     return leaves[0]
 
 
-def _key(leaf: x509.Certificate) -> AttestationKey:
-    """Its key, if it is of a kind and size that attestation keys are. Raises ValueError, VerificationError."""
-    spki = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return read_attestation_key(spki)
+def _key(leaf: GoogleCertificate) -> AttestationKey:
+    """Its key, if it is of a kind and size that attestation keys are. Raises VerificationError, one of `FOREIGN`."""
+    key = leaf.parsed.public_key()
+    return read_attestation_key(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def _is_ca(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _issuer(leaf: x509.Certificate, brought: list[bytes], root: GoogleRoot) -> GoogleAuthority:
+def _issuer(leaf: GoogleCertificate, brought: list[bytes], root: GoogleRoot) -> GoogleAuthority:
     """The authority that came along; if none did, the known one whose key the key's certificate names.
 
     All of them have one name, so it is not the name that tells them apart. Raises ValueError, VerificationError.
@@ -252,36 +229,31 @@ def _issuer(leaf: x509.Certificate, brought: list[bytes], root: GoogleRoot) -> G
     )
 
 
-def _issuer_key_id(certificate: x509.Certificate) -> bytes:
+def _issuer_key_id(leaf: GoogleCertificate) -> bytes:
     """The identifier of the key that signed it. Raises ValueError."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound as error:
-        raise ValueError("authority key identifier is missing") from error
-    if found.key_identifier is None:
+    value = leaf.extensions.get(AUTHORITY_KEY_IDENTIFIER)
+    if value is None:
+        raise ValueError("authority key identifier is missing")
+    members = der.elements(der.only(value, der.SEQUENCE))
+    if not members or members[0][0] != KEY_IDENTIFIER:
         raise ValueError("authority key identifier has no identifier of a key")
-    return found.key_identifier
+    return members[0][1]
 
 
-def _certified(
-    data: bytes, leaf: x509.Certificate, authority: GoogleAuthority, root: GoogleRoot
-) -> Certified:
-    found = extensions_of(leaf)
-    try:
-        usage = found.get_extension_for_class(x509.KeyUsage).value
-        instance = found.get_extension_for_oid(INSTANCE_OID).value
-    except x509.ExtensionNotFound as error:
-        raise ValueError("key usage, or the extension that names the VM, is missing") from error
+def _certified(leaf: GoogleCertificate, authority: GoogleAuthority, root: GoogleRoot) -> Certified:
+    leaf.demand_understood()
+    usage, instance = (leaf.extensions.get(one) for one in (KEY_USAGE, _INSTANCE))
+    if usage is None or instance is None:
+        raise ValueError("key usage, or the extension that names the VM, is missing")
     if usage != _SIGNS_ONLY:
         raise ValueError("its key is not one that signs and does nothing else: no attestation key")
-    assert isinstance(instance, x509.UnrecognizedExtension)  # noqa: S101  the library knows it not
     chain = (authority, root.authority)
     claims = GceClaims(
-        **read_instance(instance.value)._asdict(),
-        ak_certificate_sha256=hashlib.sha256(data).digest(),
+        **read_instance(instance)._asdict(),
+        ak_certificate_sha256=hashlib.sha256(leaf.der).digest(),
         issuer_serial=authority.serial_number,
         revocation=Revocation.NOT_CHECKED,
-        certificates_expire=min(leaf.not_valid_after_utc, *(one.not_after for one in chain)),
+        certificates_expire=min(leaf.parsed.not_valid_after_utc, *(one.not_after for one in chain)),
     )
-    not_before = max(leaf.not_valid_before_utc, *(one.not_before for one in chain))
+    not_before = max(leaf.parsed.not_valid_before_utc, *(one.not_before for one in chain))
     return Certified(claims, _key(leaf), not_before, authority)

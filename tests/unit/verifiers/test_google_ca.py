@@ -18,7 +18,7 @@ from simulator.amd_keys import SHARED
 from simulator.google import FakeGoogle
 from simulator.google_certificates import SHA256_WITH_RSA, Pkcs1
 from simulator.pki import Extension, Key
-from tests.google_lab import root_of, stranger
+from tests.google_lab import UNREAD, read_by_library, root_of, stranger
 from tests.snp_lab import NOW
 from verifiers import google_ca
 from verifiers.errors import Reason, VerificationError
@@ -26,8 +26,6 @@ from verifiers.google_ca import (
     GoogleRoot,
     authority_under,
     builtin_root,
-    common_name,
-    load_certificate,
     verify_crl,
 )
 
@@ -140,13 +138,13 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
     "without basic constraints": (
         lambda one: one.drop(pki.BASIC_CONSTRAINTS),
         Reason.CHAIN,
-        "are missing",
+        "may not issue",
     ),
-    "without key usage": (lambda one: one.drop(pki.KEY_USAGE), Reason.CHAIN, "are missing"),
+    "without key usage": (lambda one: one.drop(pki.KEY_USAGE), Reason.CHAIN, "may not issue"),
     "unknown critical extension": (
         lambda one: one.put(UNKNOWN),
         Reason.CHAIN,
-        "1.3.6.1.4.1.55738.1 is not understood",
+        "unknown critical extension 2b0601040183b33a01",
     ),
     "critical name constraints": (
         lambda one: one.put(
@@ -157,12 +155,12 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
             )
         ),
         Reason.CHAIN,
-        "2.5.29.30 is not understood",
+        "unknown critical extension 551d1e",
     ),
     "an extension twice": (
         lambda one: one.alter(extensions=(*one.spec.extensions, one.spec.extensions[0])),
         Reason.CHAIN,
-        "cannot be read",
+        "stands twice",
     ),
     "a short key": (
         lambda one: one.alter(spki=SHARED.get("vtpm ak", 2048).spki),
@@ -184,7 +182,7 @@ SPOILED: dict[str, tuple[Callable[[Authority], object], Reason, str]] = {
             subject=der.sequence(der.set_of(der.sequence(der.oid("2.5.4.3"), der.bit_string(b"x"))))
         ),
         Reason.CHAIN,
-        "BitString",
+        "not printable",
     ),
     "a serial number of zero": (
         lambda one: one.alter(serial=0),
@@ -249,12 +247,24 @@ def test_an_authority_without_a_key_identifier(google: FakeGoogle) -> None:
 
 
 def test_names(google: FakeGoogle) -> None:
-    one = google.intermediate()
+    one, root = google.intermediate(), root_of(google).authority
     one.alter(subject=der.sequence())
-    assert common_name(load_certificate(one.der)) == ""
+    assert authority_under(root, one.der).common_name == ""
     twice = der.set_of(der.sequence(der.oid("2.5.4.3"), der.utf8_string("x")))
     one.alter(subject=der.sequence(twice, twice))
-    assert common_name(load_certificate(one.der)) == ""
+    assert authority_under(root, one.der).common_name == ""
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_what_is_not_read_changes_nothing(google: FakeGoogle, case: str) -> None:
+    """Of an authority too, and nothing warns."""
+    right = root_of(google).known[0]
+    one, (spoil, of_library) = google.intermediate(), UNREAD[case]
+    spoil(one)
+    with pytest.raises(of_library):
+        read_by_library(one.der)
+    found = authority_under(root_of(google, knowing=False).authority, one.der)
+    assert (found.key_id, found.public_key) == (right.key_id, right.public_key)
 
 
 # lists

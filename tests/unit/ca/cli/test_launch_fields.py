@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Given: TypeAlias = "tuple[str | Path, ...]"
 
-ACI = "genoa-v3-azure-aci"
+OF_AZURE = "genoa-v3-azure-aci"
 DSTACK = {
     "dstack-lite-stripped-log": "getquote.json",
     "dstack-scale-attestation": "attestation.bin",
@@ -225,7 +225,7 @@ def test_an_author_key(cli: Cli) -> None:
     block = cli(*given, "--json").json()["launch"]["id_block"]
     assert block["author_key_digest"] == case.expected["author_key_digest"]
     assert f"which author key {block['author_key_digest']} signed" in cli(*given).out
-    other = snp_cases.load(ACI)
+    other = snp_cases.load(OF_AZURE)
     said = cli("verify", other.report, *other.certificates, *other.at, "--json").json()
     assert said["launch"]["id_block"]["author_key_digest"] is None
 

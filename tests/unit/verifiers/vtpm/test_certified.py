@@ -397,7 +397,7 @@ REFUSED: dict[str, tuple[Callable[[Bench], object], Reason, str]] = {
             spki=der.sequence(der.sequence(der.oid("1.2.3.4")), der.bit_string(b"key"))
         ),
         Reason.CHAIN,
-        "nknown key type",
+        "known key type",
     ),
     "no certificate": (
         lambda bench: setattr(bench.leaf, "edit", lambda _: b"no certificate"),

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 MAX_LOG_BYTES: Final = 1024 * 1024  # the largest area seen is that big and holds 22 KiB of events
 MAX_EVENTS: Final = 4096  # the largest log of a firmware that was seen has some hundreds
 MAX_APPLICATION_EVENTS: Final = 2048  # dstack and Confidential Space write some tens
-MAX_LIST_EVENTS: Final = 6656  # of IMA: 1 MiB of lines as a kernel writes them, of 158 bytes and more
+MAX_LIST_EVENTS: Final = (
+    6656  # of IMA: 1 MiB of lines as a kernel writes them, of 158 bytes and more
+)
 MAX_EVENTS_TOGETHER: Final = 6656  # of all logs of one machine
 MAX_DIGESTS: Final = 8  # of one event, and of a header
 

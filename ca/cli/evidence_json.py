@@ -35,7 +35,8 @@ MAX_BYTES: Final = 2 * MAX_LOG_BYTES + 1024 * 1024  # base64 of logs, and all el
 _DEPTH: Final = 8
 _MAX_PIECES: Final = 64
 _MAX_PCRS: Final = 3 * 24
-_OBJECT: Final = re.compile(rb"\s*\{")
+_OBJECT: Final = re.compile(rb"\s*\{\s*[\"}]")
+_NO_TEXT: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # characters that JSON cannot have
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}|[A-Za-z0-9_-]+={0,2}")
 _PEM: Final = "-----BEGIN "
@@ -58,12 +59,12 @@ _PARTS: Final = (
 
 
 def read_object(data: bytes) -> dict[str, Json] | None:
-    """The object that a file is; None if it begins as none.
+    """The object that a file is; None if it begins as none, or is no text: a raw signature may begin with any byte.
 
     Raises:
         VerificationError: `too-large`, `malformed`.
     """
-    if not _OBJECT.match(data):
+    if not _OBJECT.match(data) or _NO_TEXT.search(data, 0, MAX_BYTES + 1):
         return None
     if len(data) > MAX_BYTES:
         raise VerificationError(Reason.TOO_LARGE, f"JSON: {len(data)} bytes, at most {MAX_BYTES}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -200,3 +201,13 @@ def test_reference_values_of_a_machine_of_azure(cli: Cli) -> None:
     printed = cli.good("refvalues", "capture", path, path).out
     assert "pcr4" in printed
     assert printed == cli.good("refvalues", "capture", path).out
+
+
+@pytest.mark.parametrize("length", [64, 72, 256, 768])
+def test_what_is_raw_stays_whatever_it_begins_with(length: int) -> None:
+    """A bare signature and the values of PCRs are as random as bytes can be: one in 256 begins as JSON does."""
+    for first in range(256):
+        noise = hashlib.shake_256(f"{length} {first}".encode()).digest(length)
+        for head in (b"", b"\n", b" \t"):
+            raw = (head + bytes([first]) + noise)[:length]
+            assert foreign.unpack([raw]).files == (raw,)

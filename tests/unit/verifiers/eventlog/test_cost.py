@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.large_logs import Large
 
 MOST: Final = 200  # 5 to 20 are seen, and some four times that where coverage is traced
+ATTEMPTS: Final = 5
 
 
 def ratio(log: Large) -> float:
@@ -29,5 +30,6 @@ def ratio(log: Large) -> float:
 
 
 def test_cost_beside_the_hashes() -> None:
-    ratios = {log.name: ratio(log) for log in every()}
-    assert {name: found for name, found in ratios.items() if found > MOST} == {}
+    """One of several attempts is enough: what else the process has to do may fall into any."""
+    dear = [log.name for log in every() if all(ratio(log) > MOST for _ in range(ATTEMPTS))]
+    assert dear == []

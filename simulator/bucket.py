@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CRL", "FakeBucket", "Fault", "running"]
 
 CRL: Final = "crl"
-_PATH: Final = "/root/crl.crl"
+_PATH: Final = "/0123456789abcdef0123/crl.crl"
 
 
 @dataclass(slots=True)

@@ -28,7 +28,9 @@ INSTANCE: Final = "1.3.6.1.4.1.11129.2.1.21"
 AUTHORITY_INFORMATION_ACCESS: Final = "1.3.6.1.5.5.7.1.1"
 EXTENDED_KEY_USAGE: Final = "2.5.29.37"
 SHA256_WITH_RSA: Final = der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL)
-CRL_URL: Final = "http://privateca-content.simulated.storage.googleapis.com/root/crl.crl"
+CRL_URL: Final = (
+    "http://privateca-content.simulated.storage.googleapis.com/0123456789abcdef0123/crl.crl"
+)
 ISSUER_URL: Final = "http://privateca-content.simulated.storage.googleapis.com/{}/ca.crt"
 REGION: Final = "us-central1"
 
